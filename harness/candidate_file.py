@@ -1,0 +1,117 @@
+"""A candidate's file: importing it, what it asks for, and where it failed.
+
+No command imports a user's file itself: `python -m harness.candidate_file FILE` does so in a process of its own and
+reports, as JSON, the hyper-parameters and the files that it brought along. Nothing of ours but this file and json is
+imported before it, so that what it loads can be told from what we did.
+"""
+
+import importlib.util
+import inspect
+import json
+import os
+import sys
+import traceback
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.identity import canonical_json
+
+ENTRY = "unlearning"
+LOADERS = 4  # net, retain, forget, validation
+OURS = Path(__file__).resolve().parent.parent  # the folder of harness/ and algorithms/
+REPORT = "forget512-candidate "
+
+
+def environment() -> dict[str, str]:
+    """For processes of ours that run a user's code: our packages importable, one thread."""
+    path = os.pathsep.join(filter(None, [str(OURS), os.environ.get("PYTHONPATH")]))
+    return {
+        **os.environ,
+        "PYTHONPATH": path,
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def import_file(path: Path, source: bytes | None = None) -> types.ModuleType:
+    """Import a candidate's file as a module; source stands in for its text, with path's lines in tracebacks."""
+    name = f"candidate_{path.stem}" if path.stem in sys.modules else path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader, f"{path} is no Python file"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    exec(compile(path.read_bytes() if source is None else source, str(path), "exec"), module.__dict__)
+    return module
+
+
+def describe_error(error: BaseException, *folders: str) -> str:
+    """'ZeroDivisionError: division by zero (my_idea.py, line 7)': the innermost line in the user's folders."""
+    lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(folders)]
+    text = "; ".join(str(error).strip().splitlines()[:1])
+    what = type(error).__name__ + (f": {text}" if text else "")
+    if isinstance(error, SyntaxError) and error.filename and error.filename.startswith(folders):
+        return f"{type(error).__name__}: {error.msg} ({Path(error.filename).name}, line {error.lineno})"
+    return what + (f" ({Path(lines[-1].filename).name}, line {lines[-1].lineno})" if lines else "")
+
+
+def _report(path: Path) -> dict[str, Any]:
+    folder = path.parent
+    sys.path.insert(0, str(folder))
+    before = set(sys.modules)
+    try:
+        module = import_file(path)
+    except BaseException as error:  # a user's file may raise anything, SystemExit included
+        return {"error": f"cannot be imported: {describe_error(error, str(folder))}"}
+    function = getattr(module, ENTRY, None)
+    if not callable(function):
+        functions = [n for n, v in vars(module).items() if inspect.isfunction(v) and v.__module__ == module.__name__]
+        return {
+            "error": f"has no function `{ENTRY}(net, retain, forget, validation)`"
+            + (f"; it defines {', '.join(functions[:5])}" if functions else "")
+        }
+    try:
+        inspect.signature(function).bind(*range(LOADERS))
+    except TypeError as error:
+        return {
+            "error": f"`{ENTRY}{inspect.signature(function)}` cannot be called with (net, retain, forget, "
+            f"validation): {error}; give every further parameter a default"
+        }
+    loaded = [getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)]
+    paths = [Path(file).resolve() for file in loaded if file and file.endswith(".py")]
+    ours = sorted(str(p.relative_to(OURS)) for p in paths if p.is_relative_to(OURS / "algorithms"))
+    own = sorted(
+        str(p.relative_to(folder))
+        for p in paths
+        if p.is_relative_to(folder)
+        and p != path
+        and not any(p.is_relative_to(OURS / d) for d in ("algorithms", "harness", "scoring"))
+        and "site-packages" not in p.parts
+    )
+    return {"defaults": defaults(function), "files": [path.name, *own], "ours": ours}
+
+
+def defaults(function: Callable) -> dict[str, Any]:
+    """The keyword defaults that are plain values."""
+    found = {}
+    for parameter in list(inspect.signature(function).parameters.values())[LOADERS:]:
+        try:
+            if parameter.default is not inspect.Parameter.empty:
+                found[parameter.name] = json.loads(canonical_json(parameter.default))
+        except (TypeError, ValueError):
+            continue  # an object: stays as it is, and out of reach of --set
+    return found
+
+
+def changed(function: Callable, values: dict[str, Any]) -> dict[str, Any]:
+    """The values that differ from function's own defaults: the others stay as they were written (a tuple a tuple)."""
+    own = defaults(function)
+    return {name: value for name, value in values.items() if name not in own or own[name] != value}
+
+
+if __name__ == "__main__":
+    # Whatever the file prints on import must not be taken for the report: it comes last, marked.
+    print(f"\n{REPORT}{json.dumps(_report(Path(sys.argv[1]).resolve()))}", flush=True)
+    os._exit(0)  # a thread that the file started must not hold us up

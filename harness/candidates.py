@@ -1,0 +1,178 @@
+"""Algorithms by name, and candidates from users' files."""
+
+import ast
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from algorithms import ALGORITHMS, PRESETS
+from harness.candidate_file import OURS, REPORT, defaults, environment
+from harness.errors import UserError, one_of
+from harness.identity import canonical_json, sha256
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """Turns the original model into an unlearned one.
+
+    name: 'finetune', or 'my_idea@1a2b3c4d' for a candidate (name@hash of its source)
+    hyper_parameters: what its function is called with, as JSON-able values
+    source: SHA-256 of the code that it consists of
+    files: a candidate's own files, by path relative to its folder, the one with `unlearning` first; empty: built in
+    """
+
+    name: str
+    hyper_parameters: dict[str, Any]
+    source: str
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
+    folder: str = ""
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether it starts from a fresh network instead of the original model."""
+        return self.name == "retrain"
+
+    @property
+    def function(self) -> Callable:
+        """A built-in's function."""
+        return ALGORITHMS[self.name]
+
+
+def find_algorithms(names: Sequence[str], settings: Sequence[str], dataset: str) -> list[Algorithm]:
+    """Algorithms as a command names them: built in, or a file whose name ends in .py; then the settings.
+
+    Raises:
+        UserError: what does not fit, and where.
+    """
+    candidates = iter(load_candidates([Path(name) for name in names if name.endswith(".py")]))
+    found = [next(candidates) if name.endswith(".py") else built_in(name, dataset) for name in names]
+    return with_settings(found, settings)
+
+
+def built_in(name: str, dataset: str, settings: dict[str, Any] | None = None) -> Algorithm:
+    """An algorithm of ours, with its preset for this data set (if there is one) and then the settings.
+
+    Raises:
+        UserError: unknown name.
+    """
+    function = ALGORITHMS[one_of("algorithm", name, (*ALGORITHMS, "FILE.py"))]
+    values = {**defaults(function), **PRESETS.get((name, dataset), {}), **(settings or {})}
+    modules = {function.__module__: inspect.getsourcefile(function), "algorithms.training": None}
+    paths = [Path(path or OURS / "algorithms" / "training.py") for path in modules.values()]
+    return Algorithm(name, json.loads(canonical_json(values)), sha256([_code(path) for path in paths]))
+
+
+def load_candidates(paths: Sequence[Path]) -> list[Algorithm]:
+    """Read users' files, each in a process of its own.
+
+    Raises:
+        UserError: a file is missing, fails to import, or has no usable `unlearning`.
+    """
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path} does not exist: name a built-in algorithm ({', '.join(ALGORITHMS)}) or a file.")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "harness.candidate_file", str(path.resolve())],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+        )
+        for path in paths
+    ]
+    return [_candidate(path, *process.communicate()) for path, process in zip(paths, processes, strict=True)]
+
+
+def _candidate(path: Path, report: str, stderr: str) -> Algorithm:
+    lines = report.splitlines()
+    if not lines or not lines[-1].startswith(REPORT):
+        last = (stderr.strip() or "no output").splitlines()[-1]
+        raise UserError(f"{path} ended the process that imported it: {last}")
+    answer = json.loads(lines[-1].removeprefix(REPORT))
+    if "error" in answer:
+        raise UserError(f"{path}: {answer['error']}")
+    names = answer["files"]
+    files = {name: (path.resolve().parent / name).read_bytes() for name in names}
+    ours = [_code(OURS / name) for name in answer["ours"]]
+    source = sha256([[name, sha256(data)] for name, data in files.items()] + ours)
+    return Algorithm(f"{path.stem}@{source[:8]}", answer["defaults"], source, files, str(path.resolve().parent))
+
+
+def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> list[Algorithm]:
+    """Apply `name=value` (to every algorithm that has it) and `algorithm.name=value` (to that one).
+
+    A value is read as a Python literal, else as text, and must be of its default's kind.
+
+    Raises:
+        UserError: malformed, of another kind, or no algorithm has such a hyper-parameter.
+    """
+    changed = [dict(algorithm.hyper_parameters) for algorithm in algorithms]
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        owner, dot, name = key.rpartition(".")
+        if not equals or not name:
+            raise UserError(f"--set {setting!r}: write name=value or algorithm.name=value.")
+        chosen = [i for i, a in enumerate(algorithms) if not dot or owner in (a.name, a.name.split("@")[0])]
+        holders = [i for i in chosen if name in changed[i]]
+        if not holders:
+            known = sorted({n for i in chosen for n in changed[i]})
+            if not known:
+                raise UserError(
+                    f"--set {setting}: "
+                    + (
+                        f"no algorithm {owner!r} in this command."
+                        if not chosen
+                        else "these algorithms have no hyper-parameters."
+                    )
+                )
+            one_of(f"--set {setting}: hyper-parameter", name, known)
+        for i in holders:
+            changed[i][name] = _value(setting, text, changed[i][name])
+    return [
+        Algorithm(a.name, values, a.source, a.files, a.folder) for a, values in zip(algorithms, changed, strict=True)
+    ]
+
+
+def _value(setting: str, text: str, default: Any) -> Any:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if isinstance(value, tuple):
+        value = list(value)
+    if isinstance(default, float) and type(value) is int:
+        value = float(value)
+    if isinstance(default, list) and not isinstance(value, list):
+        value = [value]
+    if default is not None and value is not None and type(value) is not type(default):
+        raise UserError(
+            f"--set {setting}: {value!r} is a {type(value).__name__}, "
+            f"but the default {default!r} is a {type(default).__name__}."
+        )
+    try:
+        canonical_json(value)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"--set {setting}: {value!r} is no plain value (number, text, truth, list).") from error
+    return value
+
+
+def _code(path: Path) -> str:
+    """A module of ours without comments and docstrings: rewording them makes no new banks."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            body[0] = ast.Pass()
+    return ast.unparse(tree)

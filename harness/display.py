@@ -1,0 +1,256 @@
+"""What a person sees: the table, the live progress, the store's state. Returns renderables; prints nothing."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from harness.benchmark import Benchmark
+from harness.cluster import Compute
+from harness.evaluate import Evaluation, Event
+from harness.leaderboard import RULE_SHARE, Leaderboard, Row
+from harness.status import BenchmarkStatus
+
+SILENT_SECONDS = 30.0  # between lines where there is no terminal for a live display
+WIDTH = 150  # of the table where there is no terminal
+
+
+def console(stderr: bool = False) -> Console:
+    """A console that keeps the table on its lines where the output goes to a file."""
+    made = Console(stderr=stderr, highlight=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=WIDTH)
+
+
+def show_leaderboard(board: Leaderboard, benchmark: Benchmark) -> RenderableType:
+    """The table, its reading aid, and what failed."""
+    table = Table(title=f"{title(benchmark)}, N = {board.reference.wanted}", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("algorithm", no_wrap=True)
+    for name in (
+        "score",
+        "95 % interval",
+        "F",
+        "of ceiling",
+        "retain",
+        "test",
+        "forget",
+        "RA_U/RA_R",
+        "TA_U/TA_R",
+        "runs",
+        "s/run",
+        "of retrain",
+        "of 30 ep",
+    ):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in board.rows:
+        table.add_row(*_cells(row))
+    table.add_section()
+    quality = f"{board.ceiling.quality:.4f}" if board.ceiling else "–"
+    table.add_row(
+        "retrain (reference)",
+        "",
+        "",
+        quality,
+        "100 %" if board.ceiling else "–",
+        *_accuracies(board.reference),
+        "1",
+        "1",
+        *_cost(board.reference),
+    )
+    return Group(table, *_notes(board))
+
+
+def _cells(row: Row) -> list[str]:
+    result = row.score
+    if result is None:
+        return [escape(row.algorithm), "–", "–", "–", "–", *_accuracies(row), "–", "–", *_cost(row)]
+    interval = f"{result.interval[0]:.4f} … {result.interval[1]:.4f}" if result.interval else "–"
+    share = f"{result.share_of_ceiling:.1%}" if result.share_of_ceiling is not None else "–"
+    ratios = [f"{ratio:.4f}" if ratio is not None else "–" for ratio in (result.retain_ratio, result.test_ratio)]
+    return [
+        escape(row.algorithm),
+        f"{result.score:.4f}",
+        interval,
+        f"{result.forgetting_quality:.4f}",
+        share,
+        *_accuracies(row),
+        *ratios,
+        *_cost(row),
+    ]
+
+
+def _accuracies(row: Row) -> list[str]:
+    return [
+        f"{value:.2%}" if value is not None else "–"
+        for value in (row.retain_accuracy, row.test_accuracy, row.forget_accuracy)
+    ]
+
+
+def _cost(row: Row) -> list[str]:
+    runs = f"{row.runs}" if row.runs == row.wanted else f"{row.runs} of {row.wanted}"
+    if row.seconds is None:
+        return [runs, "–", "–", "–"]
+    over = " !" if row.score and (row.share_of_30_epochs or 0) > RULE_SHARE else ""
+    return [
+        runs,
+        f"{row.seconds:.2f}",
+        f"{row.share:.0%}" if row.share is not None else "–",
+        f"{row.share_of_30_epochs:.0%}{over}" if row.share_of_30_epochs is not None else "–",
+    ]
+
+
+def _notes(board: Leaderboard) -> Iterator[RenderableType]:
+    if board.ceiling:
+        yield Text(
+            "Read it so: perfect is not 1 but the ceiling, "
+            f"F = {board.ceiling.quality:.4f} ± {board.ceiling.spread:.4f} "
+            f"(retraining against itself, {board.ceiling.splits} splits into halves). Intervals are over runs. "
+            "retain, test, forget: accuracies."
+        )
+    elif any(row.score for row in board.rows):
+        yield Text("Ceiling and intervals need at least 8 runs a side.")
+    if any("!" in cell for row in board.rows for cell in _cost(row)):
+        yield Text(f"! slower than {RULE_SHARE:.0%} of 30 epochs of the recipe, which the competition did not allow.")
+    for row in (board.reference, *board.rows):
+        for warning in row.warnings:
+            yield Text(f"Warning: {row.algorithm}: {warning}.")
+        if row.failure is not None:
+            yield Text(
+                f"{row.algorithm}: {row.failed} of {row.wanted} runs failed; seed {row.failure.seed}: "
+                f"{row.failure.error}"
+            )
+            if row.failure.output.strip():
+                yield Text(
+                    "  its last output:\n"
+                    + "\n".join("  | " + line for line in row.failure.output.strip().splitlines()[-5:])
+                )
+
+
+def title(benchmark: Benchmark) -> str:
+    split = benchmark.split
+    return (
+        f"{benchmark.dataset.name}, {benchmark.model}, {len(split.forget)} of "
+        f"{len(split.forget) + len(split.retain)} forgotten, {benchmark.recipe.epochs} epochs, "
+        f"{benchmark.precision}, benchmark {benchmark.fingerprint[:12]}"
+    )
+
+
+@contextmanager
+def live_progress(evaluation: Evaluation, compute: Compute, target: Console) -> Iterator["LiveProgress"]:
+    """Bars by algorithm and the time left; plain lines now and then where there is no terminal."""
+    progress = LiveProgress(evaluation, compute, target)
+    if target.is_terminal:
+        with progress.bars:
+            yield progress
+    else:
+        yield progress
+
+
+class LiveProgress:
+    def __init__(self, evaluation: Evaluation, compute: Compute, target: Console):
+        self.evaluation, self.compute, self.console = evaluation, compute, target
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=target,
+        )
+        names = ["retrain", *(a.name for a in evaluation.algorithms)]
+        self.tasks = {name: self.bars.add_task(escape(name), total=evaluation.runs, left="") for name in names}
+        self.last_line = time.monotonic()
+        self._update()
+
+    def take(self, event: Event) -> None:
+        """Show one event."""
+        if event.kind in ("failed", "lost"):
+            self.console.print(Text(f"{event.algorithm}, seed {event.seed} {event.kind}: {event.text}"))
+        elif event.kind == "stopped":
+            self.console.print(Text(f"{event.algorithm} stopped: its first runs all failed: {event.text}"))
+        self._update()
+
+    def _update(self) -> None:
+        left = self.evaluation.seconds_left(self.compute.actors)
+        text = f"about {_duration(left)} left" if left else ""
+        banks = {bank.algorithm.name: bank for bank in self.evaluation.all_banks}
+        done = {name: len(banks[name].seeds(self.evaluation.runs)) if name in banks else 0 for name in self.tasks}
+        last = list(self.tasks)[-1]
+        for name, task in self.tasks.items():
+            self.bars.update(task, completed=done[name], left=text if name == last else "")
+        if not self.console.is_terminal and time.monotonic() - self.last_line > SILENT_SECONDS:
+            self.last_line = time.monotonic()
+            counts = ", ".join(f"{name} {count}/{self.evaluation.runs}" for name, count in done.items())
+            self.console.print(Text(f"{counts}; {text or 'no time known yet'}"))
+
+
+def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
+    """What is missing, and how long it would take."""
+    place = "CPU cores" if compute.device == "cpu" else f"GPU places of {compute.gpus_per_run:g}"
+    table = Table(
+        title=f"{title(evaluation.benchmark)}, N = {evaluation.runs}: {compute.actors} actors on {place}",
+        title_justify="left",
+    )
+    table.add_column("algorithm")
+    for name in ("there", "to run", "s/run", "hours"):
+        table.add_column(name, justify="right")
+    banks = {bank.algorithm.name: bank for bank in evaluation.all_banks}
+    for algorithm in (evaluation.retrain, *evaluation.algorithms):
+        bank = banks.get(algorithm.name)
+        seconds = bank.median_seconds() if bank else None
+        missing = len(evaluation.missing(algorithm))
+        hours = "0" if not missing else f"{missing * seconds / compute.actors / 3600:.2f}" if seconds else "?"
+        table.add_row(
+            escape(algorithm.name),
+            str(len(bank.seeds(evaluation.runs)) if bank else 0),
+            str(missing),
+            f"{seconds:.2f}" if seconds else "?",
+            hours,
+        )
+    left = evaluation.seconds_left(compute.actors)
+    if left is None:
+        return Group(table, Text("? has no timed run yet: `plan --time` runs one of each (they are kept)."))
+    return Group(table, Text(f"In all about {_duration(left)} ({left / 3600:.2f} h), from the median of timed runs."))
+
+
+def show_status(benchmarks: Iterable[BenchmarkStatus], runs: int, where: str) -> RenderableType:
+    """One table a benchmark, failures below it."""
+    parts: list[RenderableType] = []
+    size = 0
+    for benchmark in benchmarks:
+        table = Table(
+            title=f"{benchmark.name}, {benchmark.model}, benchmark {benchmark.fingerprint}", title_justify="left"
+        )
+        for name in ("bank", "runs", "failed", "size"):
+            table.add_column(name, justify="left" if name == "bank" else "right")
+        notes = []
+        for bank in benchmark.banks:
+            size += bank.size
+            state = f"{bank.finished} complete" if bank.finished >= runs else f"{bank.finished} of {runs}"
+            table.add_row(escape(bank.bank), state, str(bank.failed or ""), _size(bank.size))
+            notes += [Text(f"{bank.bank}: {count} failed: {reason}") for reason, count in bank.failures.items()]
+        parts += [table, *notes]
+    if not parts:
+        return Text(f"{where} holds no runs yet.")
+    return Group(*parts, Text(f"{where}: {_size(size)} in records."))
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,18 @@
+"""The one exception for a user's mistakes; run_eval.py prints it as one line and exits with 2."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """One sentence: what is wrong, the value seen, what is allowed, what to do."""
+
+
+def one_of(what: str, value: str, allowed: Iterable[str]) -> str:
+    """Return value if it is allowed; else raise a UserError that names the nearest allowed one."""
+    allowed = list(allowed)
+    if value in allowed:
+        return value
+    near = difflib.get_close_matches(value, allowed, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UserError(f"{what} {value!r} is not known: choose from {', '.join(allowed)}.{hint}")

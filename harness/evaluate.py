@@ -1,0 +1,186 @@
+"""Evaluate: see which runs are missing, have them done, keep them, score."""
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.bank import Bank
+from harness.benchmark import Benchmark
+from harness.candidates import Algorithm, built_in
+from harness.cluster import Compute, Lost, Pool
+from harness.errors import UserError
+from harness.identity import sha256
+from harness.originals import keep_original, load_original, original_seeds
+from harness.run import Runner, RunSeed, TrainOriginal
+from harness.store import Store
+from harness.unlearn import Seeds
+
+FIRST_RUNS = 3  # of an algorithm: if all fail with the same error, the others would as well
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened while runs were done.
+
+    kind: original | finished | failed | lost | stopped. algorithm: its bank's. text: one line, empty where finished.
+    """
+
+    kind: str
+    algorithm: str
+    seed: int = 0
+    text: str = ""
+
+
+class Evaluation:
+    """The reference bank and the candidates' banks of one benchmark in one store, brought to N runs.
+
+    Opening it reads what the store holds; `run` does what is missing. Nothing but the store is state.
+    """
+
+    def __init__(
+        self, benchmark: Benchmark, algorithms: Sequence[Algorithm], runs: int, store: Store, retry_failed: bool = False
+    ):
+        """Raises UserError: fewer than 2 runs, `retrain` as a candidate, or an algorithm given twice."""
+        if runs < 2:
+            raise UserError(
+                f"--runs {runs}: two distributions of at least 2 runs are compared (512 in the competition)."
+            )
+        twice = [name for name, count in Counter(a.name for a in algorithms).items() if count > 1]
+        if twice:
+            raise UserError(f"{twice[0]} is given twice: name each algorithm once.")
+        if any(a.from_scratch for a in algorithms):
+            raise UserError(
+                "retrain is what candidates are scored against, not a candidate: `run_eval.py retrain` fills its bank."
+            )
+        self.benchmark, self.runs, self.store, self.retry_failed = benchmark, runs, store, retry_failed
+        self.retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
+        self.algorithms = list(algorithms)
+        self.reference = Bank(store, benchmark, self.retrain, None)
+        self.reference.refresh()
+        self.banks: dict[str, Bank] = {}
+        self.lost: list[str] = []  # runs that the machine failed to do; the next command tries them again
+        self.original = load_original(store, benchmark, self.retrain) if algorithms else None
+        if self.original is not None:
+            self._open_banks(self.original)
+
+    @property
+    def all_banks(self) -> list[Bank]:
+        """The reference bank, then those of the candidates (once there is an original model)."""
+        return [self.reference, *self.banks.values()]
+
+    @property
+    def damaged(self) -> list[str]:
+        """Records that were set aside, each with what was wrong."""
+        return [line for bank in self.all_banks for line in bank.damaged]
+
+    def missing(self, algorithm: Algorithm) -> list[int]:
+        """Seeds that are still to be run; none for an algorithm that stopped."""
+        bank = self.reference if algorithm.from_scratch else self.banks.get(algorithm.name)
+        if bank is None:
+            return list(range(self.runs))
+        if self.stopped(bank) and not self.retry_failed:
+            return []
+        return [
+            seed
+            for seed in range(self.runs)
+            if seed not in bank.readings and (self.retry_failed or not bank.attempts(seed))
+        ]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every bank has its N runs."""
+        return len(self.all_banks) == 1 + len(self.algorithms) and all(
+            len(bank.seeds(self.runs)) == self.runs for bank in self.all_banks
+        )
+
+    @staticmethod
+    def stopped(bank: Bank) -> str:
+        """The error with which an algorithm's first runs all failed; empty otherwise."""
+        errors = {failure.error for failure in bank.failures}
+        seeds = {failure.seed for failure in bank.failures}
+        return errors.pop() if not bank.readings and len(errors) == 1 and len(seeds) >= FIRST_RUNS else ""
+
+    def seconds_left(self, actors: int) -> float | None:
+        """Expected wall seconds of what is missing, from timed runs; None where an algorithm has none yet."""
+        total = 0.0
+        for algorithm in (self.retrain, *self.algorithms):
+            missing = len(self.missing(algorithm))
+            bank = self.reference if algorithm.from_scratch else self.banks.get(algorithm.name)
+            seconds = bank.median_seconds() if bank else None
+            if missing and seconds is None:
+                return None
+            total += missing * (seconds or 0.0)
+        return total / actors
+
+    def run(self, compute: Compute, only_first: bool = False) -> Iterator[Event]:
+        """Do what is missing on Ray actors, keeping each record as it comes.
+
+        only_first: just one run of each algorithm that has none, to time it.
+
+        Raises:
+            UserError: the store cannot be written, or the actors die one after another.
+        """
+        queue: deque[Any] = deque()
+        if self.algorithms and self.original is None:
+            queue.append(TrainOriginal(self.retrain, original_seeds(self.benchmark, self.retrain)))
+        queue.extend(self._work(self.reference, only_first))
+        for bank in self.banks.values():
+            self._enqueue(queue, bank, only_first)
+        if not queue:
+            return
+        pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
+        shared: dict[str, Any] = {"original": self.original}
+        try:
+            for work, result in pool.completed(queue, shared):
+                if isinstance(work, TrainOriginal):
+                    if isinstance(result, Lost):
+                        raise UserError(f"the original model could not be trained: {result.reason}.")
+                    shared["original"] = keep_original(self.store, self.benchmark, self.retrain, result)
+                    self._open_banks(shared["original"])
+                    for bank in self.banks.values():
+                        self._enqueue(queue, bank, only_first)
+                    yield Event("original", "original")
+                elif isinstance(work, RunSeed):
+                    yield self._keep(work, result)
+                    bank = self._bank(work)
+                    if self.stopped(bank) and any(self._bank(w) is bank for w in queue):
+                        kept = [w for w in queue if self._bank(w) is not bank]
+                        queue.clear()
+                        queue.extend(kept)
+                        yield Event("stopped", bank.algorithm.name, text=self.stopped(bank))
+                while queue and isinstance(queue[0], RunSeed) and self._bank(queue[0]).finished(queue[0].seeds.seed):
+                    seed = queue.popleft()  # another driver has done it meanwhile
+                    yield Event("finished", seed.algorithm.name, seed.seeds.seed)
+        finally:
+            pool.close()
+
+    def _open_banks(self, original: bytes) -> None:
+        digest = sha256(original)
+        self.banks = {a.name: Bank(self.store, self.benchmark, a, digest) for a in self.algorithms}
+        for bank in self.banks.values():
+            bank.refresh()
+
+    def _work(self, bank: Bank, only_first: bool) -> list[RunSeed]:
+        seeds = self.missing(bank.algorithm)
+        if only_first:
+            seeds = [] if bank.readings else seeds[:1]
+        return [RunSeed(bank.algorithm, Seeds(bank.key, seed), bank.attempts(seed) + 1) for seed in seeds]
+
+    def _enqueue(self, queue: deque[Any], bank: Bank, only_first: bool) -> None:
+        """The first runs before everything else: a broken candidate is known before the reference is trained."""
+        work = self._work(bank, only_first)
+        ahead = 0 if bank.readings else FIRST_RUNS
+        queue.extendleft(reversed(work[:ahead]))
+        queue.extend(work[ahead:])
+
+    def _bank(self, work: RunSeed) -> Bank:
+        return self.reference if work.algorithm.from_scratch else self.banks[work.algorithm.name]
+
+    def _keep(self, work: RunSeed, result: bytes | Lost) -> Event:
+        name, seed = work.algorithm.name, work.seeds.seed
+        if isinstance(result, Lost):
+            self.lost.append(f"{name}, seed {seed}: {result.reason}")
+            return Event("lost", name, seed, result.reason)
+        record = self._bank(work).add(result)
+        return Event(record.status, name, seed, record.error)

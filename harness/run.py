@@ -1,0 +1,87 @@
+"""What an actor does with a unit of work: unlearn, then examine; only a state_dict passes from one to the other."""
+
+import socket
+import time
+import traceback
+from dataclasses import dataclass
+
+import torch
+import torch._dynamo  # optimizers import it at their first step: seconds that are no run's
+from safetensors.torch import save
+
+from harness.benchmark import ExaminationPart, TrainingPart
+from harness.candidate_file import describe_error
+from harness.candidates import Algorithm
+from harness.child import ChildFailed, ForkServer
+from harness.examine import Examiner, NotExaminable
+from harness.record import Provenance, RunRecord, failed, replace
+from harness.unlearn import NotANetwork, Seeds, State, Unlearner
+
+ENGINE = "eager"  # one network at a time, as PyTorch runs it
+
+
+@dataclass(frozen=True)
+class TrainOriginal:
+    """Train an original model; gives safetensors bytes."""
+
+    algorithm: Algorithm
+    seeds: Seeds
+
+    def perform(self, runner: "Runner", original: bytes | None) -> bytes:
+        algorithm = self.algorithm
+        return save(runner.unlearner.train_original(algorithm.function, algorithm.hyper_parameters, self.seeds))
+
+
+@dataclass(frozen=True)
+class RunSeed:
+    """Run one seed of an algorithm; gives the encoded record of the attempt, finished or failed."""
+
+    algorithm: Algorithm
+    seeds: Seeds  # of (bank key, seed)
+    attempt: int = 1
+
+    def perform(self, runner: "Runner", original: bytes | None) -> bytes:
+        return runner.run(self, original).encode()
+
+
+class Runner:
+    """What an actor holds: the two parts of the data, its device, and the fork server for users' code.
+
+    share: of the device, 1 where the actor has it alone
+    """
+
+    def __init__(self, training: TrainingPart, examination: ExaminationPart, device: str, share: float):
+        torch.set_num_threads(1)
+        # Deterministic kernels where cuDNN has them; its search for the fastest would choose anew in each process.
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        self.device = torch.device(device)
+        self.unlearner = Unlearner(training, self.device, images_on=self.device)
+        self.examiner = Examiner(training, examination, self.unlearner.images, self.device)
+        self.fork_server: ForkServer | None = None
+        name = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
+        self.provenance = Provenance(torch.__version__, torch.version.cuda, name, share, ENGINE, socket.gethostname())
+
+    def run(self, work: RunSeed, original: bytes | None) -> RunRecord:
+        """Unlearn and examine. A failure of the algorithm's is a record, not an exception."""
+        record = RunRecord(work.seeds.key, work.seeds.seed, work.attempt, "finished", self.provenance, seconds=0.0)
+        start = time.perf_counter()
+        try:
+            state, seconds = self._unlearn(work, original)
+            return self.examiner.examine(state, replace(record, seconds=seconds))
+        except ChildFailed as error:
+            reason, trace, output = str(error), error.traceback, error.output
+        except (NotExaminable, NotANetwork) as error:
+            reason, trace, output = str(error), "", ""
+        except Exception as error:  # a built-in method that cannot work on these data says so this way
+            reason, trace, output = describe_error(error), traceback.format_exc(), ""
+        return failed(replace(record, seconds=time.perf_counter() - start), reason, trace, output)
+
+    def _unlearn(self, work: RunSeed, original: bytes | None) -> tuple[State, float]:
+        algorithm = work.algorithm
+        if not algorithm.files:
+            start = None if algorithm.from_scratch else original
+            return self.unlearner.unlearn(algorithm.function, algorithm.hyper_parameters, work.seeds, start)
+        assert original is not None, "a candidate starts from the original model"
+        if self.fork_server is None or not self.fork_server.alive():
+            self.fork_server = ForkServer(self.unlearner.training, original, str(self.device))
+        return self.fork_server.run(algorithm, work.seeds)

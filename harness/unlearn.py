@@ -1,0 +1,132 @@
+"""Unlearning one seed. This side knows the training part of the data and nothing else."""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from algorithms.training import Images
+from harness import models
+from harness.benchmark import Examples, TrainingPart
+
+State = dict[str, Tensor]
+
+
+class NotANetwork(Exception):
+    """What an algorithm returned is no network."""
+
+
+class Unlearner:
+    """The training part, resident on one device for all runs."""
+
+    def __init__(self, training: TrainingPart, device: torch.device, images_on: torch.device):
+        self.training, self.device = training, device
+        self.images = {
+            name: make_images(examples, training, images_on)
+            for name, examples in (
+                ("retain", training.retain),
+                ("forget", training.forget),
+                ("validation", training.validation),
+            )
+        }
+
+    def unlearn(
+        self, function: Callable, hyper_parameters: dict[str, Any], seeds: "Seeds", original: bytes | None
+    ) -> tuple[State, float]:
+        """Call function under its seed, from the original model (a fresh network where that is None).
+
+        Returns the network's state on the CPU and the wall seconds of the call.
+        """
+        seeds.apply()
+        net = fresh_network(self.training, self.device)
+        if original is not None:
+            net.load_state_dict(load(original))
+        loaders = [self.loader(name, seeds) for name in self.images]
+        start = time.perf_counter()
+        with self.precision():
+            result = function(net, *loaders, **hyper_parameters)
+        if result is None:
+            result = net  # changed in place
+        if not isinstance(result, nn.Module):
+            raise NotANetwork(f"it returned {type(result).__name__}, not a network (torch.nn.Module)")
+        state = portable_state(result)  # waits for the device
+        return state, time.perf_counter() - start
+
+    def train_original(self, function: Callable, hyper_parameters: dict[str, Any], seeds: "Seeds") -> State:
+        """The same function as a retraining's, on retain and forget set together."""
+        retain, forget = self.images["retain"], self.images["forget"]
+        everything = Images(
+            torch.cat([retain.pixels, forget.pixels]),
+            torch.cat([retain.targets, forget.targets]),
+            self.training.mean,
+            self.training.std,
+        )
+        seeds.apply()
+        net = fresh_network(self.training, self.device)
+        loader = DataLoader(
+            everything,
+            self.training.recipe.batch_size,
+            shuffle=True,
+            generator=torch.Generator().manual_seed(seeds.of("retain")),
+        )
+        with self.precision():
+            return portable_state(function(net, loader, None, None, **hyper_parameters))
+
+    def loader(self, name: str, seeds: "Seeds") -> DataLoader:
+        """A plain DataLoader; retain and forget are shuffled by the run's seed, validation stands as it is."""
+        return DataLoader(
+            self.images[name],
+            self.training.recipe.batch_size,
+            shuffle=name != "validation",
+            generator=torch.Generator().manual_seed(seeds.of(name)),
+        )
+
+    def precision(self) -> torch.autocast:
+        """Training runs under the benchmark's precision; examining is always float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16")
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """All randomness of one run, from (bank key, seed) alone: never from the actor, the order or their number."""
+
+    key: str
+    seed: int
+
+    def of(self, purpose: str) -> int:
+        """63 bits for one stream."""
+        digest = hashlib.sha256(f"{self.key}/{self.seed}/{purpose}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 1
+
+    def apply(self) -> None:
+        """Seed the global generators of torch, numpy and random."""
+        number = self.of("global")
+        torch.manual_seed(number)
+        np.random.seed(number % 2**32)
+        random.seed(number)
+
+
+def fresh_network(training: TrainingPart, device: torch.device) -> nn.Module:
+    """The architecture, newly initialised from torch's global generator, channels_last."""
+    net = models.build(training.model, training.classes, training.image_shape)
+    return net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def make_images(examples: Examples, training: TrainingPart, device: torch.device) -> Images:
+    """A copy of the examples on the device."""
+    return Images(
+        torch.tensor(examples.x, device=device), torch.tensor(examples.y, device=device), training.mean, training.std
+    )
+
+
+def portable_state(net: nn.Module) -> State:
+    """The state_dict as contiguous tensors of their own on the CPU."""
+    return {name: value.detach().to("cpu", copy=True).contiguous() for name, value in net.state_dict().items()}

@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Command line of forget512: evaluate, retrain, plan, status, score."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.errors import UserError
+
+
+def options(*decorators: Callable) -> Callable:
+    """Several options as one decorator, in the order in which --help shows them."""
+
+    def decorate(function: Callable) -> Callable:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+FILE = click.Path(path_type=Path)
+
+benchmark_options = options(
+    click.option("--dataset", default="digits", show_default=True, help="digits, cifar10, cifar10-mini or FILE.npz"),
+    click.option("--model", help="resnet8-thin, resnet8, resnet18 or resnet18-cifar [default: by data set]"),
+    click.option("--epochs", type=int, help="of the recipe that retrains [default: by data set]"),
+    click.option("--precision", default="float32", show_default=True, help="of training: float32 or bfloat16"),
+    click.option(
+        "--data-dir",
+        type=FILE,
+        default="data",
+        show_default=True,
+        help="where CIFAR-10 is, as torchvision's files or one .npz, or is downloaded to",
+    ),
+    click.option("--forget-fraction", type=float, help="of the training images, drawn at random [default: 0.1]"),
+    click.option("--forget-indices", type=FILE, help="file of indices to forget (.npy or text)"),
+    click.option("--forget-class", type=int, help="forget all training images of a class"),
+    click.option("--split-seed", type=int, default=0, show_default=True, help="of the random split"),
+)
+run_options = options(
+    click.option("--runs", type=int, default=512, show_default=True, help="N, on each side"),
+    click.option("--store", type=FILE, default="store", show_default=True, help="folder that keeps every finished run"),
+)
+compute_options = options(
+    click.option("--actors", type=int, help="that work at the same time [default: one a core, or all GPU places]"),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda"),
+    click.option("--gpus-per-run", type=float, help="1 or an exact fraction 1/k [default: 1 on a GPU]"),
+)
+candidate_options = options(
+    click.argument("algorithms", nargs=-1, required=True, metavar="ALGORITHM|FILE.py ..."),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="a hyper-parameter, of every algorithm that has it or of one (finetune.lr=0.01)",
+    ),
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def cli() -> None:
+    """Score machine-unlearning algorithms by distributions: N unlearned networks against N retrained ones."""
+
+
+@cli.command()
+@candidate_options
+@benchmark_options
+@run_options
+@compute_options
+@click.option("--retry-failed", is_flag=True, help="run a candidate's failed seeds again")
+@click.option("--partial", is_flag=True, help="score banks that are short of N as well")
+@click.option("--json", "as_json", is_flag=True, help="print JSON instead of the table")
+def evaluate(algorithms: tuple[str, ...], settings: tuple[str, ...], **given: Any) -> int:
+    """Run what is missing of the reference and of each ALGORITHM, and score."""
+    return _evaluate(_algorithms(algorithms, settings, given["dataset"]), **given)
+
+
+@cli.command()
+@benchmark_options
+@run_options
+@compute_options
+@click.option("--json", "as_json", is_flag=True, help="print JSON instead of the table")
+def retrain(**given: Any) -> int:
+    """Fill the reference bank."""
+    return _evaluate([], retry_failed=False, partial=False, **given)
+
+
+@cli.command()
+@candidate_options
+@benchmark_options
+@run_options
+@compute_options
+@click.option("--time", "timed", is_flag=True, help="first run one of each algorithm that has no timed run")
+def plan(algorithms: tuple[str, ...], settings: tuple[str, ...], timed: bool, **given: Any) -> int:
+    """Show what `evaluate` would run, and how long that would take."""
+    from harness import display
+
+    evaluation, compute = _prepare(_algorithms(algorithms, settings, given["dataset"]), False, given)
+    if timed:
+        with display.live_progress(evaluation, compute, display.console(stderr=True)) as progress:
+            for event in evaluation.run(compute, only_first=True):
+                progress.take(event)
+    display.console().print(display.show_plan(evaluation, compute))
+    return 0
+
+
+@cli.command()
+@run_options
+def status(runs: int, store: Path) -> int:
+    """Show what the store holds, and why runs failed."""
+    from harness import display
+    from harness.status import status as read_status
+    from harness.store import Store
+
+    if not store.is_dir():
+        raise UserError(f"--store {store} does not exist: nothing was run with it yet.")
+    display.console().print(display.show_status(read_status(Store(store)), runs, str(store)))
+    return 0
+
+
+@cli.command()
+@click.option("--retrained", type=FILE, required=True, help=".npz or bank folder of the retrained runs")
+@click.option("--unlearned", type=FILE, required=True, help=".npz or bank folder of the unlearned runs")
+@click.option("--mode", default="released", show_default=True, help="definition of the score: released")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
+@click.option("--per-example", is_flag=True, help="print each example's ε")
+def score(retrained: Path, unlearned: Path, mode: str, as_json: bool, per_example: bool) -> int:
+    """Score arrays: `confidences` (N, S), or `logits` (N, S, C) with `targets` (S,)."""
+    from harness.arrays import score_files
+    from harness.errors import one_of
+    from harness.report import score_json, score_text
+    from scoring import MODES
+
+    result = score_files(retrained, unlearned, one_of("--mode", mode, MODES))
+    print(json.dumps(score_json(result, per_example)) if as_json else score_text(result, per_example))
+    return 0
+
+
+def _algorithms(names: tuple[str, ...], settings: tuple[str, ...], dataset: str) -> list[Any]:
+    from harness.candidates import find_algorithms
+
+    return find_algorithms(names, settings, dataset)
+
+
+def _prepare(algorithms: list[Any], retry_failed: bool, given: dict[str, Any]) -> tuple[Any, Any]:
+    from harness.benchmark import make_benchmark
+    from harness.cluster import choose_compute
+    from harness.evaluate import Evaluation
+    from harness.store import Store
+
+    compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"])
+    benchmark = make_benchmark(
+        given["dataset"],
+        **{
+            name: given[name]
+            for name in (
+                "model",
+                "epochs",
+                "precision",
+                "data_dir",
+                "forget_fraction",
+                "forget_indices",
+                "forget_class",
+                "split_seed",
+            )
+        },
+    )
+    return Evaluation(benchmark, algorithms, given["runs"], Store(given["store"]), retry_failed), compute
+
+
+def _evaluate(algorithms: list[Any], *, retry_failed: bool, partial: bool, as_json: bool, **given: Any) -> int:
+    from harness import display
+    from harness.leaderboard import leaderboard
+    from harness.report import leaderboard_json
+
+    evaluation, compute = _prepare(algorithms, retry_failed, given)
+    stderr = display.console(stderr=True)
+    with display.live_progress(evaluation, compute, stderr) as progress:
+        for event in evaluation.run(compute):
+            progress.take(event)
+    for line in evaluation.damaged + evaluation.lost:
+        stderr.print(line, markup=False)
+    board = leaderboard(evaluation, partial)
+    if as_json:
+        print(json.dumps(leaderboard_json(board, evaluation.benchmark)))
+    else:
+        display.console().print(display.show_leaderboard(board, evaluation.benchmark))
+    return 0 if evaluation.complete else 1
+
+
+def main() -> None:
+    """Exit status: 0 done, 1 runs failed, 2 a mistake in the command, 130 interrupted."""
+    try:
+        status = cli(standalone_mode=False)
+    except (UserError, click.ClickException) as error:
+        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        print(f"run_eval.py: {' '.join(message.split())}", file=sys.stderr)
+        status = 2
+    except (KeyboardInterrupt, click.Abort):
+        print("run_eval.py: interrupted; every finished run is kept, the same command goes on.", file=sys.stderr)
+        status = 130
+    sys.stdout.flush()
+    sys.exit(status or 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Logit-scaled confidence of the true class: from logits to what is compared (metric.md, section 1)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from scoring.errors import FloatArray, ScoringError, real_array
+
+TINY = 1e-45  # added to both probabilities before the logarithm, as the published program does
+
+
+def logit_scaled_confidence(logits: npt.ArrayLike, targets: npt.ArrayLike) -> FloatArray:
+    """log(p_y + 1e-45) - log(sum of the other classes' p + 1e-45), as the published program computes it.
+
+    logits: (..., S, C) float16, float32 or float64, usually (N, S, C): runs, examples, classes. Not modified.
+    targets: (S,) integers in 0 ... C - 1, the true classes.
+    Returns (..., S) float64, without unit, within about +-103.6: the float32 exponential is 0 beyond that.
+
+    The exponentials are taken in float32 and the rest in float64, because only so are the published values
+    matched where p_y is close to 0 or 1 (metric.md, section 1).
+
+    Raises ScoringError for wrong shapes, targets out of range, and logits that float32 cannot hold.
+    """
+    scores = real_array(logits, "logits")
+    labels = _check_targets(scores, targets)
+    rows = np.arange(labels.size)
+    result = np.empty(scores.shape[:-1], dtype=np.float64)
+    # One run at a time: the temporaries are a few (S, C) arrays, whatever N is.
+    for run in np.ndindex(scores.shape[:-2]):
+        result[run] = _one_run(scores[run], labels, rows, run)
+    return result
+
+
+def _one_run(
+    logits: npt.NDArray[np.floating],
+    targets: npt.NDArray[np.intp],
+    rows: npt.NDArray[np.intp],
+    run: tuple[int, ...],
+) -> FloatArray:
+    """Confidences (S,) of one run's logits (S, C)."""
+    with np.errstate(over="ignore"):  # a float64 logit beyond float32 becomes infinite, and is reported below
+        shifted = logits.astype(np.float32)  # always a copy
+    if not np.isfinite(shifted).all():
+        example, label = (int(i) for i in np.argwhere(~np.isfinite(shifted))[0])
+        where = f"run {run[0] if len(run) == 1 else run}, " if run else ""
+        raise ScoringError(
+            f"logits hold {logits[example, label]} at {where}example {example}, class {label}, "
+            "but they must be finite in float32."
+        )
+    with np.errstate(over="ignore"):  # logits near float32's both ends: -inf, whose exponential is 0
+        shifted -= shifted.max(axis=1, keepdims=True)
+    probabilities = np.exp(shifted, out=shifted).astype(np.float64)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    correct = probabilities[rows, targets]
+    probabilities[rows, targets] = 0.0  # summed without the true class: 1 - p_y would cancel
+    confidence: FloatArray = np.log(correct + TINY) - np.log(probabilities.sum(axis=1) + TINY)
+    return confidence
+
+
+def _check_targets(logits: npt.NDArray[np.floating], targets: npt.ArrayLike) -> npt.NDArray[np.intp]:
+    """Return targets as (S,) indices, or raise ScoringError if they do not fit logits (..., S, C)."""
+    if logits.ndim < 2:
+        raise ScoringError(f"logits have shape {logits.shape}, but (..., examples, classes) is needed.")
+    examples, classes = logits.shape[-2:]
+    if classes < 2:
+        raise ScoringError(f"logits have {classes} classes, but a confidence needs at least 2.")
+    labels = real_array(targets, "targets")
+    if labels.dtype.kind not in "iu":
+        raise ScoringError(f"targets have dtype {labels.dtype}, but class numbers must be integers.")
+    if labels.shape != (examples,):
+        raise ScoringError(
+            f"targets have shape {labels.shape}, but logits of shape {logits.shape} need ({examples},): "
+            "one class for each example."
+        )
+    outside = np.flatnonzero((labels < 0) | (labels >= classes))
+    if outside.size:
+        first = int(outside[0])
+        raise ScoringError(
+            f"targets hold {labels[first]} at example {first}, but logits of {classes} classes allow "
+            f"0 to {classes - 1}."
+        )
+    return labels.astype(np.intp)

@@ -1,0 +1,60 @@
+"""The exception that scoring raises for arrays it cannot score, and the checks that files share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+LARGEST = 1e9  # beyond it the thresholds' spacing of 0.01 is lost in float64, and no confidence is that large
+
+
+class ScoringError(ValueError):
+    """An array or option that cannot be scored: one sentence with the value seen and what is allowed."""
+
+
+def check_confidences(values: npt.ArrayLike, name: str) -> FloatArray:
+    """Return `values` as an (N, S) float64 array; the caller's array is never written to.
+
+    Raises ScoringError if it is not a 2-D array of real numbers, has fewer than two runs or no example,
+    or holds a value that is not finite or is larger than 1e9 in size (naming the first place).
+    """
+    array = real_array(values, name)
+    if array.ndim != 2:
+        raise ScoringError(f"{name} has shape {array.shape}, but a 2-D array (runs, examples) is needed.")
+    if array.shape[0] < 2 or array.shape[1] < 1:
+        raise ScoringError(
+            f"{name} has shape {array.shape} (runs, examples), but at least 2 runs and 1 example are needed."
+        )
+    result = np.asarray(array, dtype=np.float64)
+    # min and max see a NaN or infinity without an (N, S) mask; its place is looked for only then.
+    if not (result.min() >= -LARGEST and result.max() <= LARGEST):
+        run, example = (int(i) for i in np.argwhere(~(np.abs(result) <= LARGEST))[0])
+        raise ScoringError(
+            f"{name} holds {result[run, example]} at run {run}, example {example}, "
+            f"but confidences are finite numbers of at most {LARGEST:g} in size."
+        )
+    return result
+
+
+def check_same_examples(retrained: FloatArray, unlearned: FloatArray) -> None:
+    """Raise ScoringError unless both sides hold the same number of examples (columns)."""
+    if retrained.shape[1] != unlearned.shape[1]:
+        raise ScoringError(
+            f"retrained has {retrained.shape[1]} examples and unlearned has {unlearned.shape[1]}, "
+            "but both sides must hold the same examples, one column each."
+        )
+
+
+def real_array(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    """Return `values` as an array of integers or floats, or raise ScoringError naming its type."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of unequal length
+        raise ScoringError(f"{name} is not a rectangular array of numbers ({error}).") from None
+    if array.dtype.kind not in "fiu":
+        raise ScoringError(f"{name} has dtype {array.dtype}, but an array of real numbers is needed.")
+    return array

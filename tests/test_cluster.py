@@ -1,0 +1,153 @@
+"""Actors and the pull loop, on real Ray, with work that is not ours."""
+
+import os
+import signal
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import pytest
+import ray
+
+from harness.cluster import Compute, Lost, Pool, choose_compute
+from harness.errors import UserError
+
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+TWO_CORES = Compute("cpu", 2, 0.0)
+
+
+class Place:
+    """What an actor works with here: where it is."""
+
+    def __init__(self, part, device, share):
+        self.part, self.device, self.share = part, device, share
+
+
+@dataclass(frozen=True)
+class Tell:
+    """Say who did the work, and on which cores."""
+
+    number: int
+
+    def perform(self, runner, original):
+        import torch
+
+        cores = sorted(os.sched_getaffinity(0))
+        return f"{self.number} {os.getpid()} {cores} {torch.get_num_threads()} {runner.part} {original}".encode()
+
+
+@dataclass(frozen=True)
+class Die:
+    """Kill the actor, until a file says that it was done often enough."""
+
+    counter: str
+    times: int
+
+    def perform(self, runner, original):
+        with open(self.counter, "a") as file:
+            file.write("x")
+        if os.path.getsize(self.counter) <= self.times:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return b"survived"
+
+
+@dataclass(frozen=True)
+class Fail:
+    def perform(self, runner, original):
+        raise RuntimeError("the machine has a fault")
+
+
+@dataclass(frozen=True)
+class Sleep:
+    seconds: float
+
+    def perform(self, runner, original):
+        time.sleep(self.seconds)
+        return b"slept"
+
+
+@pytest.fixture(scope="module")
+def pool(ray_session):
+    made = Pool(TWO_CORES, Place, "training part")
+    yield made
+    made.close()
+
+
+def results(pool, work, **shared):
+    return list(pool.completed(deque(work), shared))
+
+
+def test_every_unit_is_done_once_by_actors_with_one_thread_each_on_its_own_core(pool):
+    found = [result.decode().split(maxsplit=2) for _, result in results(pool, map(Tell, range(20)), original=b"net")]
+    assert sorted(int(number) for number, _, _ in found) == list(range(20))
+    places = {pid: rest for _, pid, rest in found}
+    assert all(rest.endswith("1 training part b'net'") for rest in places.values())
+    if len(os.sched_getaffinity(0)) > 1 and len(places) == 2:
+        assert len({rest.split("]")[0] for rest in places.values()}) == 2
+
+
+def test_a_killed_actor_costs_only_its_run_which_is_done_again(pool, tmp_path):
+    work = [Die(str(tmp_path / "counter"), times=1), *map(Tell, range(6))]
+    found = results(pool, work)
+    assert len(found) == 7
+    assert dict(found)[work[0]] == b"survived"
+
+
+def test_work_that_always_kills_its_actor_is_given_up_and_the_rest_is_done(pool, tmp_path):
+    work = [Die(str(tmp_path / "counter"), times=99), *map(Tell, range(6))]
+    found = dict(results(pool, work))
+    assert isinstance(found[work[0]], Lost)
+    assert "died" in found[work[0]].reason and "3 times" in found[work[0]].reason
+    assert all(isinstance(found[unit], bytes) for unit in work[1:])
+
+
+def test_an_exception_of_the_machine_is_tried_three_times_and_reported(pool):
+    [(_, lost)] = results(pool, [Fail()])
+    assert isinstance(lost, Lost) and "the machine has a fault" in lost.reason
+
+
+def test_an_actor_pulls_its_next_unit_when_it_is_done_with_the_last(pool):
+    # One long unit and eight short ones: nothing may be queued behind the long one.
+    order = [type(work) for work, _ in results(pool, [Sleep(3.0), *[Sleep(0.05)] * 8])]
+    assert len(order) == 9
+    long_last = results(pool, [Sleep(2.0), Tell(1), Tell(2), Tell(3)])
+    assert [work for work, _ in long_last][-1] == Sleep(2.0)
+
+
+def test_the_queue_may_grow_while_work_is_done(pool):
+    queue, seen = deque([Tell(0)]), []
+    for work, _ in pool.completed(queue, {}):
+        seen.append(work.number)
+        if work.number < 3:
+            queue.append(Tell(work.number + 1))
+    assert seen == [0, 1, 2, 3]
+
+
+def test_actors_that_die_as_they_start_end_the_command_with_a_reason(ray_session):
+    class Broken:
+        def __init__(self, *arguments):
+            os._exit(1)
+
+    pool = Pool(Compute("cpu", 1, 0.0), Broken)
+    with pytest.raises(UserError, match="actors died in a row"):
+        results(pool, [Tell(0)])
+    pool.close()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.18, 0.6, 2, 0, -1])
+def test_fractions_that_are_not_one_kth_are_refused(share):
+    with pytest.raises(UserError, match="not 1/k"):
+        choose_compute("auto", None, share)
+
+
+def test_as_many_actors_as_asked_for_on_the_cpu():
+    assert choose_compute("cpu", 7) == Compute("cpu", 7, 0.0)
+    with pytest.raises(UserError, match="at least 1"):
+        choose_compute("cpu", 0)
+
+
+@pytest.mark.gpu
+def test_more_places_than_the_gpus_have_are_refused():
+    with pytest.raises(UserError, match="this machine has"):
+        choose_compute("cuda", 1000, 0.5)
