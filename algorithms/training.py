@@ -34,10 +34,9 @@ class Images(Dataset):
 
     def batch(self, indices: Sequence[int] | slice) -> tuple[Tensor, Tensor]:
         """Inputs (b, channels, H, W) float32, normalised, channels_last; targets (b,) int64."""
-        if not isinstance(indices, slice):
-            indices = torch.tensor(indices, device=self.pixels.device)
-        inputs = self.pixels[indices].float().sub_(self.mean).div_(self.std)
-        return inputs.permute(0, 3, 1, 2), self.targets[indices]
+        chosen = indices if isinstance(indices, slice) else torch.tensor(indices, device=self.pixels.device)
+        inputs = self.pixels[chosen].float().sub_(self.mean).div_(self.std)
+        return inputs.permute(0, 3, 1, 2), self.targets[chosen]
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.__getitems__([index])[0]

@@ -106,6 +106,7 @@ class Pool:
         self.compute = compute
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
+            logging.getLogger("ray").setLevel(logging.ERROR)  # it announces its token authentication each time
             ray.init(
                 address="local",
                 num_cpus=max(compute.actors, 1),

@@ -18,7 +18,8 @@ from harness.leaderboard import RULE_SHARE, Leaderboard, Row
 from harness.status import BenchmarkStatus
 
 SILENT_SECONDS = 30.0  # between lines where there is no terminal for a live display
-WIDTH = 150  # of the table where there is no terminal
+WIDTH = 120  # where there is no terminal
+NONE = "–"
 
 
 def console(stderr: bool = False) -> Console:
@@ -29,79 +30,56 @@ def console(stderr: bool = False) -> Console:
 
 def show_leaderboard(board: Leaderboard, benchmark: Benchmark) -> RenderableType:
     """The table, its reading aid, and what failed."""
-    table = Table(title=f"{title(benchmark)}, N = {board.reference.wanted}", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("algorithm", no_wrap=True)
-    for name in (
-        "score",
-        "95 % interval",
-        "F",
-        "of ceiling",
-        "retain",
-        "test",
-        "forget",
-        "RA_U/RA_R",
-        "TA_U/TA_R",
-        "runs",
-        "s/run",
-        "of retrain",
-        "of 30 ep",
-    ):
-        table.add_column(name, justify="right", no_wrap=True)
+    heading = Text(f"{title(benchmark)}, N = {board.reference.wanted}", style="bold")
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("algorithm", overflow="fold")
+    for name in ("score\n95 % interval", "F\nof ceiling", "retain acc\nratio", "test acc\nratio", "forget acc",
+                 "runs", "s/run", "of retrain\nof 30 epochs"):  # fmt: skip
+        table.add_column(name, justify="right", overflow="fold")
     for row in board.rows:
         table.add_row(*_cells(row))
-    table.add_section()
-    quality = f"{board.ceiling.quality:.4f}" if board.ceiling else "–"
-    table.add_row(
-        "retrain (reference)",
-        "",
-        "",
-        quality,
-        "100 %" if board.ceiling else "–",
-        *_accuracies(board.reference),
-        "1",
-        "1",
-        *_cost(board.reference),
-    )
-    return Group(table, *_notes(board))
+    quality = f"{board.ceiling.quality:.4f}\n100.0%" if board.ceiling else NONE
+    accuracies = _accuracies(board.reference, None, None)
+    table.add_row("retrain\n(the reference)", "", quality, *accuracies, *_cost(board.reference))
+    return Group(heading, table, *_notes(board))
 
 
 def _cells(row: Row) -> list[str]:
     result = row.score
     if result is None:
-        return [escape(row.algorithm), "–", "–", "–", "–", *_accuracies(row), "–", "–", *_cost(row)]
-    interval = f"{result.interval[0]:.4f} … {result.interval[1]:.4f}" if result.interval else "–"
-    share = f"{result.share_of_ceiling:.1%}" if result.share_of_ceiling is not None else "–"
-    ratios = [f"{ratio:.4f}" if ratio is not None else "–" for ratio in (result.retain_ratio, result.test_ratio)]
+        return [escape(row.algorithm), NONE, NONE, *_accuracies(row, None, None), *_cost(row)]
+    interval = f"{result.interval[0]:.4f} … {result.interval[1]:.4f}" if result.interval else NONE
+    share = f"{result.share_of_ceiling:.1%}" if result.share_of_ceiling is not None else NONE
     return [
         escape(row.algorithm),
-        f"{result.score:.4f}",
-        interval,
-        f"{result.forgetting_quality:.4f}",
-        share,
-        *_accuracies(row),
-        *ratios,
+        f"{result.score:.4f}\n{interval}",
+        f"{result.forgetting_quality:.4f}\n{share}",
+        *_accuracies(row, result.retain_ratio, result.test_ratio),
         *_cost(row),
     ]
 
 
-def _accuracies(row: Row) -> list[str]:
+def _accuracies(row: Row, retain_ratio: float | None, test_ratio: float | None) -> list[str]:
+    values = (row.retain_accuracy, retain_ratio), (row.test_accuracy, test_ratio), (row.forget_accuracy, None)
     return [
-        f"{value:.2%}" if value is not None else "–"
-        for value in (row.retain_accuracy, row.test_accuracy, row.forget_accuracy)
+        (f"{accuracy:.2%}" if accuracy is not None else NONE) + (f"\n{ratio:.4f}" if ratio is not None else "")
+        for accuracy, ratio in values
     ]
 
 
 def _cost(row: Row) -> list[str]:
     runs = f"{row.runs}" if row.runs == row.wanted else f"{row.runs} of {row.wanted}"
-    if row.seconds is None:
-        return [runs, "–", "–", "–"]
-    over = " !" if row.score and (row.share_of_30_epochs or 0) > RULE_SHARE else ""
+    if row.seconds is None or row.share is None:
+        return [runs, NONE, NONE]
     return [
         runs,
         f"{row.seconds:.2f}",
-        f"{row.share:.0%}" if row.share is not None else "–",
-        f"{row.share_of_30_epochs:.0%}{over}" if row.share_of_30_epochs is not None else "–",
+        f"{row.share:.0%}\n{row.share_of_30_epochs:.0%}{' !' if _too_slow(row) else ''}",
     ]
+
+
+def _too_slow(row: Row) -> bool:
+    return row.score is not None and (row.share_of_30_epochs or 0) > RULE_SHARE
 
 
 def _notes(board: Leaderboard) -> Iterator[RenderableType]:
@@ -109,12 +87,11 @@ def _notes(board: Leaderboard) -> Iterator[RenderableType]:
         yield Text(
             "Read it so: perfect is not 1 but the ceiling, "
             f"F = {board.ceiling.quality:.4f} ± {board.ceiling.spread:.4f} "
-            f"(retraining against itself, {board.ceiling.splits} splits into halves). Intervals are over runs. "
-            "retain, test, forget: accuracies."
+            f"(retraining against itself, {board.ceiling.splits} splits into halves). Intervals are over runs."
         )
     elif any(row.score for row in board.rows):
         yield Text("Ceiling and intervals need at least 8 runs a side.")
-    if any("!" in cell for row in board.rows for cell in _cost(row)):
+    if any(map(_too_slow, board.rows)):
         yield Text(f"! slower than {RULE_SHARE:.0%} of 30 epochs of the recipe, which the competition did not allow.")
     for row in (board.reference, *board.rows):
         for warning in row.warnings:
@@ -192,10 +169,10 @@ class LiveProgress:
 def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
     """What is missing, and how long it would take."""
     place = "CPU cores" if compute.device == "cpu" else f"GPU places of {compute.gpus_per_run:g}"
-    table = Table(
-        title=f"{title(evaluation.benchmark)}, N = {evaluation.runs}: {compute.actors} actors on {place}",
-        title_justify="left",
+    heading = Text(
+        f"{title(evaluation.benchmark)}, N = {evaluation.runs}: {compute.actors} actors on {place}", style="bold"
     )
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("algorithm")
     for name in ("there", "to run", "s/run", "hours"):
         table.add_column(name, justify="right")
@@ -214,8 +191,10 @@ def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
         )
     left = evaluation.seconds_left(compute.actors)
     if left is None:
-        return Group(table, Text("? has no timed run yet: `plan --time` runs one of each (they are kept)."))
-    return Group(table, Text(f"In all about {_duration(left)} ({left / 3600:.2f} h), from the median of timed runs."))
+        return Group(heading, table, Text("? has no timed run yet: `plan --time` runs one of each (they are kept)."))
+    return Group(
+        heading, table, Text(f"In all about {_duration(left)} ({left / 3600:.2f} h), from the median of timed runs.")
+    )
 
 
 def show_status(benchmarks: Iterable[BenchmarkStatus], runs: int, where: str) -> RenderableType:
@@ -223,9 +202,8 @@ def show_status(benchmarks: Iterable[BenchmarkStatus], runs: int, where: str) ->
     parts: list[RenderableType] = []
     size = 0
     for benchmark in benchmarks:
-        table = Table(
-            title=f"{benchmark.name}, {benchmark.model}, benchmark {benchmark.fingerprint}", title_justify="left"
-        )
+        heading = Text(f"{benchmark.name}, {benchmark.model}, benchmark {benchmark.fingerprint}", style="bold")
+        table = Table(box=box.SIMPLE_HEAD)
         for name in ("bank", "runs", "failed", "size"):
             table.add_column(name, justify="left" if name == "bank" else "right")
         notes = []
@@ -234,7 +212,7 @@ def show_status(benchmarks: Iterable[BenchmarkStatus], runs: int, where: str) ->
             state = f"{bank.finished} complete" if bank.finished >= runs else f"{bank.finished} of {runs}"
             table.add_row(escape(bank.bank), state, str(bank.failed or ""), _size(bank.size))
             notes += [Text(f"{bank.bank}: {count} failed: {reason}") for reason, count in bank.failures.items()]
-        parts += [table, *notes]
+        parts += [heading, table, *notes]
     if not parts:
         return Text(f"{where} holds no runs yet.")
     return Group(*parts, Text(f"{where}: {_size(size)} in records."))

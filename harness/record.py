@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -83,7 +84,8 @@ def decode(data: bytes) -> RunRecord:
             raise Damaged("its checksum does not match")
         values = json.loads(header["__metadata__"]["record"])
         values["provenance"] = Provenance(**values["provenance"])
-        return replace(RunRecord(**values), **load(data))
+        arrays: dict[str, Any] = load(data)
+        return RunRecord(**values, **arrays)
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise Damaged(f"it is no run record ({type(error).__name__})") from error
 

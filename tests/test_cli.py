@@ -1,0 +1,318 @@
+"""The commands as a user gives them: what they print, and with which status they end."""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from conftest import contents, finished_records, rows, run_cli, start_cli
+
+import run_eval
+
+QUICK = ["--epochs", 1, "--set", "forget_remember.epochs=[1]", "--set", "forget_remember.draws=[2]"]
+GOLDEN = Path(__file__).parent / "scoring" / "golden" / "official_small.npz"
+
+
+def command(monkeypatch, capsys, *arguments):
+    """run_eval.py in this process: (status, stdout, stderr)."""
+    monkeypatch.setattr(sys, "argv", ["run_eval.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        run_eval.main()
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+@pytest.fixture
+def refused(monkeypatch, capsys, tmp_path):
+    """Give a command that must end with status 2 and one line; returns the line."""
+
+    def give(*arguments):
+        monkeypatch.chdir(tmp_path)
+        status, out, err = command(monkeypatch, capsys, *arguments)
+        assert (status, out) == (2, "")
+        assert err.count("\n") == 1 and err.startswith("run_eval.py: ") and "Traceback" not in err
+        return err
+
+    return give
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["finetune", "--dataset", "digitz"], "Did you mean 'digits'?"),
+        (["finetune", "--model", "resnet19"], "Did you mean 'resnet18'?"),
+        (["finetun"], "Did you mean 'finetune'?"),
+        (["finetune", "--precision", "float23"], "Did you mean 'float32'?"),
+        (["finetune", "--device", "gpu"], "choose from auto, cpu, cuda"),
+        (["finetune", "--set", "epoch=3"], "Did you mean 'epochs'?"),
+        (["finetune", "--set", "lr"], "write name=value"),
+        (["finetune", "--set", "epochs=1.5"], "is a float, but the default 2 is a int"),
+        (["finetune", "--set", "neggrad.lr=1"], "no algorithm 'neggrad' in this command"),
+        (["finetune", "--runs", 1], "at least 2 runs"),
+        (["finetune", "--runs", "many"], "'many' is not a valid integer"),
+        (["finetune", "--rnus", 5], "No such option '--rnus'"),
+        (["finetune", "--epochs", 0], "at least 1 epoch"),
+        (["finetune", "--gpus-per-run", 0.3], "not 1/k"),
+        (["finetune", "--gpus-per-run", 0.3], "Use 0.25"),
+        (["finetune", "--actors", 0], "at least 1"),
+        (["finetune", "--forget-class", 10], "classes 0 … 9"),
+        (["finetune", "--forget-fraction", 1], "at least one retained"),
+        (["finetune", "--forget-class", 1, "--forget-fraction", 0.1], "give one of them"),
+        (["finetune", "--dataset", "none.npz"], "does not exist"),
+        (["finetune", "--dataset", "cifar10-mini", "--data-dir", "nowhere"], "could not be downloaded"),
+        (["none.py"], "does not exist"),
+        (["finetune", "--store", "/proc/store"], "cannot be written"),
+        (["finetune", "finetune"], "given twice"),
+        (["retrain"], "not a candidate"),
+        ([], "Missing argument"),
+    ],
+)
+def test_a_mistake_in_evaluate_is_one_line(refused, arguments, said):
+    assert said in refused("evaluate", *arguments)
+
+
+def test_more_gpus_than_there_are_is_one_line(refused):
+    import torch
+
+    line = refused("evaluate", "finetune", "--device", "cuda", "--actors", 1000)
+    assert ("no GPU" if not torch.cuda.is_available() else "this machine has") in line
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0 1 2 1437", "1437 is out of range, training images are 0 … 1436"),
+        ("5 5", "5 stands there more than once"),
+        ("", "is empty"),
+        ("one", "cannot be read"),
+        (" ".join(map(str, range(1437))), "nothing would be retained"),
+    ],
+)
+def test_bad_forget_indices_are_one_line(refused, tmp_path, text, said):
+    file = tmp_path / "forget.txt"
+    file.write_text(text)
+    assert said in refused("evaluate", "finetune", "--forget-indices", file)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("def unlearn(net): ...", "has no function `unlearning(net, retain, forget, validation)`; it defines unlearn"),
+        ("import no_such_module", "No module named 'no_such_module' (idea.py, line 1)"),
+        ("\n\ndef unlearning(:", "SyntaxError: invalid syntax (idea.py, line 3)"),
+        ("def unlearning(net): ...", "cannot be called with (net, retain, forget, validation)"),
+    ],
+)
+def test_a_bad_file_is_one_line_with_its_own_error(refused, tmp_path, code, said):
+    (tmp_path / "idea.py").write_text(code)
+    assert said in refused("evaluate", tmp_path / "idea.py")
+
+
+def test_score_of_a_golden_file(monkeypatch, capsys, tmp_path):
+    golden = np.load(GOLDEN)
+    files = {}
+    for side in ("retrained", "unlearned"):
+        files[side] = tmp_path / f"{side}.npz"
+        np.savez(
+            files[side],
+            confidences=golden[f"end_to_end/{side}"],
+            retain_accuracy=golden[f"end_to_end/{side}_retain_accuracy"],
+            test_accuracy=golden[f"end_to_end/{side}_test_accuracy"],
+        )
+    arguments = ["score", "--retrained", files["retrained"], "--unlearned", files["unlearned"], "--json"]
+    status, out, _ = command(monkeypatch, capsys, *arguments, "--per-example")
+    result = json.loads(out)
+    assert status == 0 and result["mode"] == "released"
+    assert abs(result["score"] - float(golden["end_to_end/score"])) < 1e-9
+    assert abs(result["forgetting_quality"] - float(golden["end_to_end/forgetting_quality"])) < 1e-9
+    assert result["interval"][0] < result["score"] < result["interval"][1]
+    assert 0.1 < result["ceiling"] < 0.3
+    assert len(result["epsilon"]) == 24
+    status, out, _ = command(monkeypatch, capsys, *arguments)
+    assert "epsilon" not in json.loads(out)
+
+
+def test_score_of_logits_without_accuracies_is_f_and_says_that_few_runs_cannot_be_read(monkeypatch, capsys, tmp_path):
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 5, 6)
+    for side in ("a", "b"):
+        np.savez(tmp_path / f"{side}.npz", logits=rng.normal(size=(7, 6, 5)).astype(np.float16), targets=targets)
+    arguments = ["score", "--retrained", tmp_path / "a.npz", "--unlearned", tmp_path / "b.npz"]
+    status, out, _ = command(monkeypatch, capsys, *arguments, "--json")
+    result = json.loads(out)
+    assert status == 0
+    assert result["retain_ratio"] is result["test_ratio"] is result["interval"] is result["ceiling"] is None
+    assert result["score"] == result["forgetting_quality"]
+    assert any("cannot be read" in warning for warning in result["warnings"])
+    status, out, _ = command(monkeypatch, capsys, *arguments)
+    assert "needs 8 runs" in out and "cannot be read" in out
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"other": np.zeros(3)}, "must hold `confidences` (N, S), or `logits` (N, S, C) with `targets` (S,)"),
+        ({"confidences": np.zeros((1, 3))}, "at least 2 runs"),
+        ({"confidences": np.zeros(3)}, "a 2-D array"),
+        ({"confidences": np.full((4, 3), np.nan)}, "nan at run 0, example 0"),
+        ({"confidences": np.zeros((4, 2))}, "same examples"),
+        ({"logits": np.zeros((4, 3, 5)), "targets": np.array([0, 1, 5])}, "5"),
+        ({"confidences": np.zeros((4, 3)), "retain_accuracy": np.ones(3)}, "retain_accuracy"),
+    ],
+)
+def test_arrays_that_cannot_be_scored_are_one_line(refused, tmp_path, arrays, said):
+    fine = {"confidences": np.random.default_rng(0).normal(size=(4, 3)), "retain_accuracy": np.ones(4)}
+    np.savez(tmp_path / "fine.npz", **fine)
+    np.savez(tmp_path / "bad.npz", **arrays)
+    line = refused("score", "--retrained", tmp_path / "fine.npz", "--unlearned", tmp_path / "bad.npz")
+    assert said in line
+
+
+def test_score_refuses_files_that_are_none(refused, tmp_path):
+    (tmp_path / "text.npz").write_text("no archive")
+    assert "cannot be read" in refused("score", "--retrained", "text.npz", "--unlearned", "text.npz")
+    assert "does not exist" in refused("score", "--retrained", "none.npz", "--unlearned", "none.npz")
+    assert "choose from released" in refused(
+        "score", "--retrained", "text.npz", "--unlearned", "text.npz", "--mode", "exakt"
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """One evaluation from start to end: its store and its answer."""
+    store = tmp_path_factory.mktemp("uninterrupted")
+    process = run_cli("evaluate", "finetune", "forget_remember", *QUICK, "--runs", 8, "--store", store, "--json")
+    assert process.returncode == 0, process.stderr
+    return store, process
+
+
+def test_evaluate_prints_one_table_with_scores_ceiling_and_costs(uninterrupted):
+    store, _ = uninterrupted
+    process = run_cli("evaluate", "finetune", "forget_remember", *QUICK, "--runs", 8, "--store", store)
+    assert process.returncode == 0
+    for word in ("(the reference)", "finetune", "forget_remember", "95 % interval", "of ceiling", "of 30 epochs"):
+        assert word in process.stdout
+    assert "cannot be read" in process.stdout  # 8 runs
+    assert max(map(len, process.stdout.splitlines())) <= 120
+
+
+def test_plan_status_and_bank_folders(uninterrupted, refused, tmp_path, monkeypatch, capsys):
+    store, _ = uninterrupted
+    status, out, _ = command(monkeypatch, capsys, "plan", "finetune", *QUICK[:2], "--runs", 16, "--store", store)
+    assert status == 0 and "In all about" in out
+    status, out, _ = command(monkeypatch, capsys, "plan", "finetune", "--runs", 16, "--store", tmp_path)
+    assert status == 0 and "no timed run" in out
+    status, out, _ = command(monkeypatch, capsys, "status", "--runs", 9, "--store", store)
+    assert status == 0 and out.count("8 of 9") == 3 and "MB in records" in out
+    banks = {path.parent.name.split("-")[0]: path.parent for path in finished_records(store)}
+    status, out, _ = command(
+        monkeypatch, capsys, "score", "--retrained", banks["retrain"], "--unlearned", banks["finetune"], "--json"
+    )
+    assert json.loads(out)["score"] == rows(uninterrupted[1])["finetune"]["score"]["score"]
+
+
+def test_a_bank_of_another_benchmark_is_refused_naming_what_differs(uninterrupted, refused, tmp_path):
+    store, _ = uninterrupted
+    process = run_cli("retrain", "--epochs", 2, "--runs", 2, "--store", store)
+    assert process.returncode == 0, process.stderr
+    banks = {len(list(p.parent.iterdir())): p.parent for p in finished_records(store) if "retrain" in p.parent.name}
+    line = refused("score", "--retrained", banks[9], "--unlearned", banks[3])
+    assert "recipe.epochs" in line and "two benchmarks" in line
+
+
+def test_a_failing_candidate_ends_with_status_1_and_the_rest_is_scored(uninterrupted, tmp_path):
+    store, _ = uninterrupted
+    failures = {
+        "raises": "print('I got this far')\n    raise RuntimeError('my mistake')",
+        "nothing": "return {'a': 1}",
+        "other": "import torch\n    return torch.nn.Linear(2, 2)",
+        "nan": "import torch\n    for p in net.parameters(): p.data.fill_(float('nan'))",
+    }
+    for name, body in failures.items():
+        (tmp_path / f"{name}.py").write_text(f"def unlearning(net, retain, forget, validation):\n    {body}\n")
+    files = [tmp_path / f"{name}.py" for name in failures]
+    process = run_cli("evaluate", "finetune", *files, *QUICK[:2], "--runs", 8, "--store", store)
+    assert process.returncode == 1 and "Traceback" not in process.stderr
+    for text in ("RuntimeError: my mistake (raises.py, line 3)", "I got this far", "it returned dict, not a network",
+                 "lacks 'conv1.weight'", "not finite", "0 of 8"):  # fmt: skip
+        assert text in process.stdout, text
+    again = run_cli("evaluate", "finetune", *files, *QUICK[:2], "--runs", 8, "--store", store, "--json")
+    assert again.returncode == 1
+    assert rows(again)["finetune"]["score"]["score"] > 0
+    assert rows(again)["raises"]["score"] is None and "my mistake" in rows(again)["raises"]["failure"]["error"]
+
+
+def kill_driver_at_random_moments(store, times, seed):
+    """Start the evaluation, kill -9 the driver, again and again; then let it finish."""
+    arguments = ("evaluate", "finetune", "forget_remember", *QUICK, "--runs", 8, "--store", store, "--json")
+    chance = random.Random(seed)
+    kept = 0
+    for _ in range(times):
+        process = start_cli(*arguments)
+        children = []
+        wanted = kept + chance.randint(1, 6)
+        while process.poll() is None and len(finished_records(store)) < wanted:
+            children = psutil.Process(process.pid).children(recursive=True)
+            time.sleep(0.05)
+        time.sleep(chance.random() / 2)
+        process.kill()
+        process.communicate()
+        kept_now = len(finished_records(store))
+        assert kept_now >= kept  # what was finished stays
+        kept = kept_now
+        workers = [child for child in children if not _is_agent(child)]  # Ray's agents notice within two minutes
+        _, alive = psutil.wait_procs(workers, timeout=20)
+        assert not [worker for worker in alive if not _is_agent(worker)]
+    return run_cli(*arguments)
+
+
+def _is_agent(process):
+    try:
+        return "Agent" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False  # gone already
+
+
+def compare(uninterrupted, store, process):
+    assert process.returncode == 0, process.stderr
+    assert contents(store).items() <= contents(uninterrupted[0]).items()
+    expected, found = rows(uninterrupted[1]), rows(process)
+    for name in ("finetune", "forget_remember"):
+        assert found[name]["score"] == expected[name]["score"]  # to the last bit
+
+
+def test_killing_the_driver_loses_nothing_finished_and_changes_no_bit(uninterrupted, tmp_path):
+    compare(uninterrupted, tmp_path, kill_driver_at_random_moments(tmp_path, times=1, seed=1))
+
+
+@pytest.mark.slow
+def test_killing_the_driver_five_times(uninterrupted, tmp_path):
+    compare(uninterrupted, tmp_path, kill_driver_at_random_moments(tmp_path, times=5, seed=2))
+
+
+@pytest.mark.slow
+def test_two_drivers_on_one_store_keep_one_record_a_seed(uninterrupted, tmp_path):
+    arguments = ("evaluate", "finetune", "forget_remember", *QUICK, "--runs", 8, "--store", tmp_path, "--json")
+    drivers = [start_cli(*arguments) for _ in range(2)]
+    for driver in drivers:
+        _, err = driver.communicate(timeout=300)
+        assert driver.returncode == 0, err
+    assert len(finished_records(tmp_path)) == 24
+    compare(uninterrupted, tmp_path, run_cli(*arguments))
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path):
+    process = start_cli("retrain", "--epochs", 1, "--runs", 200, "--store", tmp_path)
+    while len(finished_records(tmp_path)) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "every finished run is kept" in err and "Traceback" not in err
