@@ -1,0 +1,1 @@
+"""Makes and keeps run records: benchmarks, actors, banks, evaluations."""

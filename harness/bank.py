@@ -82,9 +82,10 @@ class Bank:
                 continue
             try:
                 self._take(self._read(name))
+            except FileNotFoundError:
+                continue  # another driver has set it aside
             except Damaged as error:
-                aside = self.store.set_aside(name)
-                self.damaged.append(f"{name}: {error}; set aside as {aside}, it will be run again")
+                self._set_aside(name, error)
 
     def add(self, data: bytes) -> RunRecord:
         """Keep an encoded record, durably. Where the seed was finished before, the first stays."""
@@ -96,10 +97,13 @@ class Bank:
                 canonical_json(self.benchmark.description).encode(),
             )
             self._described = True
-        kind = "finished" if record.status == "finished" else f"failed-{record.attempt}"
-        name = f"{self.folder}/{record.seed:05d}.{kind}.safetensors"
+        name = f"{self.folder}/{record_name(record)}"
         if not self.store.put_if_absent(name, data):
-            record = self._read(name)
+            try:
+                record = self._read(name)
+            except Damaged as error:
+                self._set_aside(name, error)
+                self.store.put_if_absent(name, data)
         self._take(record)
         return record
 
@@ -146,7 +150,13 @@ class Bank:
         record = decode(self.store.get(name))
         if record.bank != self.key:
             raise Damaged(f"it belongs to another bank ({record.bank[:12]})")
+        if record_name(record) != name.rpartition("/")[2]:
+            raise Damaged(f"it is the record {record_name(record)}")
         return record
+
+    def _set_aside(self, name: str, error: Damaged) -> None:
+        aside = self.store.set_aside(name)
+        self.damaged.append(f"{name}: {error}; set aside as {aside}, it is run again")
 
     def _take(self, record: RunRecord) -> None:
         if record.status == "finished":
@@ -160,6 +170,12 @@ class Bank:
             )
         else:
             self.failures.append(Failure(record.seed, record.attempt, record.error, record.traceback, record.output))
+
+
+def record_name(record: RunRecord) -> str:
+    """Seed, status and attempt, so that listing opens nothing."""
+    kind = "finished" if record.status == "finished" else f"failed-{record.attempt}"
+    return f"{record.seed:05d}.{kind}.safetensors"
 
 
 def list_records(store: Store, folder: str) -> list[tuple[int, int | None, str]]:

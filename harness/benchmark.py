@@ -41,7 +41,7 @@ CIFAR_RECIPE = Recipe(epochs=30, batch_size=128, lr=0.1, weight_decay=5e-4, warm
 # Data set: its usual architecture, and the recipe that retrains it. How they were chosen: docs/presets.md.
 DEFAULTS: dict[str, tuple[str, Recipe]] = {
     "digits": ("resnet8-thin", Recipe(epochs=6, batch_size=64, lr=0.1, weight_decay=5e-4, warmup=1.0, padding=0)),
-    "cifar10-mini": ("resnet8", Recipe(epochs=12, batch_size=128, lr=0.1, weight_decay=5e-4, warmup=1.0, padding=2)),
+    "cifar10-mini": ("resnet8", Recipe(epochs=12, batch_size=128, lr=0.1, weight_decay=5e-4, warmup=1.0, padding=0)),
     "cifar10": ("resnet18", CIFAR_RECIPE),
 }
 
@@ -244,11 +244,11 @@ def _forget_set(
             raise UserError(f"--forget-class {label}: {data.name} has classes 0 … {data.classes - 1}.")
         return np.flatnonzero(data.y_train == label)
     fraction = 0.1 if fraction is None else fraction
-    size = round(fraction * count)
+    size = round(fraction * count) if 0 < fraction < 1 else 0  # NaN is neither
     if not 0 < size < count:
         raise UserError(
-            f"--forget-fraction {fraction:g} of {count} training images is {size}: "
-            "at least one must be forgotten and at least one retained."
+            f"--forget-fraction {fraction:g} of {count} training images: give a fraction between 0 and 1 by which "
+            "at least one is forgotten and at least one retained."
         )
     return np.sort(random.permutation(count)[:size])
 
@@ -261,11 +261,13 @@ def _read_indices(path: Path, count: int) -> np.ndarray:
             values = np.array([int(word) for word in path.read_text().replace(",", " ").split()], np.int64)
     except FileNotFoundError as error:
         raise UserError(f"--forget-indices {path} does not exist.") from error
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, OverflowError) as error:
         raise UserError(
             f"--forget-indices {path} cannot be read: give a .npy file of integers, or a text of integers "
             f"({str(error).splitlines()[0]})."
         ) from error
+    if not isinstance(values, np.ndarray):
+        raise UserError(f"--forget-indices {path} is an archive of arrays: give one array (.npy), or a text.")
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise UserError(
             f"--forget-indices {path} holds {values.dtype} of shape {values.shape}: give one dimension of integers."

@@ -10,6 +10,7 @@ import inspect
 import json
 import os
 import sys
+import sysconfig
 import traceback
 import types
 from collections.abc import Callable
@@ -80,14 +81,21 @@ def _report(path: Path) -> dict[str, Any]:
             f"validation): {error}; give every further parameter a default"
         }
     loaded = [getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)]
-    paths = [Path(file).resolve() for file in loaded if file and file.endswith(".py")]
+    # Some modules of torch name files that do not exist.
+    paths = [
+        Path(file).resolve()
+        for file in loaded
+        if file and file.endswith(".py") and os.path.isabs(file) and os.path.isfile(file)
+    ]
     ours = sorted(str(p.relative_to(OURS)) for p in paths if p.is_relative_to(OURS / "algorithms"))
+    not_own = [OURS / name for name in ("algorithms", "harness", "scoring")]
+    not_own += [Path(sysconfig.get_path("stdlib")).resolve(), Path(sys.prefix).resolve()]
     own = sorted(
         str(p.relative_to(folder))
         for p in paths
         if p.is_relative_to(folder)
         and p != path
-        and not any(p.is_relative_to(OURS / d) for d in ("algorithms", "harness", "scoring"))
+        and not any(p.is_relative_to(d) for d in not_own)
         and "site-packages" not in p.parts
     )
     return {"defaults": defaults(function), "files": [path.name, *own], "ours": ours}
@@ -96,7 +104,9 @@ def _report(path: Path) -> dict[str, Any]:
 def defaults(function: Callable) -> dict[str, Any]:
     """The keyword defaults that are plain values."""
     found = {}
-    for parameter in list(inspect.signature(function).parameters.values())[LOADERS:]:
+    for position, parameter in enumerate(inspect.signature(function).parameters.values()):
+        if position < LOADERS and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            continue  # net or a loader
         try:
             if parameter.default is not inspect.Parameter.empty:
                 found[parameter.name] = json.loads(canonical_json(parameter.default))

@@ -82,6 +82,7 @@ def load_candidates(paths: Sequence[Path]) -> list[Algorithm]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",
             env=environment(),
             stdin=subprocess.DEVNULL,
         )
@@ -143,7 +144,7 @@ def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> l
 def _value(setting: str, text: str, default: Any) -> Any:
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         value = text
     if isinstance(value, tuple):
         value = list(value)

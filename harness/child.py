@@ -30,7 +30,7 @@ from harness.candidate_file import ENTRY, changed, describe_error, environment, 
 from harness.candidates import Algorithm
 from harness.unlearn import Seeds, State, Unlearner
 
-KEPT_OUTPUT = 4000  # characters of a failed run's last output
+KEPT_OUTPUT = 4000  # bytes of a failed run's last output
 RESULT, ERROR, OUTPUT, SOURCES = "result.safetensors", "error.json", "output.txt", "sources"
 
 
@@ -75,6 +75,7 @@ class ForkServer:
             assert self.process.stdout
             reply = self.process.stdout.readline()
             if not reply:
+                self.close()  # so that the next run starts a new one
                 raise ChildFailed("the process that starts its runs died", "", _tail(folder / OUTPUT))
             if (folder / RESULT).exists():
                 with safe_open(folder / RESULT, "pt") as file:
@@ -99,6 +100,7 @@ class ForkServer:
             pickle.dump(value, self.process.stdin, protocol=5)
             self.process.stdin.flush()
         except BrokenPipeError as error:
+            self.close()
             raise ChildFailed("the process that starts its runs died", "", "") from error
 
 
@@ -111,7 +113,9 @@ def _how_it_ended(status: int) -> str:
 
 def _tail(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")[-KEPT_OUTPUT:]
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - KEPT_OUTPUT))
+            return file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
 

@@ -40,6 +40,11 @@ class Compute:
     actors: int
     gpus_per_run: float
 
+    @property
+    def share(self) -> float:
+        """Of its device that an actor has: times are comparable where it is 1."""
+        return self.gpus_per_run if self.device == "cuda" else min(1.0, len(_cores()) / self.actors)
+
 
 def choose_compute(device: str = "auto", actors: int | None = None, gpus_per_run: float | None = None) -> Compute:
     """Check the options against this machine.
@@ -159,6 +164,7 @@ class Pool:
                     yield work, Lost(f"{reason}, {TRIES} times")
                 continue
             self._in_a_row = 0
+            tries.pop(id(work), None)
             yield work, result
 
     def close(self) -> None:
@@ -168,9 +174,7 @@ class Pool:
             ray.shutdown()
 
     def _start(self, slot: int) -> Any:
-        return self._actor_class.remote(
-            self._make_runner, slot, self.compute.device, self.compute.gpus_per_run or 1.0, *self._parts
-        )
+        return self._actor_class.remote(self._make_runner, slot, self.compute.device, self.compute.share, *self._parts)
 
     def _replace(self, slot: int, reason: str) -> None:
         self._in_a_row += 1

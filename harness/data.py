@@ -137,6 +137,7 @@ def read_npz(path: Path, name: str | None = None) -> Dataset:
     Raises:
         UserError: what is wrong with which key.
     """
+    arrays, reading = {}, str(path)
     try:
         with np.load(path, allow_pickle=False) as source:
             missing = [key for key in NPZ_KEYS if key not in source]
@@ -145,15 +146,15 @@ def read_npz(path: Path, name: str | None = None) -> Dataset:
                     f"{path} lacks {', '.join(missing)}: it must hold {', '.join(NPZ_KEYS)} "
                     f"(it has {', '.join(source) or 'nothing'})."
                 )
-            arrays = {key: source[key] for key in NPZ_KEYS}
+            for key in NPZ_KEYS:
+                reading = f"{path}: {key}"
+                arrays[key] = source[key]
+    except UserError:
+        raise
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist: --dataset takes a name or an existing .npz file.") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as a .npz file: {_first_line(error)}.") from error
-    except Exception as error:  # zipfile and zlib raise their own types for a damaged file
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path} is damaged: {_first_line(error)}.") from error
+    except Exception as error:  # numpy, zipfile and zlib each have their own types for a damaged file
+        raise UserError(f"{reading} cannot be read as a .npz file: {_first_line(error)}.") from error
     images = {part: _images(arrays[f"x_{part}"], f"{path}: x_{part}") for part in ("train", "test")}
     labels = {part: _labels(arrays[f"y_{part}"], f"{path}: y_{part}") for part in ("train", "test")}
     for part in ("train", "test"):
@@ -202,6 +203,8 @@ def _labels(array: np.ndarray, where: str) -> np.ndarray:
         raise UserError(f"{where} has shape {array.shape}: labels must be (n,), not empty.")
     if array.min() < 0:
         raise UserError(f"{where} holds label {array.min()}: labels are 0 … C-1.")
+    if array.max() >= 2**31:
+        raise UserError(f"{where} holds label {array.max()}: that is no class number.")
     return array.astype(np.int64)
 
 

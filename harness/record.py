@@ -64,6 +64,8 @@ class RunRecord:
         """The file's bytes: arrays, one canonical JSON entry, and a SHA-256 over all of them."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ARRAYS}
         values["provenance"] = asdict(self.provenance)
+        for name in ("error", "traceback", "output"):  # may name files that are no UTF-8
+            values[name] = values[name].encode("utf-8", "backslashreplace").decode()
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}
         blob = save(arrays, metadata={"record": canonical_json(values), "sha256": NO_DIGEST})
         # The digest is taken with zeros in its own place, and so covers every other byte.

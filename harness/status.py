@@ -33,8 +33,9 @@ def status(store: Store) -> list[BenchmarkStatus]:
     """Read names and sizes alone, except for the records of failures."""
     found: dict[str, dict[str, list[tuple[str, int]]]] = {}
     for name, size in store.list("banks"):
-        _, fingerprint, bank, file = name.split("/")
-        found.setdefault(fingerprint, {}).setdefault(bank, []).append((file, size))
+        parts = name.split("/")
+        if len(parts) == 4:  # banks/<benchmark>/<bank>/<file>; whatever else lies there is not ours
+            found.setdefault(parts[1], {}).setdefault(parts[2], []).append((parts[3], size))
     return [_benchmark(store, fingerprint, banks) for fingerprint, banks in found.items()]
 
 

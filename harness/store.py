@@ -1,5 +1,6 @@
 """A store of immutable files: put_if_absent, get, list. Here on a local disk."""
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -78,7 +79,8 @@ class Store:
                 if entry.is_dir():
                     yield from self.list(f"{prefix}/{entry.name}")
                 elif not entry.name.startswith(TEMPORARY):
-                    yield f"{prefix}/{entry.name}", entry.stat().st_size
+                    with contextlib.suppress(FileNotFoundError):  # set aside meanwhile by another driver
+                        yield f"{prefix}/{entry.name}", entry.stat().st_size
 
     def set_aside(self, name: str) -> str:
         """Move a damaged file to damaged/, out of the way of its repetition; the name it has there."""
@@ -88,7 +90,8 @@ class Store:
             number += 1
             aside = f"damaged/{name}.{number}"
         (self.root / aside).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(self.root / name, self.root / aside)
+        with contextlib.suppress(FileNotFoundError):  # another driver was first
+            os.replace(self.root / name, self.root / aside)
         return aside
 
 

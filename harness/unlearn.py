@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import load
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 from algorithms.training import Images
 from harness import models
@@ -49,7 +49,8 @@ class Unlearner:
         net = fresh_network(self.training, self.device)
         if original is not None:
             net.load_state_dict(load(original))
-        loaders = [self.loader(name, seeds) for name in self.images]
+        size = self.training.recipe.batch_size
+        loaders = [make_loader(images, size, name, seeds) for name, images in self.images.items()]
         start = time.perf_counter()
         with self.precision():
             result = function(net, *loaders, **hyper_parameters)
@@ -71,23 +72,9 @@ class Unlearner:
         )
         seeds.apply()
         net = fresh_network(self.training, self.device)
-        loader = DataLoader(
-            everything,
-            self.training.recipe.batch_size,
-            shuffle=True,
-            generator=torch.Generator().manual_seed(seeds.of("retain")),
-        )
+        loader = make_loader(everything, self.training.recipe.batch_size, "retain", seeds)
         with self.precision():
             return portable_state(function(net, loader, None, None, **hyper_parameters))
-
-    def loader(self, name: str, seeds: "Seeds") -> DataLoader:
-        """A plain DataLoader; retain and forget are shuffled by the run's seed, validation stands as it is."""
-        return DataLoader(
-            self.images[name],
-            self.training.recipe.batch_size,
-            shuffle=name != "validation",
-            generator=torch.Generator().manual_seed(seeds.of(name)),
-        )
 
     def precision(self) -> torch.autocast:
         """Training runs under the benchmark's precision; examining is always float32."""
@@ -125,6 +112,18 @@ def make_images(examples: Examples, training: TrainingPart, device: torch.device
     return Images(
         torch.tensor(examples.x, device=device), torch.tensor(examples.y, device=device), training.mean, training.std
     )
+
+
+def make_loader(images: Images, batch_size: int, name: str, seeds: Seeds) -> DataLoader:
+    """A plain DataLoader; retain and forget are shuffled by the run's seed, validation stands as it is.
+
+    The order has a generator of its own: a DataLoader draws from the one that it is given each time it is iterated, and
+    its batch_sampler alone would then give another order.
+    """
+    order = torch.Generator().manual_seed(seeds.of(name))
+    sampler = SequentialSampler(images) if name == "validation" else RandomSampler(images, generator=order)
+    workers = torch.Generator().manual_seed(seeds.of(f"{name} workers"))
+    return DataLoader(images, batch_size, sampler=sampler, generator=workers)
 
 
 def portable_state(net: nn.Module) -> State:

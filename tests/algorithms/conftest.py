@@ -1,0 +1,55 @@
+"""Small images, their loaders as the harness makes them, and networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, RandomSampler
+
+from algorithms.training import Images
+from harness import models
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """As in an actor: sums have one order."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def make_images() -> Callable[..., Images]:
+    """make_images(n, size, channels): random images in 3 classes; image i differs from all others."""
+
+    def make(n: int = 26, size: int = 8, channels: int = 1, seed: int = 0) -> Images:
+        generator = torch.Generator().manual_seed(seed)
+        pixels = torch.randint(256, (n, size, size, channels), generator=generator, dtype=torch.uint8)
+        return Images(pixels, torch.arange(n) % 3, [120.0] * channels, [70.0] * channels)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_loader() -> Callable[..., DataLoader]:
+    """make_loader(images, batch_size): shuffled; the order has a generator of its own."""
+
+    def make(images: Images, batch_size: int = 8, seed: int = 0, drop_last: bool = False) -> DataLoader:
+        order = RandomSampler(images, generator=torch.Generator().manual_seed(seed))
+        return DataLoader(images, batch_size, sampler=order, drop_last=drop_last, generator=torch.Generator())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_net() -> Callable[..., nn.Module]:
+    """make_net(name, size, channels): a network of the harness for 3 classes, the same for the same seed."""
+
+    def make(name: str = "resnet8-thin", size: int = 8, channels: int = 1, seed: int = 0) -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            net = models.build(name, 3, (size, size, channels))
+        return net.to(memory_format=torch.channels_last)
+
+    return make

@@ -1,0 +1,229 @@
+"""The training loop against a plain one, schedules, and augmentation."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from algorithms.training import Images, cosine, cosine_by_epoch, flip_and_crop, reinitialise, train
+
+
+def equal(one: nn.Module, other: nn.Module) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+# --- images ---
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_batches_are_normalised_and_channels_last(channels):
+    pixels = torch.randint(256, (10, 4, 5, channels), dtype=torch.uint8)
+    mean, std = [100.0, 110.0, 120.0][:channels], [50.0, 60.0, 70.0][:channels]
+    inputs, targets = Images(pixels, torch.arange(10), mean, std).batch([7, 2, 2])
+    expected = (pixels[[7, 2, 2]].double() - torch.tensor(mean)) / torch.tensor(std)
+    assert inputs.shape == (3, channels, 4, 5) and inputs.dtype == torch.float32
+    assert torch.allclose(inputs.double(), expected.permute(0, 3, 1, 2), atol=1e-6)
+    assert inputs.is_contiguous(memory_format=torch.channels_last)
+    assert targets.tolist() == [7, 2, 2] and targets.dtype == torch.int64
+
+
+def test_slices_single_images_and_loaders_give_the_same_as_indices(make_images, make_loader):
+    images = make_images()
+    inputs, targets = images.batch(list(range(26)))
+    assert torch.equal(images.batch(slice(3, 9))[0], inputs[3:9])
+    assert torch.equal(images[4][0], inputs[4]) and images[4][1] == targets[4]
+    x, y = (torch.cat(parts) for parts in zip(*make_loader(images), strict=True))
+    order = [i for batch in make_loader(images).batch_sampler for i in batch]
+    assert torch.equal(x, inputs[order]) and torch.equal(y, targets[order]) and y.dtype == torch.int64
+
+
+def test_batches_leave_the_images_as_they_are(make_images):
+    images = make_images()
+    before = images.pixels.clone()
+    images.batch([1, 2])[0].zero_()
+    images[3][0].zero_()
+    images.batch(slice(0, 5))[1].zero_()
+    assert torch.equal(images.pixels, before)
+
+
+# --- the loop ---
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_training_gives_the_weights_of_a_plain_loop_over_the_loader_to_the_last_bit(
+    make_images, make_loader, make_net, channels, nesterov
+):
+    images, epochs = make_images(channels=channels), 3
+    found = train(
+        make_net(channels=channels),
+        make_loader(images),
+        epochs=epochs,
+        lr=0.05,
+        momentum=0.8,
+        nesterov=nesterov,
+        weight_decay=0.01,
+        schedule=cosine(epochs),
+    )
+    net, loader = make_net(channels=channels), make_loader(images)
+    optimizer = torch.optim.SGD(
+        net.parameters(), lr=0.05, momentum=0.8, nesterov=nesterov, weight_decay=0.01, fused=True
+    )
+    step, steps = 0, epochs * len(loader)
+    for _ in range(epochs):
+        for inputs, targets in loader:
+            optimizer.param_groups[0]["lr"] = 0.05 * 0.5 * (1 + math.cos(math.pi * min(step / len(loader) / epochs, 1)))
+            optimizer.zero_grad()
+            F.cross_entropy(net(inputs), targets).backward()
+            optimizer.step()
+            step += 1
+    assert step == steps == 12
+    assert equal(found, net) and not equal(found, make_net(channels=channels))
+
+
+def test_the_network_is_trained_in_place_and_in_training_mode(make_images, make_loader, make_net):
+    net = make_net().eval()
+    assert train(net, make_loader(make_images()), epochs=1, lr=0.1) is net
+    assert net.training and not equal(net, make_net())
+
+
+def test_no_epochs_change_nothing(make_images, make_loader, make_net):
+    assert equal(train(make_net(), make_loader(make_images()), epochs=0, lr=0.1), make_net())
+
+
+def test_a_last_batch_of_one_is_left_out(make_images, make_loader, make_net):
+    images = make_images(25)
+    assert [len(batch) for batch in make_loader(images).batch_sampler] == [8, 8, 8, 1]
+    one = train(make_net(), make_loader(images), epochs=2, lr=0.1)
+    other = train(make_net(), make_loader(images, drop_last=True), epochs=2, lr=0.1)
+    assert equal(one, other) and one.bn1.num_batches_tracked == 6
+
+
+def test_a_short_last_batch_is_kept(make_images, make_loader, make_net):
+    images = make_images(26)
+    one = train(make_net(), make_loader(images), epochs=2, lr=0.1)
+    assert one.bn1.num_batches_tracked == 8
+    assert not equal(one, train(make_net(), make_loader(images, drop_last=True), epochs=2, lr=0.1))
+
+
+def test_a_network_without_spatial_extent_survives_a_last_batch_of_one(make_images, make_loader, make_net):
+    net = train(make_net("resnet18"), make_loader(make_images(9), 4), epochs=1, lr=0.01)
+    assert all(torch.isfinite(value).all() for value in net.state_dict().values())
+
+
+def test_the_schedule_is_asked_for_the_epochs_done_so_far(make_images, make_loader, make_net):
+    asked = []
+    train(make_net(), make_loader(make_images()), epochs=2, lr=0.1, schedule=lambda p: asked.append(p) or 1.0)
+    assert asked == pytest.approx([i / 4 for i in range(8)])
+
+
+def test_a_schedule_of_zero_changes_no_parameter(make_images, make_loader, make_net):
+    net = train(make_net(), make_loader(make_images()), epochs=1, lr=0.1, schedule=lambda progress: 0.0)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), make_net().parameters(), strict=True))
+
+
+def test_loss_and_augmentation_see_each_batch(make_images, make_loader, make_net):
+    images, seen = make_images(), []
+
+    def loss(logits, inputs, targets):
+        seen.append((logits.shape, inputs, targets))
+        return F.cross_entropy(logits, targets)
+
+    net = train(make_net(), make_loader(images), epochs=1, lr=0.1, loss=loss, augment=lambda inputs: inputs + 1)
+    for (shape, inputs, targets), batch in zip(seen, make_loader(images).batch_sampler, strict=True):
+        x, y = images.batch(batch)
+        assert shape == (len(batch), 3) and torch.equal(inputs, x + 1) and torch.equal(targets, y)
+    assert not equal(net, train(make_net(), make_loader(images), epochs=1, lr=0.1))
+
+
+# --- schedules ---
+
+
+def test_the_cosine_falls_from_1_to_0_and_stays_there():
+    schedule = cosine(4)
+    assert schedule(0) == 1 and schedule(2) == pytest.approx(0.5) and schedule(4) == schedule(5) == 0
+    values = [schedule(i / 10) for i in range(41)]
+    assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize("t_max", [1, 2, 5])
+def test_the_cosine_by_epoch_is_pytorchs(t_max):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, t_max)
+    for epoch in range(2 * t_max + 2):
+        for within in (0.0, 0.5, 0.99):
+            assert cosine_by_epoch(t_max)(epoch + within) == pytest.approx(theirs.get_last_lr()[0], abs=1e-12)
+        optimizer.step()
+        theirs.step()
+
+
+# --- augmentation ---
+
+
+def shifted(image: torch.Tensor, padding: int) -> dict[tuple[bool, int, int], torch.Tensor]:
+    """Every mirrored and shifted version of an image (channels, H, W), by brute force."""
+    _, height, width = image.shape
+    found = {}
+    for mirrored in (False, True):
+        source = image.flip(2) if mirrored else image
+        for down in range(-padding, padding + 1):
+            for right in range(-padding, padding + 1):
+                target = torch.zeros_like(image)
+                for i in range(height):
+                    for j in range(width):
+                        if 0 <= i - down < height and 0 <= j - right < width:
+                            target[:, i, j] = source[:, i - down, j - right]
+                found[mirrored, down, right] = target
+    return found
+
+
+@given(
+    n=st.integers(1, 4),
+    channels=st.integers(1, 3),
+    height=st.integers(1, 5),
+    width=st.integers(1, 5),
+    padding=st.integers(0, 2),
+    seed=st.integers(0, 2**31),
+)
+def test_each_image_is_mirrored_or_not_and_shifted_by_at_most_the_padding(n, channels, height, width, padding, seed):
+    inputs = torch.arange(1, n * channels * height * width + 1).float().reshape(n, channels, height, width)
+    torch.manual_seed(seed)
+    outputs = flip_and_crop(inputs, padding)
+    assert outputs.shape == inputs.shape
+    for image, output in zip(inputs, outputs, strict=True):
+        assert any(torch.equal(output, version) for version in shifted(image, padding).values())
+
+
+def test_every_mirroring_and_every_shift_is_equally_likely():
+    image = torch.arange(1.0, 26.0).reshape(1, 5, 5)
+    torch.manual_seed(0)
+    outputs = flip_and_crop(image.expand(3600, 1, 5, 5), 1)
+    versions = torch.stack(list(shifted(image, 1).values()))
+    counts = (outputs[:, None] == versions).flatten(2).all(2).sum(0)
+    assert len(counts) == 18 and counts.sum() == 3600
+    assert ((counts - 200) ** 2 / 200).sum() < 42.3  # chi-square with 17 degrees of freedom: 1 in 1,600
+
+
+def test_augmented_batches_stay_channels_last():
+    inputs = torch.rand(4, 6, 6, 3).permute(0, 3, 1, 2)
+    assert flip_and_crop(inputs, 2).is_contiguous(memory_format=torch.channels_last)
+
+
+# --- re-initialisation ---
+
+
+def test_a_convolution_is_drawn_anew_as_resnets_draw_theirs():
+    torch.manual_seed(0)
+    conv = nn.Conv2d(64, 128, 3)
+    before = conv.weight.detach().clone()
+    reinitialise(conv)
+    assert not torch.equal(conv.weight, before) and conv.bias.eq(0).all()
+    assert conv.weight.mean().item() == pytest.approx(0, abs=1e-3)
+    assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / (128 * 9)), rel=0.02)

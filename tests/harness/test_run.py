@@ -1,0 +1,90 @@
+"""What an actor does with a unit of work: a record comes of it, finished or failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from harness.candidates import built_in
+from harness.record import ARRAYS, RunRecord, decode
+from harness.run import Runner, RunSeed, TrainOriginal
+from harness.unlearn import Seeds
+
+
+@pytest.fixture(scope="module")
+def runner(training, benchmark) -> Iterator[Runner]:
+    runner = Runner(training, benchmark.examination_part, "cpu", 1.0)
+    yield runner
+    if runner.fork_server:
+        runner.fork_server.close()
+
+
+@pytest.fixture
+def perform(runner, original):
+    """perform(algorithm, seed, attempt): the record that comes back."""
+
+    def perform(algorithm, seed: int = 0, attempt: int = 1) -> RunRecord:
+        return decode(RunSeed(algorithm, Seeds("bank", seed), attempt).perform(runner, original))
+
+    return perform
+
+
+def failed(record: RunRecord) -> bool:
+    return record.status == "failed" and all(getattr(record, name).size == 0 for name in ARRAYS)
+
+
+def test_a_run_of_ours_gives_a_finished_record(perform):
+    record = perform(built_in("finetune", "tiny"), seed=3)
+    assert (record.bank, record.seed, record.attempt, record.status) == ("bank", 3, 1, "finished")
+    assert record.forget_logits.shape == (6, 3) and record.probe_retain_logits.shape == (54, 3)
+    assert record.probe_test_logits.shape == (12, 3)
+    assert record.seconds > 0 and record.error == record.traceback == record.output == ""
+    assert (record.provenance.torch, record.provenance.device, record.provenance.share) == (
+        torch.__version__,
+        "cpu",
+        1.0,
+    )
+
+
+def test_retraining_does_not_start_from_the_original_model(runner, original):
+    work = RunSeed(built_in("retrain", "tiny", {"epochs": 1}), Seeds("bank", 0))
+    one, other = (decode(work.perform(runner, start)) for start in (original, None))
+    assert all((getattr(one, name) == getattr(other, name)).all() for name in ARRAYS)
+
+
+def test_the_original_model_comes_as_bytes(runner, training, original):
+    algorithm = built_in("retrain", "tiny", training.recipe.hyper_parameters)
+    assert TrainOriginal(algorithm, Seeds("original", 0)).perform(runner, None) == original
+
+
+def test_a_candidate_gives_a_finished_record_too(perform, candidate):
+    record = perform(candidate("net.fc.bias.data.zero_()\nprint('hello')"), seed=3)
+    assert record.status == "finished" and record.forget_logits.shape == (6, 3) and record.output == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        ("raise ValueError('no')", "ValueError: no (idea.py, line 3)"),
+        ("raise ValueError('\\udcff')", "ValueError"),
+        ("return 3", "it returned int, not a network"),
+        ("return net.fc", "lacks 'conv1.weight'"),
+        ("net.fc.weight.data.fill_(float('nan'))", "not finite (NaN or infinite) for 54 of 54 retain examples"),
+        ("import torch\nnet.fc = torch.nn.Linear(32, 5)", "'fc.weight' came back with shape (5, 32)"),
+        ("import os; os._exit(0)", "exit status 0"),
+        ("import os; os.kill(os.getppid(), 9); import time; time.sleep(100)", "the process that starts its runs died"),
+    ],
+)
+def test_a_candidates_failure_is_a_record_and_the_next_run_is_none_the_worse(perform, candidate, body, what):
+    record = perform(candidate(body), seed=2, attempt=4)
+    assert failed(record) and what in record.error and "\n" not in record.error
+    assert (record.bank, record.seed, record.attempt) == ("bank", 2, 4)
+    assert perform(candidate("pass", name="next_one")).status == "finished"
+
+
+def test_a_failure_of_ours_is_a_record_with_its_traceback(perform):
+    record = perform(built_in("forget_remember", "tiny", {"draws": [1, 1], "epochs": [1]}))
+    assert failed(record) and record.error.startswith("ValueError: draws=(1, 1) and epochs=(1,)")
+    assert "forget_remember" in record.traceback

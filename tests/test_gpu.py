@@ -1,0 +1,41 @@
+"""What only a CUDA device can show."""
+
+import pytest
+from conftest import contents
+
+from harness.benchmark import make_benchmark
+from harness.candidates import find_algorithms
+from harness.cluster import Compute, choose_compute
+from harness.evaluate import Evaluation
+from harness.store import Store
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_an_evaluation_on_a_gpu_and_its_repetition_agree(ray_session, tmp_path, share):
+    benchmark = make_benchmark("digits", epochs=1)
+    algorithms = find_algorithms(["finetune"], [], "digits")
+    stores = []
+    for name in ("one", "two"):
+        stores.append(tmp_path / name)
+        evaluation = Evaluation(benchmark, algorithms, 2, Store(stores[-1]))
+        list(evaluation.run(Compute("cuda", round(1 / share), share)))
+        assert evaluation.complete
+        assert all(r.provenance.device != "cpu" for r in evaluation.reference.readings.values())
+    assert contents(stores[0]) == contents(stores[1])
+
+
+def test_a_candidate_gets_a_network_on_the_gpu(ray_session, tmp_path):
+    file = tmp_path / "idea.py"
+    file.write_text(
+        "def unlearning(net, retain, forget, validation):\n"
+        "    assert next(net.parameters()).is_cuda\n"
+        "    for inputs, targets in retain:\n"
+        "        net(inputs.to('cuda'))\n"
+        "    return net\n"
+    )
+    benchmark = make_benchmark("digits", epochs=1)
+    evaluation = Evaluation(benchmark, find_algorithms([str(file)], [], "digits"), 2, Store(tmp_path / "store"))
+    list(evaluation.run(choose_compute("cuda", 1)))
+    assert evaluation.complete
