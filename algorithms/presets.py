@@ -8,6 +8,6 @@ from typing import Any
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("finetune", "digits"): {"epochs": 2, "lr": 0.1},
     ("forget_remember", "digits"): {"epochs": (1, 1, 2), "lr": 0.05},
-    ("finetune", "cifar10-mini"): {"epochs": 2, "lr": 0.05},
-    ("forget_remember", "cifar10-mini"): {"lr": 0.05},
+    ("finetune", "cifar10-mini"): {"epochs": 1, "lr": 0.05},
+    ("forget_remember", "cifar10-mini"): {"draws": (1, 1, 0), "epochs": (1, 1, 2), "lr": 0.1},
 }
