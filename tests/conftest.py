@@ -1,14 +1,10 @@
-"""Shared by the tests that go through Ray or the command line."""
+"""Shared by the tests that go through Ray."""
 
-import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -19,53 +15,3 @@ def ray_session():
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield
     ray.shutdown()
-
-
-def run_cli(*arguments, cwd=ROOT, timeout=300):
-    """The command as a user gives it; returns the finished process with its text."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / "run_eval.py"), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=timeout,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def start_cli(*arguments):
-    """The same, still running."""
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "run_eval.py"), *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def rows(process):
-    """{algorithm: row} of an `evaluate --json`."""
-    return {row["algorithm"].split("@")[0]: row for row in json.loads(process.stdout)["algorithms"]}
-
-
-def finished_records(store):
-    """Paths of finished records below a store."""
-    return sorted(Path(store).glob("banks/*/*/*.finished.safetensors"))
-
-
-def contents(store):
-    """{bank and seed: arrays and accuracies, as bytes}: what must not depend on how the runs were done."""
-    from harness.record import ARRAYS, decode
-
-    found = {}
-    for path in finished_records(store):
-        record = decode(path.read_bytes())
-        arrays = b"".join(getattr(record, name).tobytes() for name in ARRAYS)
-        accuracies = (record.retain_accuracy, record.forget_accuracy, record.validation_accuracy, record.test_accuracy)
-        found[f"{path.parent.name}/{record.seed}"] = (arrays, accuracies)
-    return found
-
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import contents, finished_records, rows, run_cli, start_cli
+from commands import contents, finished_records, rows, run_cli, start_cli
 
 import run_eval
 

@@ -7,7 +7,7 @@ import time
 
 import psutil
 import pytest
-from conftest import contents, finished_records
+from commands import contents, finished_records
 
 from harness.benchmark import make_benchmark
 from harness.candidates import built_in, find_algorithms

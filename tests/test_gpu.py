@@ -1,7 +1,7 @@
 """What only a CUDA device can show."""
 
 import pytest
-from conftest import contents
+from commands import contents
 
 from harness.benchmark import make_benchmark
 from harness.candidates import find_algorithms
