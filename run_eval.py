@@ -202,6 +202,9 @@ def main() -> None:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         print(f"run_eval.py: {' '.join(message.split())}", file=sys.stderr)
         status = 2
+    except OSError as error:
+        print(f"run_eval.py: {error.filename or 'output'}: {error.strerror}; finished runs are kept.", file=sys.stderr)
+        status = 2
     except (KeyboardInterrupt, click.Abort):
         print("run_eval.py: interrupted; every finished run is kept, the same command goes on.", file=sys.stderr)
         status = 130

@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from harness.benchmark import TrainingPart
 from harness.candidate_file import ENTRY, changed, describe_error, environment, import_file
 from harness.candidates import Algorithm
-from harness.unlearn import Seeds, State, Unlearner
+from harness.unlearn import Seeds, State, Unlearner, set_up_torch
 
 KEPT_OUTPUT = 4000  # bytes of a failed run's last output
 RESULT, ERROR, OUTPUT, SOURCES = "result.safetensors", "error.json", "output.txt", "sources"
@@ -126,7 +126,7 @@ def _tail(path: Path) -> str:
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Fork for each request until the actor is gone."""
     training, original, device = pickle.load(requests)
-    torch.set_num_threads(1)
+    set_up_torch()
     unlearner = Unlearner(training, torch.device(device), images_on=torch.device("cpu"))
     while True:
         try:

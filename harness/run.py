@@ -15,7 +15,7 @@ from harness.candidates import Algorithm
 from harness.child import ChildFailed, ForkServer
 from harness.examine import Examiner, NotExaminable
 from harness.record import Provenance, RunRecord, failed, replace
-from harness.unlearn import NotANetwork, Seeds, State, Unlearner
+from harness.unlearn import NotANetwork, Seeds, State, Unlearner, set_up_torch
 
 ENGINE = "eager"  # one network at a time, as PyTorch runs it
 
@@ -51,9 +51,7 @@ class Runner:
     """
 
     def __init__(self, training: TrainingPart, examination: ExaminationPart, device: str, share: float):
-        torch.set_num_threads(1)
-        # Deterministic kernels where cuDNN has them; its search for the fastest would choose anew in each process.
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        set_up_torch()
         self.device = torch.device(device)
         self.unlearner = Unlearner(training, self.device, images_on=self.device)
         self.examiner = Examiner(training, examination, self.unlearner.images, self.device)

@@ -20,6 +20,14 @@ from harness.benchmark import Examples, TrainingPart
 State = dict[str, Tensor]
 
 
+def set_up_torch() -> None:
+    """What every process that runs or examines a network sets first: one thread, and repeatable arithmetic."""
+    torch.set_num_threads(1)
+    # Deterministic kernels where cuDNN has them; its search for the fastest would choose anew in each process.
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions, and float32 is what the benchmark says
+
+
 class NotANetwork(Exception):
     """What an algorithm returned is no network."""
 
