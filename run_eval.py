@@ -106,6 +106,8 @@ def plan(algorithms: tuple[str, ...], settings: tuple[str, ...], timed: bool, **
         with display.live_progress(evaluation, compute, display.console(stderr=True)) as progress:
             for event in evaluation.run(compute, only_first=True):
                 progress.take(event)
+    for line in evaluation.damaged:
+        print(line, file=sys.stderr)
     display.console().print(display.show_plan(evaluation, compute))
     return 0
 
@@ -198,6 +200,9 @@ def main() -> None:
     """Exit status: 0 done, 1 runs failed, 2 a mistake in the command, 130 interrupted."""
     try:
         status = cli(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        status = 2
     except (UserError, click.ClickException) as error:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         print(f"run_eval.py: {' '.join(message.split())}", file=sys.stderr)

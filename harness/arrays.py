@@ -21,6 +21,8 @@ class Side:
     retain_accuracy: np.ndarray | None
     test_accuracy: np.ndarray | None
     fingerprint: str | None = None
+    classes: int | None = None
+    targets: np.ndarray | None = None  # (S,), where they are known
 
 
 def score_files(retrained: Path, unlearned: Path, mode: str) -> Score:
@@ -33,6 +35,12 @@ def score_files(retrained: Path, unlearned: Path, mode: str) -> Score:
     r, u = sides
     if r.fingerprint and u.fingerprint:
         check_comparable(Store(_root(retrained)), r.fingerprint, u.fingerprint)
+    if r.classes is not None and u.classes is not None and r.classes != u.classes:
+        raise UserError(
+            f"--retrained has logits of {r.classes} classes and --unlearned of {u.classes}: they must be equal."
+        )
+    if r.targets is not None and u.targets is not None and not np.array_equal(r.targets, u.targets):
+        raise UserError("--retrained and --unlearned have different `targets`: give the same examples in one order.")
     try:
         return score(
             r.confidences,
@@ -58,11 +66,13 @@ def read_side(path: Path, option: str) -> Side:
         raise UserError(f"{option} {path} does not exist.") from error
     except Exception as error:  # numpy, zipfile and zlib each have their own types for a damaged file
         raise UserError(f"{option} {path} cannot be read as a .npz file: {str(error).splitlines()[0]}") from error
+    classes, targets = None, None
     if "confidences" in arrays:
         confidences = arrays["confidences"]
     elif "logits" in arrays and "targets" in arrays:
         try:
             confidences = logit_scaled_confidence(arrays["logits"], arrays["targets"])
+            classes, targets = arrays["logits"].shape[-1], arrays["targets"]
         except ScoringError as error:
             raise UserError(f"{option} {path}: {error}") from error
     else:
@@ -70,7 +80,9 @@ def read_side(path: Path, option: str) -> Side:
             f"{option} {path} must hold `confidences` (N, S), or `logits` (N, S, C) with `targets` (S,); "
             f"it has {', '.join(arrays) or 'nothing'}."
         )
-    return Side(confidences, arrays.get("retain_accuracy"), arrays.get("test_accuracy"))
+    return Side(
+        confidences, arrays.get("retain_accuracy"), arrays.get("test_accuracy"), classes=classes, targets=targets
+    )
 
 
 def _root(folder: Path) -> Path:

@@ -34,6 +34,7 @@ def environment() -> dict[str, str]:
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",  # a set's order is the same in every process
     }
 
 
@@ -50,7 +51,11 @@ def import_file(path: Path, source: bytes | None = None) -> types.ModuleType:
 
 def describe_error(error: BaseException, *folders: str) -> str:
     """'ZeroDivisionError: division by zero (my_idea.py, line 7)': the innermost line in the user's folders."""
-    lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(folders)]
+    lines = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.startswith(folders) and not any(Path(frame.filename).is_relative_to(d) for d in _not_own())
+    ]
     text = "; ".join(str(error).strip().splitlines()[:1])
     what = type(error).__name__ + (f": {text}" if text else "")
     if isinstance(error, SyntaxError) and error.filename and error.filename.startswith(folders):
@@ -88,8 +93,7 @@ def _report(path: Path) -> dict[str, Any]:
         if file and file.endswith(".py") and os.path.isabs(file) and os.path.isfile(file)
     ]
     ours = sorted(str(p.relative_to(OURS)) for p in paths if p.is_relative_to(OURS / "algorithms"))
-    not_own = [OURS / name for name in ("algorithms", "harness", "scoring")]
-    not_own += [Path(sysconfig.get_path("stdlib")).resolve(), Path(sys.prefix).resolve()]
+    not_own = _not_own()
     own = sorted(
         str(p.relative_to(folder))
         for p in paths
@@ -99,6 +103,12 @@ def _report(path: Path) -> dict[str, Any]:
         and "site-packages" not in p.parts
     )
     return {"defaults": defaults(function), "files": [path.name, *own], "ours": ours}
+
+
+def _not_own() -> list[Path]:
+    """Folders that may lie below a user's: ours, the interpreter's, and those of installed packages."""
+    ours = [OURS / name for name in ("algorithms", "harness", "scoring")]
+    return [*ours, Path(sysconfig.get_path("stdlib")).resolve(), Path(sys.prefix).resolve(), Path(sys.prefix)]
 
 
 def defaults(function: Callable) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def load_candidates(paths: Sequence[Path]) -> list[Algorithm]:
             raise UserError(f"{path} does not exist: name a built-in algorithm ({', '.join(ALGORITHMS)}) or a file.")
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "harness.candidate_file", str(path.resolve())],
+            [sys.executable, "-P", "-m", "harness.candidate_file", str(path.resolve())],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

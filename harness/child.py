@@ -53,9 +53,9 @@ class ForkServer:
     """The actor's end."""
 
     def __init__(self, training: TrainingPart, original: bytes, device: str):
-        self.original = original
+        self.output = ""  # the last of what the last run printed
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "harness.child"],
+            [sys.executable, "-P", "-m", "harness.child"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment(),
@@ -77,11 +77,11 @@ class ForkServer:
             if not reply:
                 self.close()  # so that the next run starts a new one
                 raise ChildFailed("the process that starts its runs died", "", _tail(folder / OUTPUT))
+            self.output = output = _tail(folder / OUTPUT)
             if (folder / RESULT).exists():
                 with safe_open(folder / RESULT, "pt") as file:
                     state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is no mapping
                     return state, float(file.metadata()["seconds"])
-            output = _tail(folder / OUTPUT)
             if (folder / ERROR).exists():
                 answer = json.loads((folder / ERROR).read_text())
                 raise ChildFailed(answer["error"], answer["traceback"], output)

@@ -1,6 +1,7 @@
 """Ray actors and the pull loop. The only file that knows Ray; it knows nothing of what the work is."""
 
 import logging
+import math
 import os
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -45,6 +46,11 @@ class Compute:
         """Of its device that an actor has: times are comparable where it is 1."""
         return self.gpus_per_run if self.device == "cuda" else min(1.0, len(_cores()) / self.actors)
 
+    @property
+    def devices(self) -> float:
+        """Whole GPUs or cores at work: what times of runs that had their device alone are divided by."""
+        return self.actors * self.share
+
 
 def choose_compute(device: str = "auto", actors: int | None = None, gpus_per_run: float | None = None) -> Compute:
     """Check the options against this machine.
@@ -67,24 +73,25 @@ def choose_compute(device: str = "auto", actors: int | None = None, gpus_per_run
                 + ("--device cpu uses no GPU." if device == "cpu" else "this machine has no GPU.")
             )
         return Compute("cpu", actors or len(_cores()), 0.0)
-    share = gpus_per_run or 1.0
-    places = gpus * round(1 / share)
+    k = _check_fraction(gpus_per_run or 1.0)
+    places = gpus * k
     if actors is not None and actors > places:
         raise UserError(
-            f"--actors {actors} with --gpus-per-run {share:g} asks for {actors * share:g} GPUs: this machine "
+            f"--actors {actors} with --gpus-per-run {1 / k:.4g} asks for {actors / k:.4g} GPUs: this machine "
             f"has {gpus}, room for {places} actors."
         )
-    return Compute("cuda", actors or places, share)
+    return Compute("cuda", actors or places, 1 / k)
 
 
-def _check_fraction(share: float) -> None:
-    k = round(1 / share) if share > 0 else 0
-    if k < 1 or abs(share * k - 1) > 1e-3:
-        near = 1 / max(1, -int(-1 // share)) if share > 0 else 1.0
+def _check_fraction(share: float) -> int:
+    """The k of a fraction 1/k, written with at least two digits (0.33, 0.1667)."""
+    k = max(1, round(1 / share)) if share > 0 else 1
+    if not abs(share - 1 / k) < 5e-3 / k:
         raise UserError(
             f"--gpus-per-run {share:g} is not 1/k (1, 0.5, 0.25, 0.2, …): Ray would place runs unevenly. "
-            f"Use {near:.3g}."
+            f"Use {1 / (-int(-1 // share) if 0 < share < 1 else 1):.4g}."
         )
+    return k
 
 
 class Actor:
@@ -122,7 +129,7 @@ class Pool:
             )
         self._make_runner = make_runner
         self._parts = [ray.put(part) for part in parts]
-        share = compute.gpus_per_run
+        share = math.floor(compute.gpus_per_run * 10_000) / 10_000  # Ray's unit: k of them must not exceed one GPU
         # A slot's core is pinned by ourselves, so that more actors than cores still start.
         self._actor_class = ray.remote(Actor).options(num_cpus=0 if share else 1, num_gpus=share, max_restarts=0)
         self._actors = [self._start(slot) for slot in range(compute.actors)]
@@ -156,7 +163,7 @@ class Pool:
                 reason = str(error).strip().splitlines()[-1]
                 if isinstance(error, ray.exceptions.RayActorError):
                     reason = f"its actor died ({_reason(error)})"
-                    self._replace(slot, reason)
+                self._replace(slot, reason)
                 tries[id(work)] += 1
                 if tries[id(work)] < TRIES:
                     queue.appendleft(work)
@@ -177,8 +184,9 @@ class Pool:
         return self._actor_class.remote(self._make_runner, slot, self.compute.device, self.compute.share, *self._parts)
 
     def _replace(self, slot: int, reason: str) -> None:
+        ray.kill(self._actors[slot])  # where it lives on, its device may be in a bad state
         self._in_a_row += 1
-        if self._in_a_row >= TRIES * len(self._actors):
+        if self._in_a_row > TRIES * len(self._actors):
             raise UserError(
                 f"{self._in_a_row} actors died in a row without finishing a run: {reason}. What was finished is kept."
             )

@@ -153,7 +153,7 @@ class LiveProgress:
         self._update()
 
     def _update(self) -> None:
-        left = self.evaluation.seconds_left(self.compute.actors)
+        left = self.evaluation.seconds_left(self.compute.devices)
         text = f"about {_duration(left)} left" if left else ""
         banks = {bank.algorithm.name: bank for bank in self.evaluation.all_banks}
         done = {name: len(banks[name].seeds(self.evaluation.runs)) if name in banks else 0 for name in self.tasks}
@@ -181,7 +181,7 @@ def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
         bank = banks.get(algorithm.name)
         seconds = bank.median_seconds() if bank else None
         missing = len(evaluation.missing(algorithm))
-        hours = "0" if not missing else f"{missing * seconds / compute.actors / 3600:.2f}" if seconds else "?"
+        hours = "0" if not missing else f"{missing * seconds / compute.devices / 3600:.2f}" if seconds else "?"
         table.add_row(
             escape(algorithm.name),
             str(len(bank.seeds(evaluation.runs)) if bank else 0),
@@ -189,7 +189,7 @@ def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
             f"{seconds:.2f}" if seconds else "?",
             hours,
         )
-    left = evaluation.seconds_left(compute.actors)
+    left = evaluation.seconds_left(compute.devices)
     if left is None:
         return Group(heading, table, Text("? has no timed run yet: `plan --time` runs one of each (they are kept)."))
     return Group(

@@ -1,5 +1,6 @@
 """Evaluate: see which runs are missing, have them done, keep them, score."""
 
+import re
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -97,11 +98,12 @@ class Evaluation:
     @staticmethod
     def stopped(bank: Bank) -> str:
         """The error with which an algorithm's first runs all failed; empty otherwise."""
-        errors = {failure.error for failure in bank.failures}
+        kinds = {re.sub(r"\d+", "#", failure.error) for failure in bank.failures}  # counts and sizes differ by run
         seeds = {failure.seed for failure in bank.failures}
-        return errors.pop() if not bank.readings and len(errors) == 1 and len(seeds) >= FIRST_RUNS else ""
+        alike = not bank.readings and len(kinds) == 1 and len(seeds) >= FIRST_RUNS
+        return bank.failures[0].error if alike else ""
 
-    def seconds_left(self, actors: int) -> float | None:
+    def seconds_left(self, devices: float) -> float | None:
         """Expected wall seconds of what is missing, from timed runs; None where an algorithm has none yet."""
         total = 0.0
         for algorithm in (self.retrain, *self.algorithms):
@@ -111,7 +113,7 @@ class Evaluation:
             if missing and seconds is None:
                 return None
             total += missing * (seconds or 0.0)
-        return total / actors
+        return total / devices
 
     def run(self, compute: Compute, only_first: bool = False) -> Iterator[Event]:
         """Do what is missing on Ray actors, keeping each record as it comes.

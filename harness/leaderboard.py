@@ -108,14 +108,15 @@ def _row(evaluation: Evaluation, bank: Bank, result: Score | None) -> Row:
         share_of_30_epochs=None if share is None else share * evaluation.benchmark.recipe.epochs / RULE_EPOCHS,
         failed=len({f.seed for f in failures}),
         failure=failures[-1] if failures else None,
-        warnings=tuple(_warnings(bank, seeds, result)),
+        warnings=tuple(_warnings(bank, evaluation.reference, seeds, result)),
     )
 
 
-def _warnings(bank: Bank, seeds: list[int], result: Score | None) -> list[str]:
+def _warnings(bank: Bank, reference: Bank, seeds: list[int], result: Score | None) -> list[str]:
     found = score_warnings(result) if result else []
     for name in ("torch", "device", "engine"):
-        counts = Counter(str(getattr(bank.readings[seed].provenance, name)) for seed in seeds)
+        both = [bank.readings[seed] for seed in seeds] + list(reference.readings.values())
+        counts = Counter(str(getattr(reading.provenance, name)) for reading in both)
         if len(counts) > 1:
             found.append(f"runs of different {name}: " + ", ".join(f"{n} × {value}" for value, n in counts.items()))
     if seeds and not any(bank.readings[seed].provenance.share == 1 for seed in seeds):

@@ -17,6 +17,8 @@ from harness.examine import Examiner, NotExaminable
 from harness.record import Provenance, RunRecord, failed, replace
 from harness.unlearn import NotANetwork, Seeds, State, Unlearner, set_up_torch
 
+# torch before 2.8 has no AcceleratorError
+MACHINE_FAULTS = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", MemoryError), MemoryError, OSError)
 ENGINE = "eager"  # one network at a time, as PyTorch runs it
 
 
@@ -69,7 +71,10 @@ class Runner:
         except ChildFailed as error:
             reason, trace, output = str(error), error.traceback, error.output
         except (NotExaminable, NotANetwork) as error:
-            reason, trace, output = str(error), "", ""
+            reason, trace = str(error), ""
+            output = self.fork_server.output if work.algorithm.files and self.fork_server else ""
+        except MACHINE_FAULTS:
+            raise  # the machine's fault: tried again elsewhere
         except Exception as error:  # a built-in method that cannot work on these data says so this way
             reason, trace, output = describe_error(error), traceback.format_exc(), ""
         return failed(replace(record, seconds=time.perf_counter() - start), reason, trace, output)

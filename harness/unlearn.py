@@ -86,7 +86,10 @@ class Unlearner:
 
     def precision(self) -> torch.autocast:
         """Training runs under the benchmark's precision; examining is always float32."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16")
+        # One context spans the whole run: cached casts of the weights would outlive the optimizer's steps.
+        return torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16", cache_enabled=False
+        )
 
 
 @dataclass(frozen=True)

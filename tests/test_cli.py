@@ -174,6 +174,17 @@ def test_arrays_that_cannot_be_scored_are_one_line(refused, tmp_path, arrays, sa
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [({"logits": np.zeros((4, 3, 7)), "targets": np.array([0, 1, 2])}, "classes"),
+     ({"logits": np.zeros((4, 3, 5)), "targets": np.array([0, 1, 3])}, "different `targets`")],
+)  # fmt: skip
+def test_two_sides_of_different_tasks_are_refused(refused, tmp_path, other, said):
+    np.savez(tmp_path / "one.npz", logits=np.zeros((4, 3, 5)), targets=np.array([0, 1, 2]))
+    np.savez(tmp_path / "other.npz", **other)
+    assert said in refused("score", "--retrained", tmp_path / "one.npz", "--unlearned", tmp_path / "other.npz")
+
+
 def test_score_refuses_files_that_are_none(refused, tmp_path):
     (tmp_path / "text.npz").write_text("no archive")
     assert "cannot be read" in refused("score", "--retrained", "text.npz", "--unlearned", "text.npz")
@@ -232,7 +243,7 @@ def test_a_failing_candidate_ends_with_status_1_and_the_rest_is_scored(uninterru
         "raises": "print('I got this far')\n    raise RuntimeError('my mistake')",
         "nothing": "return {'a': 1}",
         "other": "import torch\n    return torch.nn.Linear(2, 2)",
-        "nan": "import torch\n    for p in net.parameters(): p.data.fill_(float('nan'))",
+        "nan": "print('before NaN')\n    for p in net.parameters(): p.data.fill_(float('nan'))",
     }
     for name, body in failures.items():
         (tmp_path / f"{name}.py").write_text(f"def unlearning(net, retain, forget, validation):\n    {body}\n")
@@ -240,7 +251,7 @@ def test_a_failing_candidate_ends_with_status_1_and_the_rest_is_scored(uninterru
     process = run_cli("evaluate", "finetune", *files, *QUICK[:2], "--runs", 8, "--store", store)
     assert process.returncode == 1 and "Traceback" not in process.stderr
     for text in ("RuntimeError: my mistake (raises.py, line 3)", "I got this far", "it returned dict, not a network",
-                 "lacks 'conv1.weight'", "not finite", "0 of 8"):  # fmt: skip
+                 "lacks 'conv1.weight'", "not finite", "before NaN", "0 of 8"):  # fmt: skip
         assert text in process.stdout, text
     again = run_cli("evaluate", "finetune", *files, *QUICK[:2], "--runs", 8, "--store", store, "--json")
     assert again.returncode == 1

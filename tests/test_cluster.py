@@ -131,7 +131,7 @@ def test_actors_that_die_as_they_start_end_the_command_with_a_reason(ray_session
 
     pool = Pool(Compute("cpu", 1, 0.0), Broken)
     with pytest.raises(UserError, match="actors died in a row"):
-        results(pool, [Tell(0)])
+        results(pool, [Tell(0), Tell(1)])
     pool.close()
 
 

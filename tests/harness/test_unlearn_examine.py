@@ -172,6 +172,21 @@ def test_bfloat16_trains_in_bfloat16_and_keeps_float32_weights(training, unlearn
     assert torch.allclose(plain["fc.weight"], found["fc.weight"], atol=0.02)
 
 
+def test_in_bfloat16_a_changed_weight_reaches_the_next_forward_pass(training, original):
+    half = Unlearner(dataclasses.replace(training, precision="bfloat16"), CPU, images_on=CPU)
+    outputs = []
+
+    def change(net, retain, forget, validation):
+        inputs = next(iter(retain))[0]
+        net.eval()
+        outputs.append(net(inputs))
+        net.fc.weight.data.mul_(2)
+        outputs.append(net(inputs))
+
+    half.unlearn(change, {}, Seeds("bank", 0), original)
+    assert not torch.equal(*outputs)
+
+
 # --- loading ---
 
 
