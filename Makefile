@@ -2,13 +2,16 @@
 PYTHON ?= python3
 RUNS ?= 512
 
-.PHONY: eval test test-all check benchmark
+.PHONY: eval test test-all test-gpu check benchmark
 
 eval: .venv/installed
 	.venv/bin/python run_eval.py evaluate finetune forget_remember --runs $(RUNS)
 
 test: .venv/installed
 	.venv/bin/python -m pytest -q
+
+test-gpu: .venv/installed
+	.venv/bin/python -m pytest -q -m gpu
 
 test-all: .venv/installed
 	.venv/bin/python -m pytest -q -m "not gpu"

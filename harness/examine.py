@@ -1,11 +1,13 @@
 """Examining a state_dict: logits and accuracies on data that unlearning never saw."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from algorithms.training import Images
 from harness.benchmark import ExaminationPart, TrainingPart
-from harness.record import RunRecord, replace
+from harness.record import RunRecord
 from harness.unlearn import State, fresh_network, make_images
 
 BATCH = 512

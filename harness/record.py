@@ -1,7 +1,7 @@
 """Run record: what is kept of one seeded execution of one algorithm, as one safetensors file."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,3 @@ def failed(record: RunRecord, error: str, traceback: str = "", output: str = "")
         traceback=traceback,
         output=output,
     )
-
-
-__all__ = ["ARRAYS", "Damaged", "Provenance", "RunRecord", "decode", "failed", "replace"]

@@ -3,7 +3,7 @@
 import socket
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch._dynamo  # optimizers import it at their first step: seconds that are no run's
@@ -14,7 +14,7 @@ from harness.candidate_file import describe_error
 from harness.candidates import Algorithm
 from harness.child import ChildFailed, ForkServer
 from harness.examine import Examiner, NotExaminable
-from harness.record import Provenance, RunRecord, failed, replace
+from harness.record import Provenance, RunRecord, failed
 from harness.unlearn import NotANetwork, Seeds, State, Unlearner, set_up_torch
 
 # torch before 2.8 has no AcceleratorError
