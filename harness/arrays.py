@@ -3,24 +3,26 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from harness.bank import check_comparable, list_records
-from harness.errors import UserError
+from harness.bank import Columns, list_records
+from harness.benchmark import check_comparable
+from harness.errors import UserError, first_line
 from harness.record import Damaged, decode
 from harness.store import Store
-from scoring import Score, ScoringError, logit_scaled_confidence, score
+from scoring import Ceiling, Score, ScoringError, logit_scaled_confidence, score
 
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """confidences (N, S) float64; accuracies (N,) or None; fingerprint where a benchmark is known."""
+    """confidences (N, S) float64; accuracies (N,) or None; benchmark: its identity, where it is known."""
 
     confidences: np.ndarray
     retain_accuracy: np.ndarray | None
     test_accuracy: np.ndarray | None
-    fingerprint: str | None = None
+    benchmark: dict[str, Any] | None = None
     classes: int | None = None
     targets: np.ndarray | None = None  # (S,), where they are known
 
@@ -31,25 +33,36 @@ def score_files(retrained: Path, unlearned: Path, mode: str) -> Score:
     Raises:
         UserError: a file cannot be read, or the arrays cannot be scored.
     """
-    sides = [read_side(path, option) for path, option in ((retrained, "--retrained"), (unlearned, "--unlearned"))]
-    r, u = sides
-    if r.fingerprint and u.fingerprint:
-        check_comparable(Store(_root(retrained)), r.fingerprint, u.fingerprint)
+    r, u = read_side(retrained, "--retrained"), read_side(unlearned, "--unlearned")
+    if r.benchmark and u.benchmark:
+        check_comparable(r.benchmark, u.benchmark)
     if r.classes is not None and u.classes is not None and r.classes != u.classes:
         raise UserError(
             f"--retrained has logits of {r.classes} classes and --unlearned of {u.classes}: they must be equal."
         )
     if r.targets is not None and u.targets is not None and not np.array_equal(r.targets, u.targets):
         raise UserError("--retrained and --unlearned have different `targets`: give the same examples in one order.")
+    return score_sides(r, u, mode)
+
+
+def score_sides(
+    retrained: Side | Columns, unlearned: Side | Columns, mode: str = "released", ceiling: Ceiling | None = None
+) -> Score:
+    """Score what two sides hold.
+
+    Raises:
+        UserError: the arrays cannot be scored.
+    """
     try:
         return score(
-            r.confidences,
-            u.confidences,
+            retrained.confidences,
+            unlearned.confidences,
             mode=mode,
-            retrained_retain_accuracy=r.retain_accuracy,
-            unlearned_retain_accuracy=u.retain_accuracy,
-            retrained_test_accuracy=r.test_accuracy,
-            unlearned_test_accuracy=u.test_accuracy,
+            ceiling=ceiling,
+            retrained_retain_accuracy=retrained.retain_accuracy,
+            unlearned_retain_accuracy=unlearned.retain_accuracy,
+            retrained_test_accuracy=retrained.test_accuracy,
+            unlearned_test_accuracy=unlearned.test_accuracy,
         )
     except ScoringError as error:
         raise UserError(str(error)) from error
@@ -65,7 +78,7 @@ def read_side(path: Path, option: str) -> Side:
     except FileNotFoundError as error:
         raise UserError(f"{option} {path} does not exist.") from error
     except Exception as error:  # numpy, zipfile and zlib each have their own types for a damaged file
-        raise UserError(f"{option} {path} cannot be read as a .npz file: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{option} {path} cannot be read as a .npz file: {first_line(error)}.") from error
     classes, targets = None, None
     if "confidences" in arrays:
         confidences = arrays["confidences"]
@@ -113,4 +126,4 @@ def _read_bank(folder: Path, option: str) -> Side:
     if len(rows) < 2:
         raise UserError(f"{option} {folder} holds {len(rows)} finished runs: at least 2 are needed.")
     confidences, retain, test = zip(*rows, strict=True)
-    return Side(np.stack(confidences), np.array(retain), np.array(test), fingerprint)
+    return Side(np.stack(confidences), np.array(retain), np.array(test), description["identity"])

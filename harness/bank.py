@@ -1,6 +1,5 @@
 """Banks: the records of one algorithm on one benchmark, at most one finished a seed."""
 
-import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.benchmark import Benchmark, differences
+from harness.benchmark import Benchmark
 from harness.candidates import Algorithm
-from harness.errors import UserError
 from harness.identity import canonical_json, sha256
 from harness.record import Damaged, Provenance, RunRecord, decode
 from harness.store import Store
@@ -101,6 +99,8 @@ class Bank:
         if not self.store.put_if_absent(name, data):
             try:
                 record = self._read(name)
+            except FileNotFoundError:
+                self.store.put_if_absent(name, data)  # what stood there was set aside by another driver
             except Damaged as error:
                 self._set_aside(name, error)
                 self.store.put_if_absent(name, data)
@@ -186,25 +186,3 @@ def list_records(store: Store, folder: str) -> list[tuple[int, int | None, str]]
         if match:
             found.append((int(match[1]), int(match[3]) if match[3] else None, name))
     return found
-
-
-def check_comparable(store: Store, one: str, other: str) -> None:
-    """Refuse two benchmarks' banks beside each other.
-
-    one, other: fingerprints.
-
-    Raises:
-        UserError: they differ; names what differs.
-    """
-    if one == other:
-        return
-    descriptions = []
-    for fingerprint in (one, other):
-        try:
-            descriptions.append(json.loads(store.get(f"benchmarks/{fingerprint[:12]}.json"))["identity"])
-        except FileNotFoundError:
-            descriptions.append({})
-    found = differences(*descriptions) or ["their descriptions are missing"]
-    raise UserError(
-        f"the banks are of two benchmarks ({one[:12]} and {other[:12]}) and cannot be compared: " + "; ".join(found)
-    )

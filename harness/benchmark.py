@@ -9,7 +9,7 @@ import numpy as np
 
 from harness import models
 from harness.data import Dataset, load_dataset
-from harness.errors import UserError, one_of
+from harness.errors import UserError, first_line, one_of
 from harness.identity import sha256
 
 PROTOCOL = 1  # raise when the meaning of a benchmark changes in a way that its description does not show
@@ -186,6 +186,20 @@ def differences(one: dict[str, Any], other: dict[str, Any], where: str = "") -> 
     return found
 
 
+def check_comparable(one: dict[str, Any], other: dict[str, Any]) -> None:
+    """Refuse to compare runs of two benchmarks, given their identities.
+
+    Raises:
+        UserError: they differ; names what differs.
+    """
+    found = differences(one, other)
+    if found:
+        raise UserError(
+            f"the banks are of two benchmarks ({sha256(one)[:12]} and {sha256(other)[:12]}) and cannot be compared: "
+            + "; ".join(found)
+        )
+
+
 def make_benchmark(
     dataset: str = "digits",
     *,
@@ -264,7 +278,7 @@ def _read_indices(path: Path, count: int) -> np.ndarray:
     except (OSError, ValueError, EOFError, OverflowError) as error:
         raise UserError(
             f"--forget-indices {path} cannot be read: give a .npy file of integers, or a text of integers "
-            f"({str(error).splitlines()[0]})."
+            f"({first_line(error)})."
         ) from error
     if not isinstance(values, np.ndarray):
         raise UserError(f"--forget-indices {path} is an archive of arrays: give one array (.npy), or a text.")

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,7 @@ def built_in(name: str, dataset: str, settings: dict[str, Any] | None = None) ->
     """
     function = ALGORITHMS[one_of("algorithm", name, (*ALGORITHMS, "FILE.py"))]
     values = {**defaults(function), **PRESETS.get((name, dataset), {}), **(settings or {})}
-    modules = {function.__module__: inspect.getsourcefile(function), "algorithms.training": None}
-    paths = [Path(path or OURS / "algorithms" / "training.py") for path in modules.values()]
+    paths = [Path(inspect.getfile(function)), OURS / "algorithms" / "training.py"]
     return Algorithm(name, json.loads(canonical_json(values)), sha256([_code(path) for path in paths]))
 
 
@@ -136,9 +135,7 @@ def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> l
             one_of(f"--set {setting}: hyper-parameter", name, known)
         for i in holders:
             changed[i][name] = _value(setting, text, changed[i][name])
-    return [
-        Algorithm(a.name, values, a.source, a.files, a.folder) for a, values in zip(algorithms, changed, strict=True)
-    ]
+    return [replace(a, hyper_parameters=values) for a, values in zip(algorithms, changed, strict=True)]
 
 
 def _value(setting: str, text: str, default: Any) -> Any:

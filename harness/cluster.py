@@ -4,7 +4,7 @@ import logging
 import math
 import os
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 class Work(Protocol):
-    """A unit of work. `original` is what all units of a command share."""
+    """A unit of work. `original` is what the units of a command share."""
 
     def perform(self, runner: Any, original: bytes | None) -> bytes: ...
 
@@ -135,10 +135,10 @@ class Pool:
         self._actors = [self._start(slot) for slot in range(compute.actors)]
         self._in_a_row = 0  # actors that died since one last finished anything
 
-    def completed(self, queue: "deque[Work]", shared: dict[str, Any]) -> Iterator[tuple[Work, bytes | Lost]]:
+    def completed(self, queue: "deque[Work]", shared: Callable[[], Any]) -> Iterator[tuple[Work, bytes | Lost]]:
         """Do all work in queue, yielding each result as it comes; the caller may change the queue meanwhile.
 
-        shared: {"original": bytes} is read when a unit is handed out, and stored once.
+        shared: asked when a unit is handed out; what it gives goes to `perform`, and to the object store once.
 
         Raises:
             UserError: actors die one after another without finishing anything.
@@ -150,8 +150,8 @@ class Pool:
         while queue or busy:
             while queue and idle:
                 slot, work = idle.pop(0), queue.popleft()
-                if shared.get("original") is not stored:
-                    stored = shared["original"]
+                if shared() is not stored:
+                    stored = shared()
                     reference = ray.put(stored)
                 busy[self._actors[slot].execute.remote(work, reference)] = slot, work
             ready, _ = ray.wait(list(busy), num_returns=1)
@@ -160,9 +160,9 @@ class Pool:
             try:
                 result = ray.get(ready[0])
             except ray.exceptions.RayError as error:
-                reason = str(error).strip().splitlines()[-1]
+                reason = _last_line(error)
                 if isinstance(error, ray.exceptions.RayActorError):
-                    reason = f"its actor died ({_reason(error)})"
+                    reason = f"its actor died ({reason})"
                 self._replace(slot, reason)
                 tries[id(work)] += 1
                 if tries[id(work)] < TRIES:
@@ -193,7 +193,7 @@ class Pool:
         self._actors[slot] = self._start(slot)
 
 
-def _reason(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].rstrip(".") if lines else type(error).__name__
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import UserError, one_of
+from harness.errors import UserError, first_line, one_of
 
 DATASETS = ("digits", "cifar10", "cifar10-mini")
 CIFAR10_MINI = (500, 200)  # training and test images of each class, the first in file order
@@ -111,7 +111,7 @@ def cifar10(data_dir: Path) -> Dataset:
     except (OSError, RuntimeError) as error:
         raise UserError(
             f"CIFAR-10 is not in --data-dir {data_dir} and could not be downloaded "
-            f"({type(error).__name__}: {_first_line(error)}): put torchvision's files or one .npz "
+            f"({type(error).__name__}: {first_line(error)}): put torchvision's files or one .npz "
             f"with keys {', '.join(NPZ_KEYS)} there."
         ) from error
     return Dataset(
@@ -154,7 +154,7 @@ def read_npz(path: Path, name: str | None = None) -> Dataset:
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist: --dataset takes a name or an existing .npz file.") from error
     except Exception as error:  # numpy, zipfile and zlib each have their own types for a damaged file
-        raise UserError(f"{reading} cannot be read as a .npz file: {_first_line(error)}.") from error
+        raise UserError(f"{reading} cannot be read as a .npz file: {first_line(error)}.") from error
     images = {part: _images(arrays[f"x_{part}"], f"{path}: x_{part}") for part in ("train", "test")}
     labels = {part: _labels(arrays[f"y_{part}"], f"{path}: y_{part}") for part in ("train", "test")}
     for part in ("train", "test"):
@@ -222,7 +222,3 @@ def _whole_numbers(array: np.ndarray, where: str) -> np.ndarray:
     elif array.dtype.kind not in "iu":
         raise UserError(f"{where} is of type {array.dtype}: it must hold numbers.")
     return array
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

@@ -8,6 +8,11 @@ class UserError(Exception):
     """One sentence: what is wrong, the value seen, what is allowed, what to do."""
 
 
+def first_line(error: BaseException) -> str:
+    """Of an error of another library's, which may have no text."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
 def one_of(what: str, value: str, allowed: Iterable[str]) -> str:
     """Return value if it is allowed; else raise a UserError that names the nearest allowed one."""
     allowed = list(allowed)

@@ -132,14 +132,13 @@ class Evaluation:
         if not queue:
             return
         pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
-        shared: dict[str, Any] = {"original": self.original}
         try:
-            for work, result in pool.completed(queue, shared):
+            for work, result in pool.completed(queue, shared=lambda: self.original):
                 if isinstance(work, TrainOriginal):
                     if isinstance(result, Lost):
                         raise UserError(f"the original model could not be trained: {result.reason}.")
-                    shared["original"] = keep_original(self.store, self.benchmark, self.retrain, result)
-                    self._open_banks(shared["original"])
+                    self.original = keep_original(self.store, self.benchmark, self.retrain, result)
+                    self._open_banks(self.original)
                     for bank in self.banks.values():
                         self._enqueue(queue, bank, only_first)
                     yield Event("original", "original")

@@ -3,10 +3,10 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from harness.arrays import score_sides
 from harness.bank import Bank, Failure
-from harness.errors import UserError
 from harness.evaluate import Evaluation
-from scoring import Ceiling, Score, ScoringError, ceiling, score
+from scoring import Ceiling, Score, ceiling
 
 READABLE_RUNS = 32  # below it a score says nothing
 RULE_EPOCHS = 30  # the competition's retraining; a candidate may take RULE_SHARE of it
@@ -57,19 +57,7 @@ def leaderboard(evaluation: Evaluation, partial: bool = False) -> Leaderboard:
         own = bank.seeds(runs)
         if base is None or min(len(own), len(seeds)) < (2 if partial else runs):
             return None
-        columns = bank.columns(own)
-        try:
-            return score(
-                base.confidences,
-                columns.confidences,
-                ceiling=top,
-                retrained_retain_accuracy=base.retain_accuracy,
-                unlearned_retain_accuracy=columns.retain_accuracy,
-                retrained_test_accuracy=base.test_accuracy,
-                unlearned_test_accuracy=columns.test_accuracy,
-            )
-        except ScoringError as error:
-            raise UserError(f"{bank.algorithm.name} cannot be scored: {error} Every finished run is kept.") from error
+        return score_sides(base, bank.columns(own), ceiling=top)
 
     rows = [_row(evaluation, bank, rate(bank)) for bank in evaluation.banks.values()]
     rows.sort(key=lambda row: row.score.score if row.score else -1.0, reverse=True)

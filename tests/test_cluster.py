@@ -74,8 +74,8 @@ def pool(ray_session):
     made.close()
 
 
-def results(pool, work, **shared):
-    return list(pool.completed(deque(work), shared))
+def results(pool, work, original=None):
+    return list(pool.completed(deque(work), lambda: original))
 
 
 def test_every_unit_is_done_once_by_actors_with_one_thread_each_on_its_own_core(pool):
@@ -117,7 +117,7 @@ def test_an_actor_pulls_its_next_unit_when_it_is_done_with_the_last(pool):
 
 def test_the_queue_may_grow_while_work_is_done(pool):
     queue, seen = deque([Tell(0)]), []
-    for work, _ in pool.completed(queue, {}):
+    for work, _ in pool.completed(queue, lambda: None):
         seen.append(work.number)
         if work.number < 3:
             queue.append(Tell(work.number + 1))

@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from harness.bank import Bank, check_comparable
+from harness.bank import Bank
+from harness.benchmark import check_comparable
 from harness.candidates import built_in
 from harness.errors import UserError
 from harness.record import failed
@@ -237,22 +238,12 @@ def test_runs_that_had_their_device_alone_tell_the_time_if_there_are_some(bank, 
 # --- two benchmarks ---
 
 
-def test_banks_of_two_benchmarks_are_refused_and_what_differs_is_named(
-    store, benchmark, make_tiny, retrain, make_record
-):
+def test_banks_of_two_benchmarks_are_refused_and_what_differs_is_named(benchmark, make_tiny):
     other = make_tiny(epochs=3, precision="bfloat16")
-    for each in (benchmark, other):
-        bank = Bank(store, each, retrain, None)
-        bank.add(make_record(bank, 0).encode())
-    check_comparable(store, benchmark.fingerprint, benchmark.fingerprint)
+    check_comparable(benchmark.identity, benchmark.identity)
     with pytest.raises(UserError) as caught:
-        check_comparable(store, benchmark.fingerprint, other.fingerprint)
+        check_comparable(benchmark.identity, other.identity)
     line = str(caught.value)
     for part in ("precision: float32 v bfloat16", "recipe.epochs: 2 v 3", benchmark.fingerprint[:12]):
         assert part in line
     assert "split" not in line and "\n" not in line
-
-
-def test_benchmarks_that_the_store_does_not_know_are_refused_all_the_same(store):
-    with pytest.raises(UserError, match="two benchmarks"):
-        check_comparable(store, "0" * 64, "1" * 64)
