@@ -1,12 +1,12 @@
 """The one training loop, and the images it reads.
 
-A loader is a plain torch DataLoader over `Images`. Code that iterates it gets collated float batches; `train` takes
+A loader is a plain torch DataLoader over `Images`. Code that iterates it gets collated float batches; `batches` takes
 only the loader's order of indices (its batch_sampler, seeded by the run) and gathers the same batches from the
 resident uint8 tensor, so that nothing is collated image by image.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -47,44 +47,112 @@ class Images(Dataset):
         return list(zip(inputs.unbind(), targets.tolist(), strict=True))
 
 
+def batches(loader: DataLoader, device: torch.device | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """One pass over loader's images in loader's order: inputs (b, channels, H, W) and targets (b,), on device.
+
+    A last batch of one joins the batch before it, and a set of one image gives it twice: batch norm has no variance
+    to take over one example. A loader over another data set than `Images` is iterated as it is.
+    """
+    images = loader.dataset
+    known = isinstance(images, Images)
+    for inputs, targets in map(images.batch, _no_lone_ones(loader.batch_sampler)) if known else loader:  # type: ignore
+        yield (inputs, targets) if device is None else (inputs.to(device), targets.to(device))
+
+
+def endless(loader: DataLoader, device: torch.device | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pass after pass of `batches`: what a shorter set is paired by with a longer one."""
+    while True:
+        yield from batches(loader, device)
+
+
+def resized(loader: DataLoader, batch_size: int) -> DataLoader:
+    """The same images in the same order, in batches of another size."""
+    return DataLoader(
+        loader.dataset, batch_size, sampler=loader.sampler, collate_fn=loader.collate_fn, generator=loader.generator
+    )
+
+
+def _no_lone_ones(groups: Iterable[list[int]]) -> Iterator[list[int]]:
+    held: list[int] = []
+    for group in groups:
+        if len(group) == 1 and len(held) > 1:
+            held = held + group
+            continue
+        if held:
+            yield held
+        held = group
+    if held:
+        yield held * 2 if len(held) == 1 else held
+
+
 def train(
     net: nn.Module,
     loader: DataLoader,
     *,
-    epochs: int,
+    epochs: float,
     lr: float,
     schedule: Callable[[float], float] = lambda progress: 1.0,
     loss: Loss | None = None,
     augment: Callable[[Tensor], Tensor] | None = None,
+    adjust: Callable[[], None] | None = None,
+    parameters: Iterable[nn.Parameter] | None = None,
+    frozen: Iterable[nn.Module] = (),
+    optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
     momentum: float = 0.9,
     nesterov: bool = False,
     weight_decay: float = 5e-4,
 ) -> nn.Module:
-    """Train net in place with SGD over loader's images, in loader's order; returns net.
+    """Train net in place over loader's images, in loader's order; returns net.
 
+    epochs: passes over the loader; 3.2 stops after a fifth of the fourth one
     schedule: factor of lr, given the epochs done so far (fractional: 1.5 is the middle of the second epoch)
     loss: (logits (b, C), inputs (b, channels, H, W), targets (b,)) -> scalar; cross-entropy if None
     augment: inputs -> inputs, on the device, for each batch
+    adjust: called when the gradients stand and before the step: masks, scales or clips them
+    parameters: those that are trained; all of net's if None
+    frozen: modules that stay bit for bit as they are: no gradient, and evaluation mode for their batch norms
+    optimizer: makes one from the parameters; SGD with lr, momentum, nesterov and weight_decay if None
     """
-    images: Images = loader.dataset  # type: ignore[assignment]
-    optimizer = torch.optim.SGD(
-        net.parameters(), lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
-    )
+    frozen = list(frozen)
+    held = [p for module in frozen for p in module.parameters() if p.requires_grad]
+    for parameter in held:
+        parameter.requires_grad_(False)
+    trained = [p for p in (net.parameters() if parameters is None else parameters) if p.requires_grad]
+    if optimizer is None:
+        steps: torch.optim.Optimizer = torch.optim.SGD(
+            trained, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
+        )
+    else:
+        steps = optimizer(trained)
+    device = next(net.parameters()).device
     net.train()
-    for epoch in range(epochs):
-        for step, indices in enumerate(loader.batch_sampler):  # type: ignore[arg-type]
-            if len(indices) == 1:
-                continue  # batch norm has no variance to take over one example
-            optimizer.param_groups[0]["lr"] = lr * schedule(epoch + step / len(loader))
-            inputs, targets = images.batch(indices)
-            if augment is not None:
-                inputs = augment(inputs)
-            logits = net(inputs)
-            value = F.cross_entropy(logits, targets) if loss is None else loss(logits, inputs, targets)
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
+    for module in frozen:
+        module.eval()
+    for progress, inputs, targets in _passes(loader, epochs, device):
+        for group in steps.param_groups:
+            group["lr"] = lr * schedule(progress)
+        if augment is not None:
+            inputs = augment(inputs)
+        logits = net(inputs)
+        value = F.cross_entropy(logits, targets) if loss is None else loss(logits, inputs, targets)
+        steps.zero_grad()
+        value.backward()
+        if adjust is not None:
+            adjust()
+        steps.step()
+    for parameter in held:
+        parameter.requires_grad_(True)
     return net
+
+
+def _passes(loader: DataLoader, epochs: float, device: torch.device) -> Iterator[tuple[float, Tensor, Tensor]]:
+    """Batches with the epochs done before each."""
+    for epoch in range(math.ceil(epochs)):
+        for step, (inputs, targets) in enumerate(batches(loader, device)):
+            progress = epoch + step / len(loader)
+            if progress >= epochs:
+                return
+            yield progress, inputs, targets
 
 
 def cosine(epochs: float) -> Callable[[float], float]:
@@ -112,8 +180,14 @@ def flip_and_crop(inputs: Tensor, padding: int) -> Tensor:
     return padded[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def reinitialise(conv: nn.Conv2d) -> None:
-    """Draw a convolution anew as torchvision's ResNets do at construction: Kaiming normal over the fan-out."""
-    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
+def reinitialise(layer: nn.Module) -> None:
+    """Draw a convolution or linear layer anew as torchvision's ResNets do at construction.
+
+    Convolutions: Kaiming normal over the fan-out, bias 0; any other layer: PyTorch's own reset.
+    """
+    if isinstance(layer, nn.Conv2d):
+        nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    else:
+        layer.reset_parameters()  # type: ignore[operator]

@@ -86,13 +86,13 @@ class Bank:
         self.store, self.benchmark, self.algorithm, self.mode = store, benchmark, algorithm, mode
         self.identity: dict[str, Any] = {
             "benchmark": benchmark.fingerprint,
-            "algorithm": algorithm.name,
+            "algorithm": algorithm.method,
             "hyper_parameters": algorithm.hyper_parameters,
             "source": algorithm.source,
             "original": None if algorithm.from_scratch else original,
         }
         self.key = sha256(self.identity)
-        self.folder = f"banks/{benchmark.fingerprint[:12]}/{algorithm.name}-{self.key[:12]}"
+        self.folder = f"banks/{benchmark.fingerprint[:12]}/{algorithm.method}-{self.key[:12]}"
         self.readings: dict[int, Reading] = {}
         self.failures: list[Failure] = []
         self.damaged: list[str] = []

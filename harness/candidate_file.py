@@ -92,7 +92,6 @@ def _report(path: Path) -> dict[str, Any]:
         for file in loaded
         if file and file.endswith(".py") and os.path.isabs(file) and os.path.isfile(file)
     ]
-    ours = sorted(str(p.relative_to(OURS)) for p in paths if p.is_relative_to(OURS / "algorithms"))
     not_own = _not_own()
     own = sorted(
         str(p.relative_to(folder))
@@ -102,7 +101,7 @@ def _report(path: Path) -> dict[str, Any]:
         and not any(p.is_relative_to(d) for d in not_own)
         and "site-packages" not in p.parts
     )
-    return {"defaults": defaults(function), "files": [path.name, *own], "ours": ours}
+    return {"defaults": defaults(function), "files": [path.name, *own]}
 
 
 def _not_own() -> list[Path]:

@@ -1,8 +1,8 @@
 """Algorithms by name, and candidates from users' files."""
 
 import ast
-import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from algorithms import ALGORITHMS, PRESETS
-from harness.candidate_file import OURS, REPORT, defaults, environment
+from algorithms import ALGORITHMS, METHODS, NAMED, SMALL
+from harness import sources
+from harness.candidate_file import REPORT, defaults, environment
 from harness.errors import UserError, one_of
 from harness.identity import canonical_json, sha256
 
@@ -20,13 +21,15 @@ from harness.identity import canonical_json, sha256
 class Algorithm:
     """Turns the original model into an unlearned one.
 
-    name: 'finetune', or 'my_idea@1a2b3c4d' for a candidate (name@hash of its source)
+    name: as a table shows it: 'finetune', 'finetune:starting-kit' (a preset), or 'my_idea@1a2b3c4d' for a candidate
+    method: what its banks are kept under: the function's name, or name@hash of its source for a candidate
     hyper_parameters: what its function is called with, as JSON-able values
     source: SHA-256 of the code that it consists of
     files: a candidate's own files, by path relative to its folder, the one with `unlearning` first; empty: built in
     """
 
     name: str
+    method: str
     hyper_parameters: dict[str, Any]
     source: str
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
@@ -35,35 +38,60 @@ class Algorithm:
     @property
     def from_scratch(self) -> bool:
         """Whether it starts from a fresh network instead of the original model."""
-        return self.name == "retrain"
+        return self.method == "retrain"
+
+    @property
+    def bank(self) -> str:
+        """What tells its banks from others' on one benchmark, as a hash."""
+        return sha256([self.method, self.hyper_parameters, self.source])
 
     @property
     def function(self) -> Callable:
         """A built-in's function."""
-        return ALGORITHMS[self.name]
+        return ALGORITHMS[self.method]
 
 
 def find_algorithms(names: Sequence[str], settings: Sequence[str], dataset: str) -> list[Algorithm]:
-    """Algorithms as a command names them: built in, or a file whose name ends in .py; then the settings.
+    """Algorithms as a command names them: built in, `all`, or a file whose name ends in .py; then the settings.
 
     Raises:
         UserError: what does not fit, and where.
     """
+    names = [each for name in names for each in (_all() if name == "all" else [name])]
     candidates = iter(load_candidates([Path(name) for name in names if name.endswith(".py")]))
     found = [next(candidates) if name.endswith(".py") else built_in(name, dataset) for name in names]
     return with_settings(found, settings)
 
 
+def _all() -> list[str]:
+    return [method.name for method in METHODS if method.name != "retrain"]
+
+
 def built_in(name: str, dataset: str, settings: dict[str, Any] | None = None) -> Algorithm:
-    """An algorithm of ours, with its preset for this data set (if there is one) and then the settings.
+    """An algorithm of ours by name, with its preset `small` for this data set (if there is one), then the settings.
+
+    'name:preset' takes that preset instead.
 
     Raises:
-        UserError: unknown name.
+        UserError: unknown name or preset.
     """
-    function = ALGORITHMS[one_of("algorithm", name, (*ALGORITHMS, "FILE.py"))]
-    values = {**defaults(function), **PRESETS.get((name, dataset), {}), **(settings or {})}
-    paths = [Path(inspect.getfile(function)), OURS / "algorithms" / "training.py"]
-    return Algorithm(name, json.loads(canonical_json(values)), sha256([_code(path) for path in paths]))
+    method, _, preset = name.partition(":")
+    function = ALGORITHMS[one_of("algorithm", method, (*ALGORITHMS, "all", "FILE.py"))]
+    known = presets(method, dataset)
+    if preset:
+        one_of(f"preset of {method} on {dataset}", preset, known)
+    chosen = known[preset] if preset else known.get("small", {})
+    values = {**defaults(function), **chosen, **(settings or {})}
+    source = sha256([sources.code(path) for path in sources.built_in_files(method)])
+    return Algorithm(name, method, json.loads(canonical_json(values)), source)
+
+
+def presets(method: str, dataset: str) -> dict[str, dict[str, Any]]:
+    """An algorithm's presets on a data set, by name: what differs from its function's defaults."""
+    published = next(each.published for each in METHODS if each.name == method)
+    named = {name: values for (owner, name), values in NAMED.items() if owner == method}
+    small = {"small": SMALL[method, dataset]} if (method, dataset) in SMALL else {}
+    return {published: {}, **named, **small}
 
 
 def load_candidates(paths: Sequence[Path]) -> list[Algorithm]:
@@ -100,9 +128,10 @@ def _candidate(path: Path, report: str, stderr: str) -> Algorithm:
         raise UserError(f"{path}: {answer['error']}")
     names = answer["files"]
     files = {name: (path.resolve().parent / name).read_bytes() for name in names}
-    ours = [_code(OURS / name) for name in answer["ours"]]
+    ours = [sources.code(each) for each in sources.imported(files.values())]
     source = sha256([[name, sha256(data)] for name, data in files.items()] + ours)
-    return Algorithm(f"{path.stem}@{source[:8]}", answer["defaults"], source, files, str(path.resolve().parent))
+    name = f"{path.stem}@{source[:8]}"
+    return Algorithm(name, name, answer["defaults"], source, files, str(path.resolve().parent))
 
 
 def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> list[Algorithm]:
@@ -119,7 +148,7 @@ def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> l
         owner, dot, name = key.rpartition(".")
         if not equals or not name:
             raise UserError(f"--set {setting!r}: write name=value or algorithm.name=value.")
-        chosen = [i for i, a in enumerate(algorithms) if not dot or owner in (a.name, a.name.split("@")[0])]
+        chosen = [i for i, a in enumerate(algorithms) if not dot or owner in (a.name, *re.split("[@:]", a.name)[:1])]
         holders = [i for i in chosen if name in changed[i]]
         if not holders:
             known = sorted({n for i in chosen for n in changed[i]})
@@ -159,18 +188,3 @@ def _value(setting: str, text: str, default: Any) -> Any:
     except (TypeError, ValueError) as error:
         raise UserError(f"--set {setting}: {value!r} is no plain value (number, text, truth, list).") from error
     return value
-
-
-def _code(path: Path) -> str:
-    """A module of ours without comments and docstrings: rewording them makes no new banks."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-        ):
-            body[0] = ast.Pass()
-    return ast.unparse(tree)

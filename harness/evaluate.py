@@ -1,7 +1,7 @@
 """Evaluate: see which runs are missing, have them done, keep them, score."""
 
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,9 +57,12 @@ class Evaluation:
             raise UserError(
                 f"--runs {runs}: two distributions of at least 2 runs are compared (512 in the competition)."
             )
-        twice = [name for name, count in Counter(a.name for a in algorithms).items() if count > 1]
-        if twice:
-            raise UserError(f"{twice[0]} is given twice: name each algorithm once.")
+        named: dict[str, str] = {}
+        for algorithm in algorithms:
+            if algorithm.bank in named:
+                same = f" (as {named[algorithm.bank]})" if named[algorithm.bank] != algorithm.name else ""
+                raise UserError(f"{algorithm.name} is given twice{same}: name each algorithm once.")
+            named[algorithm.bank] = algorithm.name
         if any(a.from_scratch for a in algorithms):
             raise UserError(
                 "retrain is what candidates are scored against, not a candidate: `run_eval.py retrain` fills its bank."

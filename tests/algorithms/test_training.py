@@ -10,8 +10,19 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.data import DataLoader
 
-from algorithms.training import Images, cosine, cosine_by_epoch, flip_and_crop, reinitialise, train
+from algorithms.training import (
+    Images,
+    batches,
+    cosine,
+    cosine_by_epoch,
+    endless,
+    flip_and_crop,
+    reinitialise,
+    resized,
+    train,
+)
 
 
 def equal(one: nn.Module, other: nn.Module) -> bool:
@@ -98,12 +109,78 @@ def test_no_epochs_change_nothing(make_images, make_loader, make_net):
     assert equal(train(make_net(), make_loader(make_images()), epochs=0, lr=0.1), make_net())
 
 
-def test_a_last_batch_of_one_is_left_out(make_images, make_loader, make_net):
+def test_a_last_batch_of_one_joins_the_one_before(make_images, make_loader, make_net):
     images = make_images(25)
     assert [len(batch) for batch in make_loader(images).batch_sampler] == [8, 8, 8, 1]
-    one = train(make_net(), make_loader(images), epochs=2, lr=0.1)
-    other = train(make_net(), make_loader(images, drop_last=True), epochs=2, lr=0.1)
-    assert equal(one, other) and one.bn1.num_batches_tracked == 6
+    seen = list(batches(make_loader(images)))
+    assert [len(targets) for _, targets in seen] == [8, 8, 9]
+    order = [i for batch in make_loader(images).batch_sampler for i in batch]
+    assert torch.equal(torch.cat([x for x, _ in seen]), images.batch(order)[0])
+    net = train(make_net(), make_loader(images), epochs=2, lr=0.1)
+    assert net.bn1.num_batches_tracked == 6
+
+
+def test_a_set_of_one_gives_its_image_twice(make_images, make_loader, make_net):
+    images = make_images(1)
+    ((inputs, targets),) = batches(make_loader(images))
+    assert torch.equal(inputs, images.batch([0, 0])[0]) and targets.tolist() == [0, 0]
+    train(make_net("resnet18", size=8), make_loader(images), epochs=1, lr=0.1)  # 1 × 1 at its end
+
+
+def test_a_loader_of_the_users_is_iterated(make_images, make_loader, make_net):
+    images = make_images()
+    subset = torch.utils.data.Subset(images, range(10, 20))
+    found = list(batches(DataLoader(subset, 4)))
+    assert torch.equal(torch.cat([x for x, _ in found]), images.batch(slice(10, 20))[0])
+    assert train(make_net(), DataLoader(subset, 4), epochs=1, lr=0.1).bn1.num_batches_tracked == 3
+
+
+def test_a_resized_loader_has_the_same_order(make_images, make_loader):
+    images = make_images()
+    one, other = list(batches(make_loader(images))), list(batches(resized(make_loader(images), 5)))
+    assert [len(t) for _, t in other] == [5, 5, 5, 5, 6]
+    assert torch.equal(torch.cat([x for x, _ in one]), torch.cat([x for x, _ in other]))
+
+
+def test_endless_batches_begin_again_in_another_order(make_images, make_loader):
+    stream = endless(make_loader(make_images()))
+    first, second = ([next(stream)[0] for _ in range(4)] for _ in range(2))
+    a, b = (torch.cat(part).flatten(1) for part in (first, second))
+    assert not torch.equal(a, b) and torch.equal(a.sort(0).values, b.sort(0).values)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(0, 0), (0.5, 2), (1.25, 5), (2, 8)])
+def test_a_fraction_of_an_epoch_is_its_steps(make_images, make_loader, make_net, epochs, steps):
+    assert train(make_net(), make_loader(make_images()), epochs=epochs, lr=0.1).bn1.num_batches_tracked == steps
+
+
+def test_frozen_modules_stay_as_they_are_and_the_others_learn(make_images, make_loader, make_net):
+    net = make_net()
+    train(net, make_loader(make_images()), epochs=1, lr=0.1, frozen=[net.conv1, net.bn1, net.layer1])
+    for (name, new), old in zip(net.state_dict().items(), make_net().state_dict().values(), strict=True):
+        held = name.startswith(("conv1", "bn1", "layer1"))
+        assert torch.equal(new, old) == held or (not held and old.dtype == torch.int64)
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_only_the_parameters_that_were_given_are_trained(make_images, make_loader, make_net):
+    net = make_net()
+    train(net, make_loader(make_images()), epochs=1, lr=0.1, parameters=net.fc.parameters())
+    new, old = dict(net.named_parameters()), dict(make_net().named_parameters())
+    assert {name for name in new if not torch.equal(new[name], old[name])} == {"fc.weight", "fc.bias"}
+
+
+def test_gradients_may_be_adjusted_before_the_step(make_images, make_loader, make_net):
+    net = make_net()
+    train(
+        net, make_loader(make_images()), epochs=1, lr=0.1, weight_decay=0.0, adjust=lambda: net.fc.weight.grad.zero_()
+    )
+    assert torch.equal(net.fc.weight, make_net().fc.weight) and not torch.equal(net.fc.bias, make_net().fc.bias)
+
+
+def test_another_optimizer_may_be_made(make_images, make_loader, make_net):
+    found = train(make_net(), make_loader(make_images()), epochs=1, lr=1e-3, optimizer=torch.optim.Adam)
+    assert not equal(found, train(make_net(), make_loader(make_images()), epochs=1, lr=1e-3))
 
 
 def test_a_short_last_batch_is_kept(make_images, make_loader, make_net):

@@ -206,7 +206,7 @@ def test_each_ingredient_changes_the_key(bank, store, benchmark, make_tiny, fine
         Bank(store, make_tiny(epochs=3), finetune, ORIGINAL),
         Bank(store, benchmark, other_lr, ORIGINAL),
         Bank(store, benchmark, dataclasses.replace(finetune, source="f" * 64), ORIGINAL),
-        Bank(store, benchmark, dataclasses.replace(finetune, name="other"), ORIGINAL),
+        Bank(store, benchmark, dataclasses.replace(finetune, method="other"), ORIGINAL),
         Bank(store, benchmark, finetune, "1" * 64),
     ]
     assert len({bank.key, *(other.key for other in others)}) == 6

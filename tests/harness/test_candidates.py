@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from algorithms import ALGORITHMS
-from harness.candidates import Algorithm, _code, built_in, find_algorithms, load_candidates, with_settings
+from harness.candidates import Algorithm, built_in, find_algorithms, load_candidates, with_settings
 from harness.errors import UserError
 from harness.identity import sha256
+from harness.sources import built_in_files, code, imported
 
 HEAD = "def unlearning(net, retain, forget, validation"
 
@@ -263,7 +264,7 @@ def test_no_file_is_imported_into_our_process(write):
 
 
 def algorithm(name: str = "idea@12345678", **hyper_parameters) -> Algorithm:
-    return Algorithm(name, hyper_parameters, "source")
+    return Algorithm(name, name, hyper_parameters, "source")
 
 
 @pytest.mark.parametrize(
@@ -374,8 +375,37 @@ def test_an_unknown_built_in_is_refused_with_the_nearest():
         built_in("finetunes", "digits")
 
 
-def test_built_ins_have_different_sources():
-    assert len({built_in(name, "digits").source for name in ALGORITHMS}) == len(ALGORITHMS)
+def test_built_ins_of_different_files_have_different_sources():
+    algorithms = [built_in(name, "digits") for name in ALGORITHMS]
+    assert len({a.source for a in algorithms}) == len({built_in_files(name)[0] for name in ALGORITHMS})
+
+
+def test_a_built_in_consists_of_its_file_and_what_that_imports():
+    own, *others = (path.name for path in built_in_files("forget_remember"))
+    assert own == "forget_remember.py" and "training.py" in others
+    assert not {"finetune.py", "catalogue.py", "presets.py", "__init__.py"} & set(others)
+
+
+def test_of_our_code_only_what_a_candidate_imports_is_its_source():
+    names = [path.name for path in imported([b"from algorithms import finetune\nimport torch"])]
+    assert names == ["finetune.py", "training.py"]
+    assert [path.name for path in imported([b"def f():\n    import algorithms.training as t"])] == ["training.py"]
+    assert len(imported([b"import algorithms"])) > 5 and imported([b"import os"]) == []
+
+
+def test_a_preset_is_named_after_a_colon():
+    kit = built_in("finetune:starting-kit", "digits")
+    assert (kit.name, kit.method) == ("finetune:starting-kit", "finetune")
+    assert kit.hyper_parameters["epochs"] == 5 and kit.hyper_parameters["lr"] == 0.1
+    assert built_in("finetune:kaggle", "digits").hyper_parameters == built_in("finetune", "none").hyper_parameters
+    assert built_in("finetune:small", "digits").hyper_parameters == built_in("finetune", "digits").hyper_parameters
+    with pytest.raises(UserError, match="preset of finetune on digits"):
+        built_in("finetune:smal", "digits")
+
+
+def test_all_are_all_but_the_reference():
+    names = [a.name for a in find_algorithms(["all"], [], "digits")]
+    assert sorted([*names, "retrain"]) == sorted(ALGORITHMS)
 
 
 def test_rewording_comments_and_docstrings_of_our_code_makes_no_new_source(write):
@@ -384,7 +414,7 @@ def test_rewording_comments_and_docstrings_of_our_code_makes_no_new_source(write
         '"""Said otherwise."""\n\nX = 1  # one\ndef f(x):\n    """Adds\n\n    one."""\n'
         "    # so\n    y = (x + 1)\n    return y"
     )
-    assert _code(write(plain, "a.py")) == _code(write(reworded, "b.py"))
+    assert code(write(plain, "a.py")) == code(write(reworded, "b.py"))
 
 
 @pytest.mark.parametrize(
@@ -393,4 +423,4 @@ def test_rewording_comments_and_docstrings_of_our_code_makes_no_new_source(write
 )
 def test_changing_our_code_makes_a_new_source(write, change):
     plain = "X = 1\ndef f(x):\n    y = x + 1\n    print('text')\n    return y\n"
-    assert _code(write(plain, "a.py")) != _code(write(plain.replace(*change), "b.py"))
+    assert code(write(plain, "a.py")) != code(write(plain.replace(*change), "b.py"))
