@@ -118,13 +118,39 @@ def plan(algorithms: tuple[str, ...], settings: tuple[str, ...], timed: bool, **
 
     evaluation, compute = _prepare(_algorithms(algorithms, settings, given["dataset"]), given)
     if timed:
-        with display.live_progress(evaluation, compute, display.console(stderr=True)) as progress:
-            for event in evaluation.run(compute, only_first=True):
-                progress.take(event)
-    for line in evaluation.damaged:
-        print(line, file=sys.stderr)
+        _run(evaluation, compute, only_first=True)
+    else:
+        for line in evaluation.damaged:
+            print(line, file=sys.stderr)
     display.console().print(display.show_plan(evaluation, compute))
     return 0
+
+
+@cli.command()
+@click.argument("name", metavar="NAME")
+@benchmark_options
+@run_options
+@compute_options
+@click.option("--partial", is_flag=True, help="run nothing: show the rows whose runs are complete")
+@click.option("--json", "as_json", is_flag=True, help="print JSON instead of tables")
+def reproduce(name: str, partial: bool, as_json: bool, **given: Any) -> int:
+    """Run every row of a publication's tables (writeup-8th-place), and test what it says of their order."""
+    import json
+
+    from harness import display
+    from harness.reproduction import load_reproduction, reproduction_json, results
+
+    benchmark = _benchmark(given)
+    reproduction = load_reproduction(name, benchmark)
+    evaluation, compute = _prepare(reproduction.algorithms, given, benchmark)
+    if not partial:
+        _run(evaluation, compute)
+    found = results(reproduction, evaluation)
+    if as_json:
+        print(json.dumps(reproduction_json(reproduction, evaluation, *found), allow_nan=False, indent=1))
+    else:
+        display.console().print(display.show_reproduction(reproduction, evaluation, *found))
+    return 0 if evaluation.complete else 1
 
 
 @cli.command()
@@ -179,17 +205,10 @@ def _algorithms(names: tuple[str, ...], settings: tuple[str, ...], dataset: str)
     return find_algorithms(names, settings, dataset)
 
 
-def _prepare(algorithms: list[Any], given: dict[str, Any]) -> tuple[Any, Any]:
+def _benchmark(given: dict[str, Any]) -> Any:
     from harness.benchmark import make_benchmark
-    from harness.cluster import choose_compute
-    from harness.errors import one_of
-    from harness.evaluate import Evaluation
-    from harness.store import Store
-    from scoring import MODES
 
-    mode = one_of("--mode", given.get("mode", "released"), MODES)
-    compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"])
-    benchmark = make_benchmark(
+    return make_benchmark(
         given["dataset"],
         **{
             name: given[name]
@@ -205,10 +224,34 @@ def _prepare(algorithms: list[Any], given: dict[str, Any]) -> tuple[Any, Any]:
             )
         },
     )
+
+
+def _prepare(algorithms: list[Any], given: dict[str, Any], benchmark: Any = None) -> tuple[Any, Any]:
+    from harness.cluster import choose_compute
+    from harness.errors import one_of
+    from harness.evaluate import Evaluation
+    from harness.store import Store
+    from scoring import MODES
+
+    mode = one_of("--mode", given.get("mode", "released"), MODES)
+    compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"])
+    benchmark = benchmark or _benchmark(given)
     evaluation = Evaluation(
         benchmark, algorithms, given["runs"], Store(given["store"]), given.get("retry_failed", False), mode
     )
     return evaluation, compute
+
+
+def _run(evaluation: Any, compute: Any, **how: Any) -> None:
+    """Do what is missing, with progress on stderr."""
+    from harness import display
+
+    stderr = display.console(stderr=True)
+    with display.live_progress(evaluation, compute, stderr) as progress:
+        for event in evaluation.run(compute, **how):
+            progress.take(event)
+    for line in evaluation.damaged + evaluation.lost:
+        stderr.print(line, markup=False)
 
 
 def _evaluate(
@@ -220,13 +263,10 @@ def _evaluate(
     from harness.report import leaderboard_report
 
     evaluation, compute = _prepare(algorithms, given)
-    stderr = display.console(stderr=True)
     looks = Looks(evaluation, width) if stop_when_decided else None
-    with display.live_progress(evaluation, compute, stderr) as progress:
-        for event in evaluation.run(compute, grow=looks.grow if looks else lambda: None):
-            progress.take(event)
-    for line in evaluation.damaged + evaluation.lost + (looks.said if looks else []):
-        stderr.print(line, markup=False)
+    _run(evaluation, compute, **({"grow": looks.grow} if looks else {}))
+    for line in looks.said if looks else []:
+        print(line, file=sys.stderr)
     board = leaderboard(evaluation, partial, **({"level": looks.level} if looks else {}))
     if as_json:
         print(leaderboard_report(board, evaluation))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from algorithms.finetune import finetune
-from algorithms.forget_remember import forget_remember
+from algorithms.forget_remember import forget_remember, forget_remember_2
 from algorithms.retrain import retrain
 
 
@@ -30,5 +30,6 @@ METHODS = [
     Method(retrain, "the reference: training from scratch", ("retain",)),
     Method(finetune, "the competition's baseline", ("retain",), "kaggle"),
     Method(forget_remember, "competition, 8th place: Ahn, Lee, Bae, Yim, Jung 2023", ("retain",), "kaggle"),
+    Method(forget_remember_2, "competition, 8th place, 2nd algorithm", ("retain",), "kaggle"),
 ]
 ALGORITHMS = {method.name: method.function for method in METHODS}

@@ -11,9 +11,9 @@ Values = dict[str, Any]
 # The preset `small`, by algorithm and data set: taken where nothing else is asked for.
 SMALL: dict[tuple[str, str], Values] = {
     ("finetune", "digits"): {"epochs": 2, "lr": 0.1},
-    ("forget_remember", "digits"): {"epochs": (1, 1, 2), "lr": 0.05},
+    ("forget_remember", "digits"): {"epochs": (1, 1, 2), "lr": (0.05,)},
     ("finetune", "cifar10-mini"): {"epochs": 1, "lr": 0.05},
-    ("forget_remember", "cifar10-mini"): {"draws": (1, 1, 0), "epochs": (1, 1, 2), "lr": 0.1},
+    ("forget_remember", "cifar10-mini"): {"draws": (1, 1, 0), "epochs": (1, 1, 2), "lr": (0.1,)},
 }
 
 # Other published settings, by algorithm and name.

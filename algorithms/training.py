@@ -165,13 +165,13 @@ def cosine_by_epoch(t_max: int) -> Callable[[float], float]:
     return lambda progress: 0.5 * (1 + math.cos(math.pi * math.floor(progress) / t_max))
 
 
-def flip_and_crop(inputs: Tensor, padding: int) -> Tensor:
-    """Mirror half of the images, and shift each by up to padding pixels (the border filled with the mean, 0)."""
+def flip_and_crop(inputs: Tensor, padding: int, mirror: float = 0.5) -> Tensor:
+    """Mirror a share of the images, and shift each by up to padding pixels (the border filled with the mean, 0)."""
     n, _, height, width = inputs.shape
     device = inputs.device
     top = torch.randint(2 * padding + 1, (n, 1), device=device)
     left = torch.randint(2 * padding + 1, (n, 1), device=device)
-    mirrored = torch.rand(n, 1, device=device) < 0.5
+    mirrored = torch.rand(n, 1, device=device) < mirror
     rows = top + torch.arange(height, device=device)
     columns = torch.arange(width, device=device).expand(n, width)
     columns = left + torch.where(mirrored, width - 1 - columns, columns)

@@ -11,18 +11,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from harness.assess import RULE_SHARE
+from harness.assess import COMPETITION_RUNS, RULE_SHARE, Assessment
 from harness.benchmark import Benchmark
 from harness.cluster import Compute
 from harness.evaluate import Evaluation, Event
 from harness.leaderboard import Leaderboard, Row
 from harness.report import comparison_text, projected_text
+from harness.reproduction import Reproduction, Statement, TableResult
 from harness.status import BenchmarkStatus
-from scoring import MODES
+from scoring import MODES, Ceiling
 
 SILENT_SECONDS = 30.0  # between lines where there is no terminal for a live display
 WIDTH = 120  # where there is no terminal
 NONE = "–"
+VERDICTS = {"holds": "hold", "fails": "fail", "tied": "are tied", "open": "are open"}
 
 
 def console(stderr: bool = False) -> Console:
@@ -46,6 +48,56 @@ def show_leaderboard(board: Leaderboard, benchmark: Benchmark) -> RenderableType
     accuracies = _accuracies(board.reference, None, None)
     table.add_row("retrain\n(the reference)", "", quality, *accuracies, *_cost(board.reference))
     return Group(heading, table, *_notes(board))
+
+
+def show_reproduction(
+    reproduction: Reproduction, evaluation: Evaluation, top: Ceiling | None, tables: list[TableResult]
+) -> RenderableType:
+    """Each table of a publication beside ours, and what becomes of its order statements."""
+    mode = "" if evaluation.mode == "released" else f", mode {evaluation.mode}"
+    parts: list[RenderableType] = [
+        Text(f"{reproduction.title}: {title(evaluation.benchmark)}, N = {evaluation.runs}{mode}", style="bold")
+    ]
+    if top:
+        parts.append(Text(f"Ceiling: F = {top.quality:.4f} ± {top.spread:.4f}. Intervals are 95 %, over runs."))
+    if reproduction.lr_factor != 1:
+        parts.append(Text(f"Learning rates are the writeup's times {reproduction.lr_factor:g}."))
+    for result in tables:
+        table = Table(title=result.table.name, title_justify="left", box=box.SIMPLE_HEAD)
+        table.add_column("row", overflow="fold")
+        for name in ("writeup", "ours", "95 % interval", "of ceiling", "retain ratio", "test ratio", "F at 512"):
+            table.add_column(name, justify="right")
+        for row in result.table.rows:
+            table.add_row(row.label, *_reproduced(row.writeup, result.assessments[row.label]))
+        parts.append(table)
+        parts += [Text(_statement_text(statement)) for statement in result.statements]
+    verdicts = [s.verdict for result in tables for s in result.statements]
+    counts = (f"{verdicts.count(name)} {word}" for name, word in VERDICTS.items() if name in verdicts)
+    parts.append(Text(f"\nOf {len(verdicts)} order statements: {', '.join(counts)}.", style="bold"))
+    return Group(*parts)
+
+
+def _reproduced(writeup: float | None, found: Assessment | None) -> list[str]:
+    printed = NONE if writeup is None else f"{writeup:.4f}"
+    if found is None:
+        return [printed, *[NONE] * 6]
+    score, projected = found.score, found.projected
+    return [
+        printed,
+        f"{score.score:.4f}",
+        f"{score.interval[0]:.4f} … {score.interval[1]:.4f}" if score.interval else NONE,
+        f"{score.share_of_ceiling:.1%}" if score.share_of_ceiling is not None else NONE,
+        *(f"{ratio:.4f}" if ratio is not None else NONE for ratio in (score.retain_ratio, score.test_ratio)),
+        f"{projected.quality:.4f}" if projected else NONE if score.runs < COMPETITION_RUNS else "as F",
+    ]
+
+
+def _statement_text(statement: Statement) -> str:
+    said = f"  {statement.better} > {statement.worse}: {statement.verdict}"
+    comparison = statement.comparison
+    if comparison is None:
+        return said
+    return f"{said}, by {comparison.difference:.4f} ({comparison.interval[0]:.4f} … {comparison.interval[1]:.4f})"
 
 
 def _cells(row: Row) -> list[str]:
