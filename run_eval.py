@@ -127,6 +127,42 @@ def plan(algorithms: tuple[str, ...], settings: tuple[str, ...], timed: bool, **
 
 
 @cli.command()
+@candidate_options
+@click.option(
+    "--grid", multiple=True, metavar="NAME=V1,V2", help="values of a hyper-parameter [default: our own grids]"
+)
+@benchmark_options
+@run_options
+@compute_options
+@click.option("--log", type=FILE, help="file that gets a JSON line for each setting")
+def sweep(
+    algorithms: tuple[str, ...], settings: tuple[str, ...], grid: tuple[str, ...], log: Path | None, **given: Any
+) -> int:
+    """Try settings of each ALGORITHM on a development split and on seeds that are never scored."""
+    from itertools import groupby
+
+    from harness import display
+    from harness.evaluate import Evaluation
+    from harness.leaderboard import leaderboard
+    from harness.sweep import best, development, log_lines, settings_of, trials
+
+    benchmark = development(_benchmark(given))
+    found = settings_of(_algorithms(algorithms, settings, given["dataset"]), grid, given["dataset"])
+    evaluation, compute = _prepare([algorithm for algorithm, _ in found], given, benchmark)
+    _run(evaluation, compute)
+    boards = [
+        leaderboard(Evaluation(benchmark, list(own), evaluation.runs, evaluation.store), project_to=None)
+        for _, own in groupby(evaluation.algorithms, key=lambda algorithm: algorithm.method)
+    ]
+    made = trials(found, boards)
+    if log:
+        with log.open("a") as file:
+            file.writelines(f"{line}\n" for line in log_lines(made, benchmark))
+    display.console().print(display.show_sweep(made, best(made), benchmark))
+    return 0 if evaluation.complete else 1
+
+
+@cli.command()
 @click.argument("name", metavar="NAME")
 @benchmark_options
 @run_options

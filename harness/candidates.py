@@ -86,12 +86,17 @@ def built_in(name: str, dataset: str, settings: dict[str, Any] | None = None) ->
     return Algorithm(name, method, json.loads(canonical_json(values)), source)
 
 
+def published(method: str, dataset: str) -> Algorithm:
+    """An algorithm of ours with its published settings."""
+    return built_in(f"{method}:{next(iter(presets(method, dataset)))}", dataset)
+
+
 def presets(method: str, dataset: str) -> dict[str, dict[str, Any]]:
-    """An algorithm's presets on a data set, by name: what differs from its function's defaults."""
-    published = next(each.published for each in METHODS if each.name == method)
+    """An algorithm's presets on a data set, by name, the published one first: what differs from its defaults."""
+    first = next(each.published for each in METHODS if each.name == method)
     named = {name: values for (owner, name), values in NAMED.items() if owner == method}
     small = {"small": SMALL[method, dataset]} if (method, dataset) in SMALL else {}
-    return {published: {}, **named, **small}
+    return {first: {}, **named, **small}
 
 
 def load_candidates(paths: Sequence[Path]) -> list[Algorithm]:

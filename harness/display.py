@@ -1,7 +1,7 @@
 """What a person sees: the table, the live progress, the store's state. Returns renderables; prints nothing."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import box
@@ -19,6 +19,7 @@ from harness.leaderboard import Leaderboard, Row
 from harness.report import comparison_text, projected_text
 from harness.reproduction import Reproduction, Statement, TableResult
 from harness.status import BenchmarkStatus
+from harness.sweep import Trial, set_line
 from scoring import MODES, Ceiling
 
 SILENT_SECONDS = 30.0  # between lines where there is no terminal for a live display
@@ -75,6 +76,32 @@ def show_reproduction(
     counts = (f"{verdicts.count(name)} {word}" for name, word in VERDICTS.items() if name in verdicts)
     parts.append(Text(f"\nOf {len(verdicts)} order statements: {', '.join(counts)}.", style="bold"))
     return Group(*parts)
+
+
+def show_sweep(made: Sequence[Trial], chosen: dict[str, Trial], benchmark: Benchmark) -> RenderableType:
+    """The settings of each algorithm by rank, and how to take the best ones."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("rank", justify="right")
+    table.add_column("setting", overflow="fold")
+    for name in ("score", "95 % interval", "of ceiling", "retain acc", "test acc", "runs", "of 30 epochs"):
+        table.add_column(name, justify="right")
+    for trial in made:
+        row, score = trial.row, trial.row.score
+        table.add_row(
+            str(trial.rank) if score else NONE,
+            escape(trial.algorithm.name),
+            f"{score.score:.4f}" if score else NONE,
+            f"{score.interval[0]:.4f} … {score.interval[1]:.4f}" if score and score.interval else NONE,
+            f"{score.share_of_ceiling:.1%}" if score and score.share_of_ceiling is not None else NONE,
+            *(f"{value:.2%}" if value is not None else NONE for value in (row.retain_accuracy, row.test_accuracy)),
+            _cost(row)[0],
+            (f"{row.cost.share_of_30_epochs:.0%}" if row.cost else NONE) + ("" if trial.allowed else " !"),
+        )
+    notes: list[RenderableType] = [Text(f"Development split of {title(benchmark)}.", style="bold"), table]
+    notes.append(Text("Equal ranks are tied: no interval of their difference excludes 0. Nothing here was scored."))
+    notes += [Text(f"{t.algorithm.name}: failed: {t.row.failure.error}") for t in made if t.row.failure]
+    notes += [Text(f"{owner}: {set_line(trial)}") for owner, trial in chosen.items() if trial.row.score]
+    return Group(*notes)
 
 
 def _reproduced(writeup: float | None, found: Assessment | None) -> list[str]:

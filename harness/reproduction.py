@@ -15,7 +15,7 @@ import torch
 from harness import models
 from harness.assess import COMPETITION_RUNS, Assessment, assess
 from harness.benchmark import Benchmark
-from harness.candidates import Algorithm, built_in
+from harness.candidates import Algorithm, built_in, published
 from harness.errors import UserError, one_of
 from harness.evaluate import Evaluation
 from scoring import Ceiling, Comparison, ceiling, compare
@@ -93,7 +93,7 @@ def _algorithm(
 ) -> Algorithm:
     method, preset = settings.pop("method", "forget_remember"), settings.pop("preset", None)
     dataset = benchmark.dataset.name
-    algorithm = built_in(method if preset == "small" else f"{method}:kaggle", dataset)
+    algorithm = built_in(method, dataset) if preset == "small" else published(method, dataset)
     if preset is None:
         values = {**algorithm.hyper_parameters, **settings}
         lr = values["lr"]
