@@ -1,0 +1,81 @@
+"""The competition's 2nd place (Kookmin University 2023): the weights with the smallest gradients drawn anew."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader
+
+from algorithms.parts import check_share, convolutions
+from algorithms.training import batches, train
+
+
+def kookmin(
+    net: nn.Module,
+    retain: DataLoader,
+    forget: DataLoader,
+    validation: DataLoader,
+    *,
+    share: float = 0.3,
+    kept_rate: float = 0.1,
+    epochs: float = 5,
+    lr: float = 0.001,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+) -> nn.Module:
+    """Re-initialise the convolutions' weights that tell the retain set least from the forget set, then fine-tune.
+
+    g = Σ ∇CE over a random part of the retain set, as large as the forget set, minus Σ ∇CE over the forget set: a
+        term for each batch (its mean), at the original weights, in evaluation mode (assumed).
+    Re-initialise: in every convolution the `share` of weights with the smallest |g|, Kaiming normal over the fan-out.
+    Fine-tune: cross-entropy on the retain set. The convolutions' kept weights get kept_rate times their gradient,
+        the new ones and all other layers their whole one (other layers: assumed). The learning rate rises linearly
+        to lr at half of the epochs and falls linearly to 0, taken at the middle of each step (assumed).
+
+    Raises:
+        ValueError: share is outside 0 … 1, or net has no convolution.
+    """
+    check_share("share", share)
+    layers = convolutions(net)
+    scales = []
+    gradients = retain_minus_forget(net, retain, forget, layers)
+    with torch.no_grad():
+        for layer, gradient in zip(layers, gradients, strict=True):
+            smallest = gradient.abs().flatten().topk(int(share * gradient.numel()), largest=False).indices
+            new = torch.zeros(gradient.numel(), dtype=torch.bool, device=gradient.device)
+            new[smallest] = True
+            new = new.view(gradient.shape)
+            drawn = nn.init.kaiming_normal_(torch.empty_like(layer.weight), mode="fan_out", nonlinearity="relu")
+            layer.weight.copy_(torch.where(new, drawn, layer.weight))
+            scales.append(torch.where(new, 1.0, kept_rate))
+
+    def slow_down_the_kept():
+        for layer, scale in zip(layers, scales, strict=True):
+            layer.weight.grad.mul_(scale)  # type: ignore[union-attr]
+
+    half_a_step = 0.5 / len(retain)
+    return train(
+        net,
+        retain,
+        epochs=epochs,
+        lr=lr,
+        schedule=lambda progress: 1 - abs(2 * (progress + half_a_step) / epochs - 1),
+        adjust=slow_down_the_kept,
+        momentum=momentum,
+        weight_decay=weight_decay,
+    )
+
+
+def retain_minus_forget(
+    net: nn.Module, retain: DataLoader, forget: DataLoader, layers: list[nn.Conv2d]
+) -> list[torch.Tensor]:
+    """g of each layer's weight, in its shape. net is left in evaluation mode, without gradients."""
+    device = next(net.parameters()).device
+    chosen = torch.randperm(len(retain.dataset))[: len(forget.dataset)].tolist()  # type: ignore[arg-type]
+    part = DataLoader(retain.dataset, retain.batch_size, sampler=chosen, collate_fn=retain.collate_fn)
+    net.eval().zero_grad()
+    for loader, sign in ((part, 1), (forget, -1)):
+        for inputs, targets in batches(loader, device):
+            (sign * F.cross_entropy(net(inputs), targets)).backward()
+    gradients = [layer.weight.grad for layer in layers]
+    net.zero_grad()
+    return gradients  # type: ignore[return-value]
