@@ -2,6 +2,7 @@
 
 import copy
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
@@ -27,12 +28,13 @@ def neggrad(
 
     θ ← θ + lr ∇ CE(forget) (Golatkar, Achille, Soatto 2020, "negative gradient"; Thudi et al. 2022). The retain set is
     never read. Ascent has no end of its own, so (decided here) each gradient is clipped to max_norm, and a pass over
-    the forget set begins only while the accuracy on it, in evaluation mode, is above 1 / C; its momentum starts anew.
+    the forget set begins only while the accuracy on it, in evaluation mode, is above 1 / C.
 
     epochs: passes over the forget set, at most
     max_norm: the longest gradient over all parameters together
     """
     parameters = [p for p in net.parameters() if p.requires_grad]
+    steps = torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
 
     def ascent(logits: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         return -F.cross_entropy(logits, targets)
@@ -42,18 +44,10 @@ def neggrad(
 
     for _ in range(epochs):
         logits, targets = predict(net, forget)
-        if (logits.argmax(1) == targets).float().mean() <= 1 / logits.shape[1]:
+        known = (logits.argmax(1) == targets).sum()
+        if known * logits.shape[1] <= len(targets):
             break
-        train(
-            net,
-            forget,
-            epochs=1,
-            lr=lr,
-            loss=ascent,
-            adjust=clip,
-            momentum=momentum,
-            weight_decay=weight_decay,
-        )
+        train(net, forget, epochs=1, lr=lr, loss=ascent, adjust=clip, optimizer=lambda _: steps)
     return net
 
 

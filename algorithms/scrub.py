@@ -52,7 +52,11 @@ def scrub(
     """
     teacher = teacher_of(net)
     steps = torch.optim.SGD(
-        [p for p in net.parameters() if p.requires_grad], lr=lr, momentum=momentum, weight_decay=weight_decay
+        [p for p in net.parameters() if p.requires_grad],
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        fused=True,
     )
     if retain_batch:
         retain = resized(retain, retain_batch)
