@@ -113,9 +113,9 @@ def test_the_pull_holds_it_near_the_original(small_sets, make_loader, make_origi
             make_original(),
             make_loader(retain),
             make_loader(forget),
-            alpha=0.9,
-            epochs=3,
-            lr=0.02,
+            alpha=0.5,
+            epochs=5,
+            lr=0.05,
             pull=pull,
         )
         pairs = zip(net.parameters(), make_original().parameters(), strict=True)

@@ -154,7 +154,7 @@ def test_it_rewinds_to_the_latest_of_the_epochs_whose_forget_error_is_closest_to
 ):
     retain, forget, validation = small_sets
     epochs = 6
-    settings = {"lr": 0.1, "msteps": 4, "decay_at": (), "retain_batch": 8, "forget_batch": 2}
+    settings = {"lr": 0.2, "msteps": 3, "decay_at": (), "retain_batch": 8, "forget_batch": 2}
 
     def after(count: int, **more):
         return run(scrub, make_original(), in_order(retain), in_order(forget), epochs=count, **{**settings, **more})
@@ -163,8 +163,7 @@ def test_it_rewinds_to_the_latest_of_the_epochs_whose_forget_error_is_closest_to
     errors = [1 - accuracy_of(net, forget) for net in nets]
     assert len(set(errors)) > 1
     picked = set()
-    wrong = Images(retain.pixels, (retain.targets + 1) % 3, [120.0], [70.0])
-    for elsewhere in (retain, validation, wrong):  # a small reference error, a middling and a large one
+    for elsewhere in (retain, validation):
         reference = error_elsewhere(nets[-1], in_order(forget), in_order(elsewhere))
         gaps = [abs(error - reference) for error in errors]
         best = max(i for i, gap in enumerate(gaps) if gap == pytest.approx(min(gaps), abs=1e-6))
