@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 
-from algorithms.training import Images
+from algorithms.training import Images, cosine, train
 from harness import models
 
 
@@ -53,3 +54,20 @@ def make_net() -> Callable[..., nn.Module]:
         return net.to(memory_format=torch.channels_last)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_sets(make_images) -> tuple[Images, Images, Images]:
+    """Retain (26), forget (6) and validation (12) images in 3 classes."""
+    return make_images(26, seed=0), make_images(6, seed=1), make_images(12, seed=2)
+
+
+@pytest.fixture(scope="session")
+def make_original(small_sets, make_loader, make_net) -> Callable[[], nn.Module]:
+    """make_original(): a copy of one network that knows all of small_sets' retain and forget images."""
+    retain, forget, _ = small_sets
+    both = Images(
+        torch.cat([retain.pixels, forget.pixels]), torch.cat([retain.targets, forget.targets]), [120.0], [70.0]
+    )
+    net = train(make_net(), make_loader(both), epochs=20, lr=0.1, schedule=cosine(20))
+    return lambda: copy.deepcopy(net)

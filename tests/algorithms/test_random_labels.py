@@ -1,0 +1,101 @@
+"""Random labels, and retain and forget set as one loader."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from running import accuracy_of, changed, loss_of, run
+from torch.utils.data import DataLoader, Subset
+
+from algorithms.finetune import finetune
+from algorithms.joining import joined
+from algorithms.random_labels import random_labels, wrong_labels
+from algorithms.training import Images, batches
+
+
+@given(count=st.integers(2, 12), n=st.integers(1, 40), seed=st.integers(0, 2**31))
+def test_a_label_drawn_anew_is_never_the_true_one_and_always_a_class(count, n, seed):
+    torch.manual_seed(seed)
+    true = torch.randint(count, (n,))
+    drawn = wrong_labels(count)(true)
+    assert (drawn != true).all() and drawn.min() >= 0 and drawn.max() < count
+
+
+def test_every_other_class_is_equally_likely():
+    torch.manual_seed(0)
+    counts = wrong_labels(5)(torch.full((4000,), 2)).bincount(minlength=5)
+    assert counts[2] == 0 and ((counts[[0, 1, 3, 4]] - 1000) ** 2 / 1000).sum() < 16.3  # chi-square, 3 df: 1 in 1,000
+
+
+def by_image(loader: DataLoader) -> dict[bytes, int]:
+    """Label of each image that one pass over loader gives."""
+    return {
+        x.numpy().tobytes(): y.item()
+        for inputs, targets in batches(loader)
+        for x, y in zip(inputs, targets, strict=True)
+    }
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_both_sets_are_joined_and_the_forget_labels_alone_are_new(small_sets, make_loader, wrapped):
+    retain, forget, _ = small_sets
+    loaders = [DataLoader(Subset(each, range(len(each))), 8) if wrapped else make_loader(each) for each in small_sets]
+    loader = joined(loaders[0], loaders[1], lambda true: true + 10)
+    found = by_image(loader)
+    assert len(found) == 32 and [len(t) for _, t in batches(loader)] == [8, 8, 8, 8]
+    for images, added in ((retain, 0), (forget, 10)):
+        inputs, targets = images.batch(slice(None))
+        assert [found[x.numpy().tobytes()] for x in inputs] == (targets + added).tolist()
+
+
+def test_sets_that_are_normalised_differently_keep_their_own_normalisation(small_sets, make_loader):
+    retain, forget, _ = small_sets
+    darker = Images(forget.pixels, forget.targets, [90.0], [70.0])
+    found = by_image(joined(make_loader(retain), make_loader(darker), lambda true: true))
+    assert all(x.numpy().tobytes() in found for images in (retain, darker) for x in images.batch(slice(None))[0])
+
+
+def test_the_order_is_drawn_from_the_global_generator_anew_for_each_pass(small_sets, make_loader):
+    retain, forget, _ = small_sets
+    loader = joined(make_loader(retain), make_loader(forget), lambda true: true)
+
+    def orders(seed: int) -> list[torch.Tensor]:
+        torch.manual_seed(seed)
+        return [torch.cat([x for x, _ in batches(loader)]) for _ in range(2)]
+
+    one, again, other = orders(1), orders(1), orders(2)
+    assert torch.equal(one[0], again[0]) and torch.equal(one[1], again[1])
+    assert not torch.equal(one[0], one[1]) and not torch.equal(one[0], other[0])
+
+
+def test_a_retain_loader_without_a_batch_size_is_refused(small_sets, make_loader):
+    retain, forget, _ = small_sets
+    odd = DataLoader(retain, batch_sampler=[[0, 1], [2, 3]])
+    with pytest.raises(ValueError, match="this loader has none: make it with batch_size"):
+        joined(odd, make_loader(forget), lambda true: true)
+
+
+def test_the_network_learns_the_wrong_labels_and_keeps_the_others(small_sets, make_loader, make_original):
+    retain, forget, _ = small_sets
+    net = run(random_labels, make_original(), make_loader(retain), make_loader(forget), epochs=15, lr=0.1)
+    assert accuracy_of(net, forget) < 0.2 and accuracy_of(net, retain) > 0.9
+    assert accuracy_of(make_original(), forget) == 1
+
+
+def test_the_labels_are_drawn_by_the_seed(small_sets, make_loader, make_original):
+    retain, forget, _ = small_sets
+    nets = [
+        run(random_labels, make_original(), make_loader(retain), make_loader(forget), seed=seed, epochs=8, lr=0.1)
+        for seed in range(2)
+    ]
+    said = {tuple(net.eval()(forget.batch(slice(None))[0]).argmax(1).tolist()) for net in nets}
+    assert len(said) > 1
+
+
+def test_it_is_not_fine_tuning(small_sets, make_loader, make_original):
+    retain, forget, _ = small_sets
+    one = run(random_labels, make_original(), make_loader(retain), make_loader(forget), epochs=2)
+    other = run(finetune, make_original(), make_loader(retain), epochs=2, lr=0.01)
+    assert changed(one, other) and loss_of(one, forget) > 2 * loss_of(other, forget)
