@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import accuracy_of, changed, loss_of, run
 from torch.utils.data import DataLoader, Subset
@@ -15,6 +15,7 @@ from algorithms.random_labels import random_labels, wrong_labels
 from algorithms.training import Images, batches
 
 
+@settings(deadline=None)
 @given(count=st.integers(2, 12), n=st.integers(1, 40), seed=st.integers(0, 2**31))
 def test_a_label_drawn_anew_is_never_the_true_one_and_always_a_class(count, n, seed):
     torch.manual_seed(seed)
