@@ -7,6 +7,7 @@ import json
 
 import pytest
 import torch
+from running import changed, is_finite, run
 from torch import nn
 
 from algorithms.boundary_shrink import boundary_shrink
@@ -37,30 +38,10 @@ SHORT = {
 each_method = pytest.mark.parametrize("method", READS, ids=lambda method: method.__name__)
 
 
-class Untouchable:
-    """A loader that nobody may read."""
-
-    def __getattribute__(self, name: str):
-        raise AssertionError(f"{name} of a loader that must not be read")
-
-    __iter__ = __len__ = __getitem__ = lambda self, *_: Untouchable.__getattribute__(self, "content")
-
-
-def call(method, net: nn.Module, retain, forget, seed: int = 0) -> nn.Module:
-    """Run a method under a seed, with the sets that it reads and no other."""
+def call(method, net: nn.Module, retain, forget) -> nn.Module:
+    """With the sets that it reads and no other."""
     loaders = {"retain": retain, "forget": forget}
-    torch.manual_seed(seed)
-    given = [loaders[name] if name in READS[method] else Untouchable() for name in loaders]
-    return method(net, *given, Untouchable(), **SHORT[method])
-
-
-def differ(one: nn.Module, other: nn.Module) -> bool:
-    a, b = one.state_dict(), other.state_dict()
-    return any(not torch.equal(a[name], b[name]) for name in a)
-
-
-def finite(net: nn.Module) -> bool:
-    return all(torch.isfinite(value).all() for value in net.state_dict().values())
+    return run(method, net, **{name: loaders[name] for name in READS[method]}, **SHORT[method])
 
 
 @each_method
@@ -81,7 +62,7 @@ def test_it_changes_the_network_in_place_and_stays_finite(
     retain = make_loader(make_images(5, size, channels), 4)
     forget = make_loader(make_images(1, size, channels, seed=1), 4)
     assert call(method, net, retain, forget) is net
-    assert differ(net, make_net(model, size, channels)) and finite(net)
+    assert changed(net, make_net(model, size, channels)) and is_finite(net)
     assert all(parameter.requires_grad for parameter in net.parameters())
 
 
@@ -90,7 +71,7 @@ def test_the_same_seed_gives_the_same_bits(make_images, make_loader, make_net, m
     one, other = (
         call(method, make_net(), make_loader(make_images(9)), make_loader(make_images(5, seed=1), 4)) for _ in range(2)
     )
-    assert not differ(one, other)
+    assert not changed(one, other)
 
 
 @each_method
@@ -104,7 +85,7 @@ def test_it_copes_with_two_classes_of_which_one_is_forgotten(make_images, make_l
     retain, forget = make_images(6), make_images(4, seed=1)
     retain.targets, forget.targets = torch.zeros(6, dtype=torch.int64), torch.ones(4, dtype=torch.int64)
     net = call(method, build(), make_loader(retain, 4), make_loader(forget, 4))
-    assert differ(net, build()) and finite(net)
+    assert changed(net, build()) and is_finite(net)
 
 
 @each_method
