@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Command line of forget512: evaluate, retrain, plan, status, score, compare."""
+"""Command line of forget512."""
 
 import sys
 from collections.abc import Callable
@@ -123,6 +123,15 @@ def plan(algorithms: tuple[str, ...], settings: tuple[str, ...], timed: bool, **
         for line in evaluation.damaged:
             print(line, file=sys.stderr)
     display.console().print(display.show_plan(evaluation, compute))
+    return 0
+
+
+@cli.command("algorithms")
+def list_algorithms() -> int:
+    """List the algorithms: what each does, whose it is, the sets that it reads, presets, hyper-parameters."""
+    from harness import display
+
+    display.console().print(display.show_algorithms())
     return 0
 
 

@@ -3,17 +3,38 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from algorithms.amnesiacs import amnesiacs
+from algorithms.bad_teacher import bad_teacher
+from algorithms.boundary_shrink import boundary_shrink
+from algorithms.distil import distil
+from algorithms.fanchuan import fanchuan
 from algorithms.finetune import finetune
+from algorithms.fisher import fisher
 from algorithms.forget_remember import forget_remember, forget_remember_2
+from algorithms.freeze import cf_k, eu_k
+from algorithms.influence import influence
+from algorithms.kookmin import kookmin
+from algorithms.l1_sparse import l1_sparse
+from algorithms.neggrad import neggrad, neggrad_plus
+from algorithms.original import original
+from algorithms.random_labels import random_labels
 from algorithms.retrain import retrain
+from algorithms.salun import salun
+from algorithms.scrub import scrub
+from algorithms.sebastian import sebastian
+from algorithms.seif import seif
+from algorithms.ssd import ssd
+from algorithms.sun import sun
+from algorithms.toshi_marvelous import toshi_marvelous
+from algorithms.unsir import unsir
 
 
 @dataclass(frozen=True)
 class Method:
     """function: (net, retain, forget, validation, *, hyper-parameters) -> net; its defaults are the published values.
 
-    reads: the sets that it looks at, of retain, forget and validation. published: what its defaults are called as a
-    preset: `kaggle` for the competition's, else `paper`.
+    reads: of retain, forget and validation, the sets that it looks at with its defaults
+    published: what its defaults are called as a preset: `kaggle` for the competition's methods, else `paper`
     """
 
     function: Callable
@@ -26,10 +47,37 @@ class Method:
         return self.function.__name__
 
 
+RETAIN, BOTH = ("retain",), ("retain", "forget")
 METHODS = [
-    Method(retrain, "the reference: training from scratch", ("retain",)),
-    Method(finetune, "the competition's baseline", ("retain",), "kaggle"),
-    Method(forget_remember, "competition, 8th place: Ahn, Lee, Bae, Yim, Jung 2023", ("retain",), "kaggle"),
-    Method(forget_remember_2, "competition, 8th place, 2nd algorithm", ("retain",), "kaggle"),
+    # the two ends of the scale, and the baseline
+    Method(retrain, "the reference", RETAIN),
+    Method(original, "the other end of the scale", ()),
+    Method(finetune, "the competition's baseline", RETAIN, "kaggle"),
+    # the competition: the 8th place, then the best seven
+    Method(forget_remember, "Ahn, Lee, Bae, Yim, Jung 2023: 8th place, 1st algorithm", RETAIN, "kaggle"),
+    Method(forget_remember_2, "Ahn, Lee, Bae, Yim, Jung 2023: 8th place, 2nd algorithm", RETAIN, "kaggle"),
+    Method(fanchuan, "fanchuan 2023: 1st place", BOTH, "kaggle"),
+    Method(kookmin, "Kookmin University 2023: 2nd place", BOTH, "kaggle"),
+    Method(seif, "Seif Eddine Achour 2023: 3rd place", RETAIN, "kaggle"),
+    Method(sebastian, "Sebastian Oleszko 2023: 4th place", RETAIN, "kaggle"),
+    Method(toshi_marvelous, "toshi_k & marvelous8 2023: 5th place", RETAIN, "kaggle"),
+    Method(amnesiacs, "Algorithmic Amnesiacs 2023: 6th place", ("retain", "validation"), "kaggle"),
+    Method(sun, "Jiaxi Sun 2023: 7th place", RETAIN, "kaggle"),
+    # the literature
+    Method(neggrad, "Golatkar, Achille, Soatto 2020", ("forget",)),
+    Method(neggrad_plus, "Kurmanji et al. 2023", BOTH),
+    Method(random_labels, "Golatkar et al. 2020; Graves et al. 2021", BOTH),
+    Method(scrub, "Kurmanji et al. 2023: SCRUB, and SCRUB+R", BOTH),
+    Method(bad_teacher, "Chundawat et al. 2023", BOTH),
+    Method(salun, "Fan et al. 2024", BOTH),
+    Method(l1_sparse, "Jia et al. 2023", RETAIN),
+    Method(fisher, "Golatkar, Achille, Soatto 2020", RETAIN),
+    Method(influence, "Izzo et al. 2021; Jia et al. 2023", BOTH),
+    Method(ssd, "Foster, Schoepf, Brintrup 2024", BOTH),
+    Method(cf_k, "Goel et al. 2022", RETAIN),
+    Method(eu_k, "Goel et al. 2022", RETAIN),
+    Method(boundary_shrink, "Chen et al. 2023", ("forget",)),
+    Method(unsir, "Tarun et al. 2023", BOTH),
+    Method(distil, "Ba, Caruana 2014; Hinton et al. 2015", RETAIN),
 ]
 ALGORITHMS = {method.name: method.function for method in METHODS}

@@ -1,5 +1,7 @@
 """What a person sees: the table, the live progress, the store's state. Returns renderables; prints nothing."""
 
+import inspect
+import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -7,12 +9,15 @@ from contextlib import contextmanager
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from algorithms import METHODS, NAMED, SMALL
 from harness.assess import COMPETITION_RUNS, RULE_SHARE, Assessment
 from harness.benchmark import Benchmark
+from harness.candidate_file import defaults
 from harness.cluster import Compute
 from harness.evaluate import Evaluation, Event
 from harness.leaderboard import Leaderboard, Row
@@ -76,6 +81,24 @@ def show_reproduction(
     counts = (f"{verdicts.count(name)} {word}" for name, word in VERDICTS.items() if name in verdicts)
     parts.append(Text(f"\nOf {len(verdicts)} order statements: {', '.join(counts)}.", style="bold"))
     return Group(*parts)
+
+
+def show_algorithms() -> RenderableType:
+    """Every algorithm of ours: whose it is, what it does, what it reads, and what can be set."""
+    parts: list[RenderableType] = []
+    for method in METHODS:
+        summary = (inspect.getdoc(method.function) or "").splitlines()[0]
+        searched = [f"small ({dataset})" for owner, dataset in SMALL if owner == method.name]
+        names = [method.published, *(name for owner, name in NAMED if owner == method.name), *searched]
+        values = [f"{name}={json.dumps(value)}" for name, value in defaults(method.function).items()]
+        reads = " and ".join(method.reads) or "no set"
+        about = f"  ({method.paper}; reads {reads}; presets {', '.join(names)})"
+        parts.append(Text.assemble((method.name, "bold"), about))
+        parts += [Padding(Text(line), (0, 0, 0, 4)) for line in (summary, " ".join(values)) if line]
+    note = (
+        "Take a preset as NAME:PRESET. `small` is taken by itself where the data set has one, else the published one."
+    )
+    return Group(*parts, Text(f"\n{note}"))
 
 
 def show_sweep(made: Sequence[Trial], chosen: dict[str, Trial], benchmark: Benchmark) -> RenderableType:
