@@ -162,7 +162,7 @@ def test_several_files_are_loaded_in_the_order_given(write):
 
 def test_built_in_names_and_files_may_be_mixed(write):
     path = write(f"{HEAD}): pass")
-    found = find_algorithms(["finetune", str(path), "forget_remember"], ["finetune.epochs=2", "finetune.lr=1"], "tiny")
+    found = find_algorithms(["finetune", str(path), "forget_remember"], ["epochs=2", "finetune.lr=1"], "tiny")
     assert [a.name.split("@")[0] for a in found] == ["finetune", "idea", "forget_remember"]
     assert found[0].hyper_parameters["lr"] == 1.0 and found[2].hyper_parameters["lr"] == [0.001]
     assert found[0].hyper_parameters["epochs"] == 2 and found[2].hyper_parameters["epochs"] == [2]
