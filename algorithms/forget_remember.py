@@ -100,7 +100,7 @@ def forget_remember(
             epochs=cycle_epochs,
             lr=1.0,
             schedule=lambda progress, rates=cycle_rates: rates[int(progress)],  # type: ignore[misc]
-            loss=distance and (lambda logits, inputs, targets: distance(logits, original(inputs))),
+            loss=distance and (lambda logits, inputs, targets: distance(logits.float(), original(inputs).float())),
             augment=augment,
             momentum=momentum,
             weight_decay=weight_decay,

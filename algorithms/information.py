@@ -12,7 +12,10 @@ HELD = 2**24  # numbers that the gradients of one chunk of examples may be
 
 
 def per_example_gradients(net: nn.Module, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """∇ log p(target | input) of each example, by parameter: (b, *its shape). net stands in evaluation mode."""
+    """∇ log p(target | input) of each example, by parameter: (b, *its shape). net stands in evaluation mode.
+
+    In float32 whatever the precision of training: squares of bfloat16 gradients would be coarse.
+    """
     state = {name: value.detach() for name, value in (*net.named_parameters(), *net.named_buffers())}
     names = [name for name, _ in net.named_parameters()]
 
@@ -20,7 +23,8 @@ def per_example_gradients(net: nn.Module, inputs: Tensor, targets: Tensor) -> di
         logits = functional_call(net, {**state, **weights}, (image[None],))
         return -F.cross_entropy(logits, target[None])
 
-    return vmap(grad(log_likelihood), in_dims=(None, 0, 0))({name: state[name] for name in names}, inputs, targets)
+    with torch.autocast(inputs.device.type, enabled=False):
+        return vmap(grad(log_likelihood), in_dims=(None, 0, 0))({name: state[name] for name in names}, inputs, targets)
 
 
 def diagonal_fisher(net: nn.Module, loader: DataLoader) -> dict[str, Tensor]:

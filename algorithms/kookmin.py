@@ -1,4 +1,4 @@
-"""The competition's 2nd place (Kookmin University 2023): the weights with the smallest gradients drawn anew."""
+"""The competition's 2nd place (Kookmin 2023): the weights with the smallest gradients drawn anew."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""The competition's 4th place (Sebastian Oleszko 2023): prune 99 %, draw it anew, keep the original's entropies."""
+"""The competition's 4th place (Sebastian 2023): prune 99 %, draw it anew, keep the original's entropies."""
 
 import copy
 

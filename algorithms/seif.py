@@ -1,4 +1,4 @@
-"""The competition's 3rd place (Seif Eddine Achour 2023): noise on the stem, then fine-tuning by weighted classes."""
+"""The competition's 3rd place (Seif 2023): noise on the stem, then fine-tuning by weighted classes."""
 
 import torch
 import torch.nn.functional as F

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from running import Untouchable, changed, run
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -24,25 +25,9 @@ POOLS = {
 FORGET_ONLY = {"sigma": 0.0, "epochs": (0,)}  # a cycle without its second half
 
 
-class Untouchable:
-    """A loader that nobody may read."""
-
-    def __getattribute__(self, name: str):
-        raise AssertionError(f"{name} of a loader that must not be read")
-
-    __iter__ = __len__ = __getitem__ = lambda self, *_: Untouchable.__getattribute__(self, "content")
-
-
 def call(function, net: nn.Module, loader: DataLoader, seed: int = 0, **settings) -> nn.Module:
     """Run a method under a seed; it may read the retain set alone."""
-    torch.manual_seed(seed)
-    return function(net, loader, Untouchable(), Untouchable(), **settings)
-
-
-def changed(one: nn.Module, other: nn.Module) -> set[str]:
-    """Names of the tensors that differ."""
-    a, b = one.state_dict(), other.state_dict()
-    return {name for name in a if not torch.equal(a[name], b[name])}
+    return run(function, net, loader, seed=seed, **settings)
 
 
 def trained(make_net, make_loader, images: Images) -> nn.Module:

@@ -1,0 +1,130 @@
+"""What holds for every method: the sets that it reads, architectures, small and odd sets, determinism."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+
+import pytest
+import torch
+from running import changed, is_finite, run
+from torch import nn
+from torch.utils.data import DataLoader, Subset
+
+from algorithms import METHODS
+from algorithms.training import Images
+
+# Settings for one epoch, or little of it. A method may stand here more than once.
+SHORT = {
+    "retrain": {"epochs": 1},
+    "original": {},
+    "finetune": {"epochs": 1},
+    "forget_remember": {"draws": (2,), "epochs": (1,)},
+    "forget_remember_2": {"draws": (2,), "epochs": (1,), "lr": (0.01,)},
+    "fanchuan": {"rounds": 1, "retain_batch": 8},
+    "kookmin": {"epochs": 1},
+    "seif": {"epochs": 1},
+    "sebastian": {"epochs": 0.6},
+    "toshi_marvelous": {"epochs": 1},
+    "amnesiacs": {"warmup_epochs": 1, "epochs": 1},
+    "sun": {"epochs": 1, "factors": (1,)},
+    "neggrad": {"epochs": 1},
+    "neggrad_plus": {"epochs": 1, "pull": 0.1},
+    "random_labels": {"epochs": 1},
+    "scrub": {"epochs": 1, "msteps": 1, "retain_batch": 4, "forget_batch": 4},
+    "bad_teacher": {"epochs": 1},
+    "salun": {"epochs": 1},
+    "l1_sparse": {"epochs": 1},
+    "fisher": {"samples": 4},
+    "influence": {"samples": 4},
+    "ssd": {"samples": 4, "alpha": 0.5, "lam": 0.5},
+    "cf_k": {"epochs": 1},
+    "eu_k": {"epochs": 1},
+    "boundary_shrink": {"epochs": 1},
+    "unsir": {"noise_images": 2, "noise_steps": 2},
+    "distil": {"epochs": 1},
+}
+FUNCTIONS = {method.name: method.function for method in METHODS}
+READS = {method.name: method.reads for method in METHODS}
+each = pytest.mark.parametrize("name", SHORT)
+
+
+def perform(name: str, net: nn.Module, loaders: dict[str, DataLoader], seed: int = 0) -> nn.Module:
+    """Run a method with the sets that it reads; the others raise when anything of them is asked for."""
+    return run(FUNCTIONS[name], net, seed=seed, **{s: loaders[s] for s in READS[name]}, **SHORT[name])
+
+
+def has_changed(name: str, net: nn.Module, before: nn.Module) -> bool:
+    """As it should be: every method but `original` changes a parameter."""
+    return bool(changed(net, before)) == (name != "original") and is_finite(net)
+
+
+def test_every_method_stands_here():
+    assert set(SHORT) == set(FUNCTIONS)
+
+
+@each
+def test_it_takes_four_arguments_and_plain_values_by_name(name):
+    parameters = list(inspect.signature(FUNCTIONS[name]).parameters.values())
+    assert [p.name for p in parameters[:4]] == ["net", "retain", "forget", "validation"]
+    for parameter in parameters[4:]:
+        assert parameter.kind is parameter.KEYWORD_ONLY
+        json.dumps(parameter.default, allow_nan=False)
+    assert (inspect.getdoc(FUNCTIONS[name]) or "").splitlines()[0].endswith((".", ".)"))
+
+
+@each
+@pytest.mark.parametrize(
+    ("model", "size", "channels"),
+    [
+        ("resnet8-thin", 8, 1),
+        ("resnet8", 32, 3),
+        pytest.param("resnet18", 32, 3, marks=pytest.mark.slow),
+        pytest.param("resnet18-cifar", 32, 3, marks=pytest.mark.slow),
+    ],
+)
+def test_it_reads_its_sets_alone_and_copes_with_a_last_batch_of_one_and_one_forget_image(
+    make_images, make_loader, make_net, name, model, size, channels
+):
+    images = {s: make_images(n, size, channels, seed=n) for s, n in (("retain", 5), ("forget", 1), ("validation", 3))}
+    net = make_net(model, size, channels)
+    # With random weights the one image may be unknown already, and then there is nothing for neggrad to do.
+    images["forget"].targets = net.eval()(images["forget"].batch([0])[0]).argmax(1)
+    found = perform(name, net, {s: make_loader(each, 4) for s, each in images.items()})
+    assert has_changed(name, found, make_net(model, size, channels))
+    assert all(parameter.requires_grad for parameter in found.parameters())
+
+
+@each
+def test_the_same_seed_gives_the_same_bits(small_sets, make_loader, make_original, name):
+    sets = dict(zip(("retain", "forget", "validation"), small_sets, strict=True))
+    one, other = (perform(name, make_original(), {s: make_loader(i) for s, i in sets.items()}) for _ in range(2))
+    assert not changed(one, other) and has_changed(name, one, make_original())
+
+
+@each
+def test_it_takes_loaders_over_data_sets_of_the_users(small_sets, make_original, name):
+    sets = dict(zip(("retain", "forget", "validation"), small_sets, strict=True))
+    loaders = {s: DataLoader(Subset(images, range(len(images))), 4) for s, images in sets.items()}
+    assert has_changed(name, perform(name, make_original(), loaders), make_original())
+
+
+@each
+def test_it_copes_with_two_classes_of_which_one_is_forgotten_whole(make_images, make_loader, make_net, name):
+    images = {s: make_images(8, seed=seed) for seed, s in enumerate(("retain", "forget", "validation"))}
+    for s, label in (("retain", 0), ("forget", 1), ("validation", 1)):
+        images[s].targets = torch.full((8,), label)
+    net = make_net()
+    net.fc = nn.Linear(net.fc.in_features, 2)
+    net.fc.bias.data = torch.tensor([0.0, 9.0])  # the class to be forgotten is known
+    before = copy.deepcopy(net)
+    assert has_changed(name, perform(name, net, {s: make_loader(i, 4) for s, i in images.items()}), before)
+
+
+@each
+def test_it_works_under_bfloat16(small_sets, make_loader, make_original, name):
+    sets: dict[str, Images] = dict(zip(("retain", "forget", "validation"), small_sets, strict=True))
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        found = perform(name, make_original(), {s: make_loader(i) for s, i in sets.items()})
+    assert has_changed(name, found, make_original())
