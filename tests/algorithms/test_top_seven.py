@@ -216,8 +216,11 @@ def test_forget_rounds_lower_the_contrastive_loss(loaders, trained, make_images)
         similarity = outputs(net, forget) @ outputs(net, retain).T / 1.15
         return -(similarity - similarity.logsumexp(1, keepdim=True)).mean().item()
 
-    only_forget = {"uniform_epochs": 0, "retain_lr": 0.0, "forget_lr": 1e-3, "rounds": 8}
-    assert push_loss(call(fanchuan, trained(), **loaders(fanchuan), **only_forget)) < 0.8 * push_loss(trained())
+    def after(lr: float) -> float:  # a rate of 0 moves batch norm's statistics alone
+        only_forget = {"uniform_epochs": 0, "retain_lr": 0.0, "forget_lr": lr, "rounds": 4}
+        return push_loss(call(fanchuan, trained(), **loaders(fanchuan), **only_forget))
+
+    assert after(1e-3) < 0.8 * after(0.0)
 
 
 def test_forget_rounds_end_at_their_smallest_learning_rate(make_loader, make_images, make_net):
@@ -262,8 +265,8 @@ def test_exactly_the_smallest_gradients_of_each_convolution_are_drawn_anew(make_
 def test_the_new_weights_are_kaiming_normal(make_images, make_loader, make_net):
     sets = {"retain": make_loader(make_images(4, 32, 3)), "forget": make_loader(make_images(4, 32, 3, seed=1))}
     net, before = call(kookmin, make_net("resnet18", 32, 3), **sets, epochs=0), make_net("resnet18", 32, 3)
-    weight = net.layer3[0].conv2.weight
-    new = weight[weight != before.layer3[0].conv2.weight]
+    weight = net.layer3[0].conv1.weight
+    new = weight[weight != before.layer3[0].conv1.weight]
     assert new.std().item() == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.02) and abs(new.mean()) < 1e-3
 
 
