@@ -94,6 +94,8 @@ def settings_of(
             points = [
                 {name: repr(value) for name, value in point.items()} for point in built_in_grids[algorithm.method]
             ]
+        elif not algorithm.hyper_parameters:
+            points = [{}]
         else:
             raise UserError(f"{algorithm.name} has no grid of its own: give --grid NAME=V1,V2.")
         for point in points:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
-import json
 
 import pytest
 import torch
 import torch.nn.functional as F
+from running import changed, run
 from torch import nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 
 from algorithms.amnesiacs import amnesiacs
 from algorithms.fanchuan import fanchuan
@@ -40,32 +39,11 @@ SHORT = {
     amnesiacs: {"warmup_epochs": 1, "epochs": 1},
     sun: {"epochs": 1, "factors": (1,)},
 }
-all_seven = pytest.mark.parametrize("function", SETS, ids=lambda function: function.__name__)
 
 
-class Untouchable:
-    """A loader that nobody may read."""
-
-    def __getattribute__(self, name: str):
-        raise AssertionError(f"{name} of a loader that must not be read")
-
-    __iter__ = __len__ = __getitem__ = lambda self, *_: Untouchable.__getattribute__(self, "content")
-
-
-def call(function, net: nn.Module, *, seed: int = 0, retain=None, forget=None, validation=None, **settings):
+def call(function, net: nn.Module, *, seed: int = 0, **sets_and_settings) -> nn.Module:
     """Run a method under a seed; the sets that aren't given may not be read."""
-    torch.manual_seed(seed)
-    return function(net, *(loader or Untouchable() for loader in (retain, forget, validation)), **settings)
-
-
-def changed(one: nn.Module, other: nn.Module) -> set[str]:
-    """Names of the tensors that differ."""
-    a, b = one.state_dict(), other.state_dict()
-    return {name for name in a if not torch.equal(a[name], b[name])}
-
-
-def finite(net: nn.Module) -> bool:
-    return all(torch.isfinite(value).all() for value in net.state_dict().values())
+    return run(function, net, seed=seed, **sets_and_settings)
 
 
 @pytest.fixture
@@ -94,58 +72,7 @@ def trained(make_images, make_loader, make_net):
     return make
 
 
-# --- all seven ---
-
-
-@all_seven
-def test_it_reads_its_sets_alone_and_trains_in_place(loaders, make_net, function):
-    net = make_net()
-    assert call(function, net, **loaders(function), **SHORT[function]) is net
-    assert "layer2.conv1.weight" in changed(net, make_net()) and finite(net)
-
-
-@all_seven
-def test_the_same_seed_gives_the_same_bits(loaders, make_net, function):
-    one, other = (call(function, make_net(), **loaders(function), **SHORT[function]) for _ in range(2))
-    assert not changed(one, other)
-
-
-@all_seven
-def test_hyper_parameters_are_plain_values_with_defaults(function):
-    parameters = list(inspect.signature(function).parameters.values())
-    assert [p.name for p in parameters[:4]] == ["net", "retain", "forget", "validation"]
-    assert all(p.kind is p.KEYWORD_ONLY for p in parameters[4:])
-    json.dumps([p.default for p in parameters[4:]])
-
-
-@all_seven
-def test_it_works_on_a_large_network_colour_images_and_a_last_batch_of_one(make_images, loaders, make_net, function):
-    """ResNet-18 ends in 1 × 1: batch norm has nothing to take a variance over in a batch of one."""
-    images = {name: make_images(3, 32, 3, seed) for seed, name in enumerate(SETS[function])}
-    net = call(function, make_net("resnet18", 32, 3), **loaders(function, 2, **images), **SHORT[function])
-    assert finite(net) and "layer4.1.conv2.weight" in changed(net, make_net("resnet18", 32, 3))
-
-
-@all_seven
-def test_it_copes_with_sets_of_one_image_or_one_class(make_images, loaders, make_net, function):
-    one = make_images(1)
-    several = make_images(12)
-    one_class = Images(several.pixels, torch.ones_like(several.targets), [120.0], [70.0])
-    for images in ({"forget": one}, {"forget": one_class}, {"retain": one_class}, {"retain": one, "forget": several}):
-        assert finite(call(function, make_net(), **loaders(function, **images), **SHORT[function]))
-
-
-@all_seven
-def test_it_works_under_bfloat16(loaders, make_net, function):
-    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
-        net = call(function, make_net(), **loaders(function), **SHORT[function])
-    assert finite(net) and net.fc.weight.dtype == torch.float32
-
-
-@all_seven
-def test_it_takes_loaders_over_data_sets_of_the_users(make_images, make_net, function):
-    sets = {name: DataLoader(Subset(make_images(12), range(10)), 4, shuffle=True) for name in SETS[function]}
-    assert finite(call(function, make_net(), **sets, **SHORT[function]))
+# --- what they refuse ---
 
 
 @pytest.mark.parametrize("function", [kookmin, seif, toshi_marvelous, amnesiacs], ids=lambda f: f.__name__)
