@@ -30,15 +30,6 @@ SETS = {  # those that a method reads
     amnesiacs: {"retain", "validation"},
     sun: {"retain"},
 }
-SHORT = {
-    fanchuan: {"rounds": 1},
-    kookmin: {"epochs": 1},
-    seif: {"epochs": 1},
-    sebastian: {"epochs": 1},
-    toshi_marvelous: {"epochs": 1},
-    amnesiacs: {"warmup_epochs": 1, "epochs": 1},
-    sun: {"epochs": 1, "factors": (1,)},
-}
 
 
 def call(function, net: nn.Module, *, seed: int = 0, **sets_and_settings) -> nn.Module:
