@@ -25,20 +25,40 @@ def options(*decorators: Callable) -> Callable:
 FILE = click.Path(path_type=Path)
 
 benchmark_options = options(
-    click.option("--dataset", default="digits", show_default=True, help="digits, cifar10, cifar10-mini or FILE.npz"),
-    click.option("--model", help="resnet8-thin, resnet8, resnet18 or resnet18-cifar [default: by data set]"),
+    click.option(
+        "--dataset",
+        default="digits",
+        show_default=True,
+        help="digits, cifar10, cifar10-mini, cifar100, svhn, mnist, fashionmnist, FILE.npz, or a folder of images "
+        "(DIR/train/CLASS/… with DIR/test/CLASS/… or DIR/val/CLASS/…; or DIR/CLASS/…, a fifth of which tests)",
+    ),
+    click.option(
+        "--image-size", type=int, help="pixels that a folder's images are cut and resized to, squares [default: 32]"
+    ),
+    click.option(
+        "--model",
+        help="resnet8-thin, resnet8, resnet18, resnet18-cifar, or FILE.py:FUNCTION, called with the number of classes "
+        "and (channels, height, width), that gives a torch.nn.Module [default: by data set]",
+    ),
     click.option("--epochs", type=int, help="of the recipe that retrains [default: by data set]"),
+    click.option("--recipe", type=FILE, help="TOML file with any of the recipe's epochs, batch_size, lr, …"),
     click.option("--precision", default="float32", show_default=True, help="of training: float32 or bfloat16"),
     click.option(
         "--data-dir",
         type=FILE,
         default="data",
         show_default=True,
-        help="where CIFAR-10 is, as torchvision's files or one .npz, or is downloaded to",
+        help="where torchvision's files are, or are downloaded to (CIFAR-10: or one .npz)",
     ),
     click.option("--forget-fraction", type=float, help="of the training images, drawn at random [default: 0.1]"),
     click.option("--forget-indices", type=FILE, help="file of indices to forget (.npy or text)"),
     click.option("--forget-class", type=int, help="forget all training images of a class"),
+    click.option(
+        "--forget-groups",
+        metavar="FILE[:GROUP,…]",
+        help="CSV `index,group` of all training images: forget these groups, or whole ones drawn at random until "
+        "--forget-fraction is reached",
+    ),
     click.option("--split-seed", type=int, default=0, show_default=True, help="of the random split"),
 )
 run_options = options(
@@ -265,7 +285,10 @@ def _benchmark(given: dict[str, Any]) -> Any:
                 "forget_fraction",
                 "forget_indices",
                 "forget_class",
+                "forget_groups",
                 "split_seed",
+                "recipe",
+                "image_size",
             )
         },
     )

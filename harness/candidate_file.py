@@ -85,6 +85,11 @@ def _report(path: Path) -> dict[str, Any]:
             "error": f"`{ENTRY}{inspect.signature(function)}` cannot be called with (net, retain, forget, "
             f"validation): {error}; give every further parameter a default"
         }
+    return {"defaults": defaults(function), "files": [path.name, *own_files(path, before)]}
+
+
+def own_files(path: Path, before: set[str]) -> list[str]:
+    """Of the modules imported since `before` those that stand in path's folder, relative to it; path not among them."""
     loaded = [getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)]
     # Some modules of torch name files that do not exist.
     paths = [
@@ -93,15 +98,14 @@ def _report(path: Path) -> dict[str, Any]:
         if file and file.endswith(".py") and os.path.isabs(file) and os.path.isfile(file)
     ]
     not_own = _not_own()
-    own = sorted(
-        str(p.relative_to(folder))
+    return sorted(
+        str(p.relative_to(path.parent))
         for p in paths
-        if p.is_relative_to(folder)
+        if p.is_relative_to(path.parent)
         and p != path
         and not any(p.is_relative_to(d) for d in not_own)
         and "site-packages" not in p.parts
     )
-    return {"defaults": defaults(function), "files": [path.name, *own]}
 
 
 def _not_own() -> list[Path]:
