@@ -61,6 +61,11 @@ benchmark_options = options(
     ),
     click.option("--split-seed", type=int, default=0, show_default=True, help="of the random split"),
 )
+original_option = click.option(
+    "--original",
+    type=FILE,
+    help="unlearn from this model instead of one that is trained here: safetensors, or a state_dict by torch.save",
+)
 run_options = options(
     click.option("--runs", type=int, default=512, show_default=True, help="N, on each side"),
     click.option("--store", type=FILE, default="store", show_default=True, help="folder that keeps every finished run"),
@@ -93,6 +98,14 @@ def cli() -> None:
 @cli.command()
 @candidate_options
 @benchmark_options
+@original_option
+@click.option(
+    "--originals",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="evaluate from so many original models, N runs from each, and show the spread between them",
+)
 @run_options
 @compute_options
 @mode_option
@@ -129,6 +142,7 @@ def retrain(**given: Any) -> int:
 @cli.command()
 @candidate_options
 @benchmark_options
+@original_option
 @run_options
 @compute_options
 @click.option("--time", "timed", is_flag=True, help="first run one of each algorithm that has no timed run")
@@ -294,18 +308,25 @@ def _benchmark(given: dict[str, Any]) -> Any:
     )
 
 
-def _prepare(algorithms: list[Any], given: dict[str, Any], benchmark: Any = None) -> tuple[Any, Any]:
+def _prepare(algorithms: list[Any], given: dict[str, Any], benchmark: Any = None, number: int = 0) -> tuple[Any, Any]:
+    """number: of the original model, where --original gives none."""
     from harness.cluster import choose_compute
     from harness.errors import one_of
     from harness.evaluate import Evaluation
+    from harness.original_file import read_original
     from harness.store import Store
     from scoring import MODES
 
     mode = one_of("--mode", given.get("mode", "released"), MODES)
     compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"])
     benchmark = benchmark or _benchmark(given)
+    file, several = given.get("original"), given.get("originals", 1) > 1
+    if file and several:
+        raise UserError(f"--original {file} and --originals both choose where unlearning starts: give one of them.")
+    original = read_original(file, benchmark) if file else number
+    store, retry = Store(given["store"]), given.get("retry_failed", False)
     evaluation = Evaluation(
-        benchmark, algorithms, given["runs"], Store(given["store"]), given.get("retry_failed", False), mode
+        benchmark, algorithms, given["runs"], store, retry, mode, original, examine_original=bool(file) or several
     )
     return evaluation, compute
 
@@ -328,19 +349,32 @@ def _evaluate(
     from harness import display
     from harness.decide import Looks
     from harness.leaderboard import leaderboard
-    from harness.report import leaderboard_report
+    from harness.report import leaderboard_report, originals_report
+    from harness.spread import spread_over_originals
 
-    evaluation, compute = _prepare(algorithms, given)
-    looks = Looks(evaluation, width) if stop_when_decided else None
-    _run(evaluation, compute, **({"grow": looks.grow} if looks else {}))
-    for line in looks.said if looks else []:
-        print(line, file=sys.stderr)
-    board = leaderboard(evaluation, partial, **({"level": looks.level} if looks else {}))
+    several = given.get("originals", 1)
+    if stop_when_decided and several > 1:
+        raise UserError("--stop-when-decided ends each original model at another N: leave it out with --originals.")
+    benchmark = _benchmark(given)
+    evaluations, boards = [], []
+    for number in range(several):
+        evaluation, compute = _prepare(algorithms, given, benchmark, number)
+        looks = Looks(evaluation, width) if stop_when_decided else None
+        _run(evaluation, compute, **({"grow": looks.grow} if looks else {}))
+        for line in looks.said if looks else []:
+            print(line, file=sys.stderr)
+        evaluations.append(evaluation)
+        boards.append(leaderboard(evaluation, partial, **({"level": looks.level} if looks else {})))
     if as_json:
-        print(leaderboard_report(board, evaluation))
+        print(originals_report(boards, evaluations) if several > 1 else leaderboard_report(boards[0], evaluations[0]))
     else:
-        display.console().print(display.show_leaderboard(board, evaluation.benchmark))
-    return 0 if evaluation.complete else 1
+        for board, evaluation in zip(boards, evaluations, strict=True):
+            display.console().print(display.show_leaderboard(board, evaluation.benchmark))
+            if evaluation.original_accuracies:
+                display.console().print(display.show_original(evaluation))
+        if several > 1:
+            display.console().print(display.show_spread(spread_over_originals(boards)))
+    return 0 if all(evaluation.complete for evaluation in evaluations) else 1
 
 
 def main() -> None:

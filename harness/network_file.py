@@ -87,6 +87,16 @@ class NetworkFile:
                 f"{tuple(logits.shape)}: it must give floating-point logits of shape {(TRIED, classes)}."
             )
 
+    def check_beside(self, name: str, files: dict[str, bytes]) -> None:
+        """Refuse a candidate whose own files go by the names of the network's and differ: one process has both.
+
+        Raises:
+            UserError: names the file.
+        """
+        for each in sorted(set(files) & set(self.files)):
+            if files[each] != self.files[each]:
+                raise UserError(f"{name} and --model {self} each bring a file {each}, and they differ: rename one.")
+
     def _find(self) -> Callable[[int, tuple[int, int, int]], nn.Module]:
         key = sha256([self.folder, self.source])
         if key not in _modules:
