@@ -66,27 +66,32 @@ original_option = click.option(
     type=FILE,
     help="unlearn from this model instead of one that is trained here: safetensors, or a state_dict by torch.save",
 )
+store_option = click.option(
+    "--store", type=FILE, default="store", show_default=True, help="folder that keeps every finished run"
+)
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda")
 run_options = options(
     click.option("--runs", type=int, default=512, show_default=True, help="N, on each side"),
-    click.option("--store", type=FILE, default="store", show_default=True, help="folder that keeps every finished run"),
+    store_option,
 )
 compute_options = options(
     click.option("--actors", type=int, help="that work at the same time [default: one a core, or all GPU places]"),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda"),
+    device_option,
     click.option("--gpus-per-run", type=float, help="1 or an exact fraction 1/k [default: 1 on a GPU]"),
 )
 mode_option = click.option(
     "--mode", default="released", show_default=True, help="definition: released, spec, exact or certified"
 )
+settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="a hyper-parameter, of every algorithm that has it or of one (finetune.lr=0.01)",
+)
 candidate_options = options(
     click.argument("algorithms", nargs=-1, required=True, metavar="ALGORITHM|FILE.py ..."),
-    click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="NAME=VALUE",
-        help="a hyper-parameter, of every algorithm that has it or of one (finetune.lr=0.01)",
-    ),
+    settings_option,
 )
 
 
@@ -157,6 +162,43 @@ def plan(algorithms: tuple[str, ...], settings: tuple[str, ...], timed: bool, **
         for line in evaluation.damaged:
             print(line, file=sys.stderr)
     display.console().print(display.show_plan(evaluation, compute))
+    return 0
+
+
+@cli.command("try")
+@click.argument("algorithm", metavar="ALGORITHM|FILE.py")
+@settings_option
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="of the run")
+@benchmark_options
+@original_option
+@store_option
+@device_option
+def try_(algorithm: str, settings: tuple[str, ...], seed: int, store: Path, device: str, **given: Any) -> int:
+    """Run one seed of ALGORITHM here, with its output, its traceback and a debugger that works.
+
+    Shows its cost, accuracies before and after, and warnings. It is the run that `evaluate` would do, and is not kept.
+    """
+    from harness.candidate_file import settle
+
+    settle()
+    from harness import display
+    from harness.cluster import choose_compute
+    from harness.original_file import read_original
+    from harness.store import Store
+    from harness.trial import Stopped, try_algorithm
+
+    device = choose_compute(device).device
+    benchmark = _benchmark(given)
+    original = read_original(given["original"], benchmark) if given["original"] else None
+    console = display.console(stderr=True)
+    try:
+        trial = try_algorithm(
+            algorithm, settings, given["dataset"], benchmark, Store(store), seed, device, original, console.print
+        )
+    except Stopped as error:
+        print(f"run_eval.py: {error}", file=sys.stderr)
+        return 1
+    display.console().print(display.show_tried(trial, benchmark))
     return 0
 
 

@@ -25,17 +25,22 @@ OURS = Path(__file__).resolve().parent.parent  # the folder of harness/ and algo
 REPORT = "forget512-candidate "
 
 
+# One thread, and a set's order the same in every process.
+SETTINGS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+
+
 def environment() -> dict[str, str]:
-    """For processes of ours that run a user's code: our packages importable, one thread."""
+    """For processes of ours that run a user's code: our packages importable, and the settings above."""
     path = os.pathsep.join(filter(None, [str(OURS), os.environ.get("PYTHONPATH")]))
-    return {
-        **os.environ,
-        "PYTHONPATH": path,
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONHASHSEED": "0",  # a set's order is the same in every process
-    }
+    return {**os.environ, "PYTHONPATH": path, **SETTINGS}
+
+
+def settle() -> None:
+    """Begin this process anew under these settings, which Python reads at its start; not under a debugger."""
+    as_given = sys.argv[1:] == sys.orig_argv[len(sys.orig_argv) - len(sys.argv) + 1 :]
+    debugged = sys.gettrace() is not None or "debugpy" in sys.modules
+    if as_given and not debugged and any(os.environ.get(name) != value for name, value in SETTINGS.items()):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **SETTINGS})
 
 
 def import_file(path: Path, source: bytes | None = None) -> types.ModuleType:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from algorithms import METHODS, NAMED, SMALL
-from harness.assess import COMPETITION_RUNS, RULE_SHARE, Assessment
+from harness.assess import COMPETITION_RUNS, RULE_EPOCHS, RULE_SHARE, Assessment
 from harness.benchmark import Benchmark
 from harness.candidate_file import defaults
 from harness.cluster import Compute
@@ -26,6 +26,7 @@ from harness.reproduction import Reproduction, Statement, TableResult
 from harness.spread import Spread
 from harness.status import BenchmarkStatus
 from harness.sweep import Trial, set_line
+from harness.trial import TriedRun
 from scoring import MODES, Ceiling, Score
 
 SILENT_SECONDS = 30.0  # between lines where there is no terminal for a live display
@@ -250,6 +251,29 @@ def show_original(evaluation: Evaluation) -> Text:
     number = "given" if evaluation.original_number is None else f"number {evaluation.original_number}"
     return Text(
         f"Unlearned from the original model {number} ({evaluation.original_sha256[:12]}), its accuracy: {words}."
+    )
+
+
+def show_tried(trial: TriedRun, benchmark: Benchmark) -> RenderableType:
+    """Accuracies before and after, the cost, and what looks unintended."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("accuracy")
+    for name in ("original", "unlearned", *(["retrained"] if trial.retrained else [])):
+        table.add_column(name, justify="right")
+    for kind, value in trial.before.items():
+        cells = [f"{value:.2%}", f"{trial.after[kind]:.2%}"]
+        if trial.retrained:
+            cells.append(f"{trial.retrained[kind]:.2%}" if kind in trial.retrained else NONE)
+        table.add_row(kind.removesuffix("_accuracy"), *cells)
+    share = trial.seconds / trial.retraining
+    of_30_epochs = share * benchmark.recipe.epochs / RULE_EPOCHS
+    mark = f", more than the {RULE_SHARE:.0%} that the competition allowed" if of_30_epochs > RULE_SHARE else ""
+    return Group(
+        Text(f"{title(benchmark)}\n{trial.algorithm}, seed {trial.seed}", style="bold"),
+        table,
+        Text(f"{trial.seconds:.2f} s: {share:.0%} of a retraining ({trial.timed})."),
+        Text(f"That is {of_30_epochs:.0%} of 30 epochs of the recipe{mark}."),
+        *(Text(f"Warning: {line}.") for line in trial.warnings),
     )
 
 
