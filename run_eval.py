@@ -25,43 +25,73 @@ def options(*decorators: Callable) -> Callable:
 FILE = click.Path(path_type=Path)
 
 benchmark_options = options(
-    click.option("--dataset", default="digits", show_default=True, help="digits, cifar10, cifar10-mini or FILE.npz"),
-    click.option("--model", help="resnet8-thin, resnet8, resnet18 or resnet18-cifar [default: by data set]"),
+    click.option(
+        "--dataset",
+        default="digits",
+        show_default=True,
+        help="digits, cifar10, cifar10-mini, cifar100, svhn, mnist, fashionmnist, FILE.npz, or a folder of images "
+        "(DIR/train/CLASS/… with DIR/test/CLASS/… or DIR/val/CLASS/…; or DIR/CLASS/…, a fifth of which tests)",
+    ),
+    click.option(
+        "--image-size", type=int, help="pixels that a folder's images are cut and resized to, squares [default: 32]"
+    ),
+    click.option(
+        "--model",
+        help="resnet8-thin, resnet8, resnet18, resnet18-cifar, or FILE.py:FUNCTION, called with the number of classes "
+        "and (channels, height, width), that gives a torch.nn.Module [default: by data set]",
+    ),
     click.option("--epochs", type=int, help="of the recipe that retrains [default: by data set]"),
+    click.option("--recipe", type=FILE, help="TOML file with any of the recipe's epochs, batch_size, lr, …"),
     click.option("--precision", default="float32", show_default=True, help="of training: float32 or bfloat16"),
     click.option(
         "--data-dir",
         type=FILE,
         default="data",
         show_default=True,
-        help="where CIFAR-10 is, as torchvision's files or one .npz, or is downloaded to",
+        help="where torchvision's files are, or are downloaded to (CIFAR-10: or one .npz)",
     ),
     click.option("--forget-fraction", type=float, help="of the training images, drawn at random [default: 0.1]"),
     click.option("--forget-indices", type=FILE, help="file of indices to forget (.npy or text)"),
     click.option("--forget-class", type=int, help="forget all training images of a class"),
+    click.option(
+        "--forget-groups",
+        metavar="FILE[:GROUP,…]",
+        help="CSV `index,group` of all training images: forget these groups, or whole ones drawn at random until "
+        "--forget-fraction is reached",
+    ),
     click.option("--split-seed", type=int, default=0, show_default=True, help="of the random split"),
 )
+original_option = click.option(
+    "--original",
+    type=FILE,
+    help="unlearn from this model instead of one that is trained here: safetensors, or a state_dict by torch.save",
+)
+store_option = click.option(
+    "--store", type=FILE, default="store", show_default=True, help="folder that keeps every finished run"
+)
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda")
 run_options = options(
     click.option("--runs", type=int, default=512, show_default=True, help="N, on each side"),
-    click.option("--store", type=FILE, default="store", show_default=True, help="folder that keeps every finished run"),
+    store_option,
 )
 compute_options = options(
     click.option("--actors", type=int, help="that work at the same time [default: one a core, or all GPU places]"),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda"),
+    device_option,
     click.option("--gpus-per-run", type=float, help="1 or an exact fraction 1/k [default: 1 on a GPU]"),
 )
 mode_option = click.option(
     "--mode", default="released", show_default=True, help="definition: released, spec, exact or certified"
 )
+settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="a hyper-parameter, of every algorithm that has it or of one (finetune.lr=0.01)",
+)
 candidate_options = options(
     click.argument("algorithms", nargs=-1, required=True, metavar="ALGORITHM|FILE.py ..."),
-    click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="NAME=VALUE",
-        help="a hyper-parameter, of every algorithm that has it or of one (finetune.lr=0.01)",
-    ),
+    settings_option,
 )
 
 
@@ -73,6 +103,14 @@ def cli() -> None:
 @cli.command()
 @candidate_options
 @benchmark_options
+@original_option
+@click.option(
+    "--originals",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="evaluate from so many original models, N runs from each, and show the spread between them",
+)
 @run_options
 @compute_options
 @mode_option
@@ -109,6 +147,7 @@ def retrain(**given: Any) -> int:
 @cli.command()
 @candidate_options
 @benchmark_options
+@original_option
 @run_options
 @compute_options
 @click.option("--time", "timed", is_flag=True, help="first run one of each algorithm that has no timed run")
@@ -123,6 +162,43 @@ def plan(algorithms: tuple[str, ...], settings: tuple[str, ...], timed: bool, **
         for line in evaluation.damaged:
             print(line, file=sys.stderr)
     display.console().print(display.show_plan(evaluation, compute))
+    return 0
+
+
+@cli.command("try")
+@click.argument("algorithm", metavar="ALGORITHM|FILE.py")
+@settings_option
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="of the run")
+@benchmark_options
+@original_option
+@store_option
+@device_option
+def try_(algorithm: str, settings: tuple[str, ...], seed: int, store: Path, device: str, **given: Any) -> int:
+    """Run one seed of ALGORITHM here, with its output, its traceback and a debugger that works.
+
+    Shows its cost, accuracies before and after, and warnings. It is the run that `evaluate` would do, and is not kept.
+    """
+    from harness.candidate_file import settle
+
+    settle()
+    from harness import display
+    from harness.cluster import choose_compute
+    from harness.original_file import read_original
+    from harness.store import Store
+    from harness.trial import Stopped, try_algorithm
+
+    device = choose_compute(device).device
+    benchmark = _benchmark(given)
+    original = read_original(given["original"], benchmark) if given["original"] else None
+    console = display.console(stderr=True)
+    try:
+        trial = try_algorithm(
+            algorithm, settings, given["dataset"], benchmark, Store(store), seed, device, original, console.print
+        )
+    except Stopped as error:
+        print(f"run_eval.py: {error}", file=sys.stderr)
+        return 1
+    display.console().print(display.show_tried(trial, benchmark))
     return 0
 
 
@@ -265,24 +341,34 @@ def _benchmark(given: dict[str, Any]) -> Any:
                 "forget_fraction",
                 "forget_indices",
                 "forget_class",
+                "forget_groups",
                 "split_seed",
+                "recipe",
+                "image_size",
             )
         },
     )
 
 
-def _prepare(algorithms: list[Any], given: dict[str, Any], benchmark: Any = None) -> tuple[Any, Any]:
+def _prepare(algorithms: list[Any], given: dict[str, Any], benchmark: Any = None, number: int = 0) -> tuple[Any, Any]:
+    """number: of the original model, where --original gives none."""
     from harness.cluster import choose_compute
     from harness.errors import one_of
     from harness.evaluate import Evaluation
+    from harness.original_file import read_original
     from harness.store import Store
     from scoring import MODES
 
     mode = one_of("--mode", given.get("mode", "released"), MODES)
     compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"])
     benchmark = benchmark or _benchmark(given)
+    file, several = given.get("original"), given.get("originals", 1) > 1
+    if file and several:
+        raise UserError(f"--original {file} and --originals both choose where unlearning starts: give one of them.")
+    original = read_original(file, benchmark) if file else number
+    store, retry = Store(given["store"]), given.get("retry_failed", False)
     evaluation = Evaluation(
-        benchmark, algorithms, given["runs"], Store(given["store"]), given.get("retry_failed", False), mode
+        benchmark, algorithms, given["runs"], store, retry, mode, original, examine_original=bool(file) or several
     )
     return evaluation, compute
 
@@ -305,19 +391,32 @@ def _evaluate(
     from harness import display
     from harness.decide import Looks
     from harness.leaderboard import leaderboard
-    from harness.report import leaderboard_report
+    from harness.report import leaderboard_report, originals_report
+    from harness.spread import spread_over_originals
 
-    evaluation, compute = _prepare(algorithms, given)
-    looks = Looks(evaluation, width) if stop_when_decided else None
-    _run(evaluation, compute, **({"grow": looks.grow} if looks else {}))
-    for line in looks.said if looks else []:
-        print(line, file=sys.stderr)
-    board = leaderboard(evaluation, partial, **({"level": looks.level} if looks else {}))
+    several = given.get("originals", 1)
+    if stop_when_decided and several > 1:
+        raise UserError("--stop-when-decided ends each original model at another N: leave it out with --originals.")
+    benchmark = _benchmark(given)
+    evaluations, boards = [], []
+    for number in range(several):
+        evaluation, compute = _prepare(algorithms, given, benchmark, number)
+        looks = Looks(evaluation, width) if stop_when_decided else None
+        _run(evaluation, compute, **({"grow": looks.grow} if looks else {}))
+        for line in looks.said if looks else []:
+            print(line, file=sys.stderr)
+        evaluations.append(evaluation)
+        boards.append(leaderboard(evaluation, partial, **({"level": looks.level} if looks else {})))
     if as_json:
-        print(leaderboard_report(board, evaluation))
+        print(originals_report(boards, evaluations) if several > 1 else leaderboard_report(boards[0], evaluations[0]))
     else:
-        display.console().print(display.show_leaderboard(board, evaluation.benchmark))
-    return 0 if evaluation.complete else 1
+        for board, evaluation in zip(boards, evaluations, strict=True):
+            display.console().print(display.show_leaderboard(board, evaluation.benchmark))
+            if evaluation.original_accuracies:
+                display.console().print(display.show_original(evaluation))
+        if several > 1:
+            display.console().print(display.show_spread(spread_over_originals(boards)))
+    return 0 if all(evaluation.complete for evaluation in evaluations) else 1
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Benchmark: data set, split, architecture, recipe and precision, named by the hash of all of these."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,40 +10,27 @@ import numpy as np
 from harness import models
 from harness.data import Dataset, load_dataset
 from harness.errors import UserError, first_line, one_of
+from harness.groups import choose_groups
 from harness.identity import sha256
+from harness.network_file import NetworkFile
+from harness.recipe import CIFAR_RECIPE, MNIST_RECIPE, SVHN_RECIPE, Recipe, read_recipe
 
 PROTOCOL = 1  # raise when the meaning of a benchmark changes in a way that its description does not show
 PRECISIONS = ("float32", "bfloat16")
 PROBE = 1000  # retain and test examples, at most, whose logits each record keeps beside the forget set's
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained from scratch. batch_size also holds for the loaders that candidates get."""
-
-    epochs: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    warmup: float  # epochs of linear warm-up
-    padding: int  # mirrored and shifted by up to this many pixels; 0: no augmentation
-    momentum: float = 0.9
-
-    @property
-    def hyper_parameters(self) -> dict[str, Any]:
-        """What `retrain` is called with."""
-        values = asdict(self)
-        del values["batch_size"]
-        return values
-
-
-CIFAR_RECIPE = Recipe(epochs=30, batch_size=128, lr=0.1, weight_decay=5e-4, warmup=1.0, padding=4)
 # Data set: its usual architecture, and the recipe that retrains it. How they were chosen: docs/presets.md.
 DEFAULTS: dict[str, tuple[str, Recipe]] = {
     "digits": ("resnet8-thin", Recipe(epochs=6, batch_size=64, lr=0.1, weight_decay=5e-4, warmup=1.0, padding=0)),
     "cifar10-mini": ("resnet8", Recipe(epochs=12, batch_size=128, lr=0.1, weight_decay=5e-4, warmup=1.0, padding=0)),
     "cifar10": ("resnet18", CIFAR_RECIPE),
+    "cifar100": ("resnet18", CIFAR_RECIPE),
+    "svhn": ("resnet18", SVHN_RECIPE),
+    "mnist": ("resnet8", MNIST_RECIPE),
+    "fashionmnist": ("resnet8", MNIST_RECIPE),
 }
+LARGE = 64  # pixels, from which on images of a folder get the usual network for large images
 
 
 @dataclass(frozen=True)
@@ -71,7 +58,7 @@ class Examples:
 class TrainingPart:
     """All that the code which unlearns may know."""
 
-    model: str
+    model: models.Model
     classes: int
     recipe: Recipe
     precision: str
@@ -101,7 +88,7 @@ class Benchmark:
 
     dataset: Dataset
     split: Split
-    model: str
+    model: models.Model
     recipe: Recipe
     precision: str
 
@@ -117,7 +104,7 @@ class Benchmark:
                 part: {"examples": len(indices), "sha256": sha256(indices.astype("<i8").tobytes())}
                 for part, indices in vars(self.split).items()
             },
-            "model": {"name": self.model, "shapes_sha256": sha256(shapes)},
+            "model": {**models.identity(self.model), "shapes_sha256": sha256(shapes)},
             "recipe": asdict(self.recipe),
             "precision": self.precision,
         }
@@ -222,8 +209,14 @@ def make_benchmark(
     forget_indices: Path | None = None,
     forget_class: int | None = None,
     split_seed: int = 0,
+    recipe: Path | None = None,
+    image_size: int | None = None,
+    forget_groups: str | None = None,
 ) -> Benchmark:
     """Load the data, draw the split, choose the usual architecture and recipe where none is given.
+
+    recipe: a TOML file. image_size: of a folder's images. forget_groups: `FILE` or
+    `FILE:name,name` (see groups.py).
 
     The forget set is 10 % of the training images at random unless said; the test images are halved at random into
     validation and test, as in the competition's starting kit.
@@ -232,36 +225,57 @@ def make_benchmark(
         UserError: any of the options does not fit.
     """
     one_of("--precision", precision, PRECISIONS)
-    if model is not None:
-        one_of("--model", model, models.MODELS)
+    network = None if model is None else models.find(model)
     if epochs is not None and epochs < 1:
         raise UserError(f"--epochs {epochs}: a recipe has at least 1 epoch.")
-    data = load_dataset(dataset, data_dir)
-    usual_model, recipe = DEFAULTS.get(dataset, ("resnet8", CIFAR_RECIPE))
-    if epochs is not None:
-        recipe = replace(recipe, epochs=epochs, warmup=min(recipe.warmup, epochs / 4))
+    data = load_dataset(dataset, data_dir, image_size)
+    usual_model, training = DEFAULTS.get(
+        dataset, ("resnet18" if image_size and image_size >= LARGE else "resnet8", CIFAR_RECIPE)
+    )
+    if recipe is not None:
+        if epochs is not None:
+            raise UserError(
+                f"--epochs {epochs} and --recipe {recipe} both choose the recipe: write epochs in the file."
+            )
+        training = read_recipe(recipe, training)
+    elif epochs is not None:
+        training = training.of_epochs(epochs)
+    if isinstance(network, NetworkFile):
+        network.check(data.classes, data.image_shape)
     random = np.random.RandomState(split_seed)  # its stream is frozen; a Generator's is not
-    forget = _forget_set(data, random, forget_fraction, forget_indices, forget_class)
+    forget = _forget_set(data, random, forget_fraction, forget_indices, forget_class, forget_groups)
     retain = np.setdiff1d(np.arange(len(data.y_train)), forget)
     if len(data.y_test) < 2:
         raise UserError(f"{dataset} has {len(data.y_test)} test example: validation and test need at least one each.")
     halves = random.permutation(len(data.y_test))
     cut = len(halves) // 2
     split = Split(retain, forget, np.sort(halves[:cut]), np.sort(halves[cut:]))
-    return Benchmark(data, split, model or usual_model, recipe, precision)
+    return Benchmark(data, split, network or usual_model, training, precision)
 
 
 def _forget_set(
-    data: Dataset, random: np.random.RandomState, fraction: float | None, indices: Path | None, label: int | None
+    data: Dataset,
+    random: np.random.RandomState,
+    fraction: float | None,
+    indices: Path | None,
+    label: int | None,
+    groups: str | None,
 ) -> np.ndarray:
     count = len(data.y_train)
     given = [
         name
-        for name, value in (("--forget-fraction", fraction), ("--forget-indices", indices), ("--forget-class", label))
+        for name, value in (
+            ("--forget-fraction", None if groups else fraction),  # with groups it is the share that they reach
+            ("--forget-indices", indices),
+            ("--forget-class", label),
+            ("--forget-groups", groups),
+        )
         if value is not None
     ]
     if len(given) > 1:
         raise UserError(f"{' and '.join(given)} both choose the forget set: give one of them.")
+    if groups is not None:
+        return choose_groups(groups, count, fraction, random)
     if indices is not None:
         return _read_indices(indices, count)
     if label is not None:

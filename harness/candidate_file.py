@@ -25,17 +25,22 @@ OURS = Path(__file__).resolve().parent.parent  # the folder of harness/ and algo
 REPORT = "forget512-candidate "
 
 
+# One thread, and a set's order the same in every process.
+SETTINGS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+
+
 def environment() -> dict[str, str]:
-    """For processes of ours that run a user's code: our packages importable, one thread."""
+    """For processes of ours that run a user's code: our packages importable, and the settings above."""
     path = os.pathsep.join(filter(None, [str(OURS), os.environ.get("PYTHONPATH")]))
-    return {
-        **os.environ,
-        "PYTHONPATH": path,
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONHASHSEED": "0",  # a set's order is the same in every process
-    }
+    return {**os.environ, "PYTHONPATH": path, **SETTINGS}
+
+
+def settle() -> None:
+    """Begin this process anew under these settings, which Python reads at its start; not under a debugger."""
+    as_given = sys.argv[1:] == sys.orig_argv[len(sys.orig_argv) - len(sys.argv) + 1 :]
+    debugged = sys.gettrace() is not None or "debugpy" in sys.modules
+    if as_given and not debugged and any(os.environ.get(name) != value for name, value in SETTINGS.items()):
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **SETTINGS})
 
 
 def import_file(path: Path, source: bytes | None = None) -> types.ModuleType:
@@ -85,6 +90,11 @@ def _report(path: Path) -> dict[str, Any]:
             "error": f"`{ENTRY}{inspect.signature(function)}` cannot be called with (net, retain, forget, "
             f"validation): {error}; give every further parameter a default"
         }
+    return {"defaults": defaults(function), "files": [path.name, *own_files(path, before)]}
+
+
+def own_files(path: Path, before: set[str]) -> list[str]:
+    """Of the modules imported since `before` those that stand in path's folder, relative to it; path not among them."""
     loaded = [getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)]
     # Some modules of torch name files that do not exist.
     paths = [
@@ -93,15 +103,14 @@ def _report(path: Path) -> dict[str, Any]:
         if file and file.endswith(".py") and os.path.isabs(file) and os.path.isfile(file)
     ]
     not_own = _not_own()
-    own = sorted(
-        str(p.relative_to(folder))
+    return sorted(
+        str(p.relative_to(path.parent))
         for p in paths
-        if p.is_relative_to(folder)
+        if p.is_relative_to(path.parent)
         and p != path
         and not any(p.is_relative_to(d) for d in not_own)
         and "site-packages" not in p.parts
     )
-    return {"defaults": defaults(function), "files": [path.name, *own]}
 
 
 def _not_own() -> list[Path]:

@@ -115,7 +115,7 @@ def load_candidates(paths: Sequence[Path]) -> list[Algorithm]:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env=environment(),
+            env={**environment(), "PYTHONBREAKPOINT": "0"},  # there is no terminal here: `try` is for debugging
             stdin=subprocess.DEVNULL,
         )
         for path in paths

@@ -2,7 +2,8 @@
 
 The server is a process of its own (`python -m harness.child`) with torch imported, the training part in memory, and
 neither a CUDA context nor a thread; it forks for each run. Requests go to it as pickles of ours; what comes back is a
-safetensors file or a JSON error, never a pickled object. Its output goes to a file, kept where the run fails.
+safetensors file or a JSON error, never a pickled object. The last of its
+output is kept with the run's record.
 """
 
 import contextlib
@@ -28,9 +29,9 @@ from safetensors.torch import save_file
 from harness.benchmark import TrainingPart
 from harness.candidate_file import ENTRY, changed, describe_error, environment, import_file
 from harness.candidates import Algorithm
-from harness.unlearn import Seeds, State, Unlearner, set_up_torch
+from harness.unlearn import Seeds, State, Unlearner, fresh_network, set_up_torch
 
-KEPT_OUTPUT = 4000  # bytes of a failed run's last output
+KEPT_OUTPUT = 4000  # bytes of a run's last output
 RESULT, ERROR, OUTPUT, SOURCES = "result.safetensors", "error.json", "output.txt", "sources"
 
 
@@ -128,6 +129,7 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     training, original, device = pickle.load(requests)
     set_up_torch()
     unlearner = Unlearner(training, torch.device(device), images_on=torch.device("cpu"))
+    fresh_network(training, torch.device("cpu"))  # a user's network file is imported here, once for all forks
     while True:
         try:
             request: Request = pickle.load(requests)

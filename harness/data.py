@@ -1,15 +1,21 @@
-"""Data sets as uint8 arrays: digits (embedded), CIFAR-10 and its first images, and .npz files."""
+"""Data sets as uint8 arrays: digits (embedded), those that torchvision reads, and .npz files."""
 
+import contextlib
 import hashlib
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from harness.errors import UserError, first_line, one_of
+from harness.image_folder import read_image_folder
 
-DATASETS = ("digits", "cifar10", "cifar10-mini")
+TORCHVISION = {"cifar100": "CIFAR100", "svhn": "SVHN", "mnist": "MNIST", "fashionmnist": "FashionMNIST"}  # its classes
+DATASETS = ("digits", "cifar10", "cifar10-mini", *TORCHVISION)
 CIFAR10_MINI = (500, 200)  # training and test images of each class, the first in file order
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")  # as Keras's data sets name them
 
@@ -59,17 +65,25 @@ class Dataset:
         return digest.hexdigest()
 
 
-def load_dataset(name: str, data_dir: Path) -> Dataset:
-    """Load a data set by its name (digits, cifar10, cifar10-mini) or from a path that ends in .npz.
+def load_dataset(name: str, data_dir: Path, image_size: int | None = None) -> Dataset:
+    """Load a data set by its name, from a path that ends in .npz, or from a folder of images.
+
+    image_size: that a folder's images are resized to; 32 if None.
 
     Raises:
         UserError: unknown name, file missing or malformed, or no network to download from.
     """
+    if name not in DATASETS and Path(name).is_dir() and not name.endswith(".npz"):
+        return Dataset(Path(name).resolve().name, *read_image_folder(Path(name), image_size))
+    if image_size is not None:
+        raise UserError(f"--image-size {image_size}: only the images of a folder (--dataset DIR) are resized.")
     if name.endswith(".npz"):
         return read_npz(Path(name))
-    one_of("--dataset", name, (*DATASETS, "FILE.npz"))
+    one_of("--dataset", name, (*DATASETS, "FILE.npz", "DIR"))
     if name == "digits":
         return digits()
+    if name in TORCHVISION:
+        return from_torchvision(name, data_dir)
     dataset = cifar10(data_dir)
     return first_of_each_class(dataset, *CIFAR10_MINI) if name == "cifar10-mini" else dataset
 
@@ -105,18 +119,51 @@ def cifar10(data_dir: Path) -> Dataset:
         return dataset
     from torchvision.datasets import CIFAR10
 
-    try:
-        train = CIFAR10(data_dir, train=True, download=True)
-        test = CIFAR10(data_dir, train=False, download=True)
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"CIFAR-10 is not in --data-dir {data_dir} and could not be downloaded "
-            f"({type(error).__name__}: {first_line(error)}): put torchvision's files or one .npz "
-            f"with keys {', '.join(NPZ_KEYS)} there."
-        ) from error
+    instead = f"torchvision's files or one .npz with keys {', '.join(NPZ_KEYS)}"
+    train, test = (_open(CIFAR10, "CIFAR-10", data_dir, instead, train=part) for part in (True, False))
     return Dataset(
         "cifar10", train.data, np.asarray(train.targets, np.int64), test.data, np.asarray(test.targets, np.int64)
     )
+
+
+def from_torchvision(name: str, data_dir: Path) -> Dataset:
+    """CIFAR-100 (100 classes), SVHN (without its extra images), MNIST or Fashion-MNIST, as torchvision keeps them.
+
+    Raises:
+        UserError: not in data_dir, and not to be downloaded.
+    """
+    import torchvision
+
+    kind = getattr(torchvision.datasets, TORCHVISION[name])
+    parts: list[dict[str, Any]] = [{"train": True}, {"train": False}]
+    if name == "svhn":
+        parts = [{"split": "train"}, {"split": "test"}]
+    arrays: list[np.ndarray] = []
+    for part in parts:
+        source = _open(kind, TORCHVISION[name], data_dir, "torchvision's files", **part)
+        images = np.asarray(source.data)
+        if name == "svhn":
+            images = images.transpose(0, 2, 3, 1)  # it has channels first
+        elif images.ndim == 3:
+            images = images[..., None]
+        labels = np.asarray(source.labels if name == "svhn" else source.targets, np.int64)
+        arrays += [np.ascontiguousarray(images, np.uint8), labels]
+    return Dataset(name, *arrays)
+
+
+def _open(kind: Callable, title: str, data_dir: Path, instead: str, **part: Any) -> Any:
+    """A part of a torchvision data set; downloaded where it is not in data_dir."""
+    try:
+        try:
+            return kind(data_dir, download=False, **part)
+        except RuntimeError:
+            with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+                return kind(data_dir, download=True, **part)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"{title} is not in --data-dir {data_dir} and could not be downloaded "
+            f"({type(error).__name__}: {first_line(error)}): put {instead} there."
+        ) from error
 
 
 def first_of_each_class(dataset: Dataset, train: int, test: int) -> Dataset:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from algorithms import METHODS, NAMED, SMALL
-from harness.assess import COMPETITION_RUNS, RULE_SHARE, Assessment
+from harness.assess import COMPETITION_RUNS, RULE_EPOCHS, RULE_SHARE, Assessment
 from harness.benchmark import Benchmark
 from harness.candidate_file import defaults
 from harness.cluster import Compute
@@ -23,9 +23,11 @@ from harness.evaluate import Evaluation, Event
 from harness.leaderboard import Leaderboard, Row
 from harness.report import comparison_text, projected_text
 from harness.reproduction import Reproduction, Statement, TableResult
+from harness.spread import Spread
 from harness.status import BenchmarkStatus
 from harness.sweep import Trial, set_line
-from scoring import MODES, Ceiling
+from harness.trial import TriedRun
+from scoring import MODES, Ceiling, Score
 
 SILENT_SECONDS = 30.0  # between lines where there is no terminal for a live display
 WIDTH = 120  # where there is no terminal
@@ -154,15 +156,21 @@ def _cells(row: Row) -> list[str]:
     result = row.score
     if result is None:
         return [escape(row.algorithm), NONE, NONE, *_accuracies(row, None, None), *_cost(row)]
-    interval = f"{result.interval[0]:.4f} … {result.interval[1]:.4f}" if result.interval else NONE
     share = f"{result.share_of_ceiling:.1%}" if result.share_of_ceiling is not None else NONE
     return [
         escape(row.algorithm),
-        f"{result.score:.4f}\n{interval}",
+        _score_cell(result),
         f"{result.forgetting_quality:.4f}\n{share}",
         *_accuracies(row, result.retain_ratio, result.test_ratio),
         *_cost(row),
     ]
+
+
+def _score_cell(result: Score | None) -> str:
+    if result is None:
+        return NONE
+    interval = f"{result.interval[0]:.4f} … {result.interval[1]:.4f}" if result.interval else NONE
+    return f"{result.score:.4f}\n{interval}"
 
 
 def _accuracies(row: Row, retain_ratio: float | None, test_ratio: float | None) -> list[str]:
@@ -234,6 +242,65 @@ def _floor(board: Leaderboard) -> str:
         return f"{original}; `evaluate finetune` gives that of fine-tuning."
     interval = f" ({board.floor.interval[0]:.4f} … {board.floor.interval[1]:.4f})" if board.floor.interval else ""
     return f"{original}, fine-tuning {board.floor.score:.4f}{interval} at N = {board.floor.runs}."
+
+
+def show_original(evaluation: Evaluation) -> Text:
+    """The original model that the runs above started from."""
+    accuracies = evaluation.original_accuracies or {}
+    words = ", ".join(f"{name.removesuffix('_accuracy')} {value:.2%}" for name, value in accuracies.items())
+    number = "given" if evaluation.original_number is None else f"number {evaluation.original_number}"
+    return Text(
+        f"Unlearned from the original model {number} ({evaluation.original_sha256[:12]}), its accuracy: {words}."
+    )
+
+
+def show_tried(trial: TriedRun, benchmark: Benchmark) -> RenderableType:
+    """Accuracies before and after, the cost, and what looks unintended."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("accuracy")
+    for name in ("original", "unlearned", *(["retrained"] if trial.retrained else [])):
+        table.add_column(name, justify="right")
+    for kind, value in trial.before.items():
+        cells = [f"{value:.2%}", f"{trial.after[kind]:.2%}"]
+        if trial.retrained:
+            cells.append(f"{trial.retrained[kind]:.2%}" if kind in trial.retrained else NONE)
+        table.add_row(kind.removesuffix("_accuracy"), *cells)
+    share = trial.seconds / trial.retraining
+    of_30_epochs = share * benchmark.recipe.epochs / RULE_EPOCHS
+    mark = f", more than the {RULE_SHARE:.0%} that the competition allowed" if of_30_epochs > RULE_SHARE else ""
+    return Group(
+        Text(f"{title(benchmark)}\n{trial.algorithm}, seed {trial.seed}", style="bold"),
+        table,
+        Text(f"{trial.seconds:.2f} s: {share:.0%} of a retraining ({trial.timed})."),
+        Text(f"That is {of_30_epochs:.0%} of 30 epochs of the recipe{mark}."),
+        *(Text(f"Warning: {line}.") for line in trial.warnings),
+    )
+
+
+def show_spread(spreads: Iterable[Spread]) -> RenderableType:
+    """Scores from several original models, and what of their spread the runs explain."""
+    spreads = list(spreads)
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("algorithm", overflow="fold")
+    for number in range(len(spreads[0].scores) if spreads else 0):
+        table.add_column(f"original {number}\n95 % interval", justify="right", overflow="fold")
+    for name in ("mean", "between\noriginals", "of the\nruns", "of originals\nalone"):
+        table.add_column(name, justify="right", overflow="fold")
+    for spread in spreads:
+        numbers = (spread.mean, spread.between, spread.runs, spread.originals)
+        table.add_row(
+            escape(spread.algorithm),
+            *(_score_cell(score) for score in spread.scores),
+            *(NONE if number is None else f"{number:.4f}" for number in numbers),
+        )
+    return Group(
+        Text("Scores by original model", style="bold"),
+        table,
+        Text(
+            "Read it so: between originals is the standard deviation of their scores; of the runs is one score's "
+            "standard error over other runs; of originals alone is what the runs do not explain, √(between² - runs²)."
+        ),
+    )
 
 
 def title(benchmark: Benchmark) -> str:

@@ -12,8 +12,17 @@ from harness.candidates import Algorithm, built_in
 from harness.cluster import Compute, Lost, Pool
 from harness.errors import UserError
 from harness.identity import sha256
-from harness.originals import keep_original, load_original, original_seeds
-from harness.run import Runner, RunSeed, TrainOriginal
+from harness.network_file import NetworkFile
+from harness.originals import (
+    keep_accuracies,
+    keep_given,
+    keep_original,
+    load_accuracies,
+    load_original,
+    original_seeds,
+)
+from harness.record import decode
+from harness.run import ExamineOriginal, Runner, RunSeed, TrainOriginal
 from harness.store import Store
 from harness.unlearn import Seeds
 
@@ -47,8 +56,11 @@ class Evaluation:
         store: Store,
         retry_failed: bool = False,
         mode: str = "released",
+        original: int | bytes = 0,
+        examine_original: bool = False,
     ):
-        """mode: in which the runs are read and scored.
+        """mode: in which the runs are read and scored. original: that unlearning starts from, by its number or as a
+        user's safetensors bytes. examine_original: for its accuracies, where they are not known.
 
         Raises:
             UserError: fewer than 2 runs, `retrain` as a candidate, or an algorithm given twice.
@@ -67,6 +79,9 @@ class Evaluation:
             raise UserError(
                 "retrain is what candidates are scored against, not a candidate: `run_eval.py retrain` fills its bank."
             )
+        if isinstance(benchmark.model, NetworkFile):
+            for algorithm in algorithms:
+                benchmark.model.check_beside(algorithm.name, algorithm.files)
         self.benchmark, self.runs, self.store = benchmark, runs, store
         self.retry_failed, self.mode = retry_failed, mode
         self.retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
@@ -76,8 +91,17 @@ class Evaluation:
         self.banks: dict[str, Bank] = {}
         self.floor: Bank | None = None  # finetune's runs with its preset, as far as the store has them
         self.lost: list[str] = []  # runs that the machine failed to do; the next command tries them again
-        self.original = load_original(store, benchmark, self.retrain) if algorithms else None
+        self.original_number = None if isinstance(original, bytes) else original
+        self.original: bytes | None = None
+        self.original_accuracies: dict[str, float] | None = None
+        self._examine_original = examine_original
+        if isinstance(original, bytes):
+            keep_given(store, original)
+            self.original = original
+        elif algorithms:
+            self.original = load_original(store, benchmark, self.retrain, original)
         if self.original is not None:
+            self.original_accuracies = load_accuracies(store, benchmark, self.original)
             self._open_banks(self.original)
 
     @property
@@ -103,6 +127,11 @@ class Evaluation:
             for seed in range(self.runs)
             if seed not in bank.readings and (self.retry_failed or not bank.attempts(seed))
         ]
+
+    @property
+    def original_sha256(self) -> str:
+        """What names the original model; empty where there is none yet."""
+        return sha256(self.original) if self.original is not None else ""
 
     @property
     def complete(self) -> bool:
@@ -144,7 +173,10 @@ class Evaluation:
         """
         queue: deque[Any] = deque()
         if self.algorithms and self.original is None:
-            queue.append(TrainOriginal(self.retrain, original_seeds(self.benchmark, self.retrain)))
+            seeds = original_seeds(self.benchmark, self.retrain, self.original_number or 0)
+            queue.append(TrainOriginal(self.retrain, seeds))
+        elif self._examine_original and self.original_accuracies is None and not only_first:
+            queue.append(ExamineOriginal())
         pool = None
         try:
             while True:
@@ -168,16 +200,27 @@ class Evaluation:
             if isinstance(work, TrainOriginal):
                 if isinstance(result, Lost):
                     raise UserError(f"the original model could not be trained: {result.reason}.")
-                self.original = keep_original(self.store, self.benchmark, self.retrain, result)
+                number = self.original_number or 0
+                self.original = keep_original(self.store, self.benchmark, self.retrain, result, number)
+                self.original_accuracies = load_accuracies(self.store, self.benchmark, self.original)
+                if self._examine_original and self.original_accuracies is None and not only_first:
+                    queue.append(ExamineOriginal())
                 self._open_banks(self.original)
                 for bank in self.banks.values():
                     self._enqueue(queue, bank, only_first)
                 yield Event("original", "original")
+            elif isinstance(work, ExamineOriginal):
+                if isinstance(result, Lost):
+                    self.lost.append(f"examining the original model: {result.reason}")
+                elif self.original is not None:
+                    self.original_accuracies = keep_accuracies(
+                        self.store, self.benchmark, self.original, decode(result)
+                    )
             elif isinstance(work, RunSeed):
                 yield self._keep(work, result)
                 bank = self._bank(work)
-                if self.stopped(bank) and any(self._bank(w) is bank for w in queue):
-                    kept = [w for w in queue if self._bank(w) is not bank]
+                if self.stopped(bank) and any(isinstance(w, RunSeed) and self._bank(w) is bank for w in queue):
+                    kept = [w for w in queue if not isinstance(w, RunSeed) or self._bank(w) is not bank]
                     queue.clear()
                     queue.extend(kept)
                     yield Event("stopped", bank.algorithm.name, text=self.stopped(bank))

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.errors import one_of
+from harness.network_file import NetworkFile, read_network
 
 
 class Block(nn.Module):
@@ -79,7 +80,21 @@ MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
 }
 
 
-def build(name: str, classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+Model = str | NetworkFile
+
+
+def find(text: str) -> Model:
+    """An architecture of ours by its name, or a user's, FILE.py:FUNCTION.
+
+    Raises:
+        UserError: no such name, file or function.
+    """
+    if text in MODELS:
+        return text
+    return read_network(text) if ".py" in text else one_of("--model", text, (*MODELS, "FILE.py:FUNCTION"))
+
+
+def build(model: Model, classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
     """A freshly initialised network on the CPU, drawn from torch's global generator.
 
     image_shape: (height, width, channels). Logits are (b, classes).
@@ -87,5 +102,13 @@ def build(name: str, classes: int, image_shape: tuple[int, int, int]) -> nn.Modu
     Raises:
         UserError: unknown name.
     """
+    if isinstance(model, NetworkFile):
+        return model.build(classes, image_shape)
     height, width, channels = image_shape
-    return MODELS[one_of("--model", name, MODELS)](classes, channels, min(height, width))
+    return MODELS[one_of("--model", model, MODELS)](classes, channels, min(height, width))
+
+
+def identity(model: Model) -> dict[str, str]:
+    """What tells one architecture from another, beside the shapes of its parameters."""
+    source = {"source_sha256": model.source} if isinstance(model, NetworkFile) else {}
+    return {"name": str(model), **source}

@@ -26,6 +26,7 @@ from harness.benchmark import Benchmark
 from harness.errors import UserError
 from harness.evaluate import Evaluation
 from harness.leaderboard import Leaderboard, Row
+from harness.spread import spread_over_originals
 from scoring import MODES, Ceiling, Comparison, PerExample, PValues, Score, compare
 
 NO_ACCURACY = "unknown (no accuracies given)"
@@ -97,6 +98,33 @@ def compare_report(retrained: Path, unlearned: Sequence[Path], mode: str, as_jso
 
 def leaderboard_report(board: Leaderboard, evaluation: Evaluation) -> str:
     """What `evaluate --json` prints: the board, with the other readings of each row that has a score."""
+    return json.dumps(_board_json(board, evaluation), allow_nan=False)
+
+
+def originals_report(boards: Sequence[Leaderboard], evaluations: Sequence[Evaluation]) -> str:
+    """What `evaluate --originals --json` prints: a board for each original model, and the spread of the scores."""
+    values = {
+        "schema": f"forget512/originals/{SCHEMA}",
+        "originals": [
+            {
+                "sha256": evaluation.original_sha256,
+                "accuracies": evaluation.original_accuracies,
+                "board": _board_json(board, evaluation),
+            }
+            for board, evaluation in zip(boards, evaluations, strict=True)
+        ],
+        "spread": [
+            {
+                **{name: getattr(spread, name) for name in ("algorithm", "mean", "between", "runs", "originals")},
+                "scores": [score.score if score else None for score in spread.scores],
+            }
+            for spread in spread_over_originals(boards)
+        ],
+    }
+    return json.dumps(values, allow_nan=False)
+
+
+def _board_json(board: Leaderboard, evaluation: Evaluation) -> dict[str, Any]:
     reference = (
         evaluation.reference.columns(evaluation.reference.seeds(evaluation.runs)) if board.reference.runs else None
     )
@@ -105,7 +133,7 @@ def leaderboard_report(board: Leaderboard, evaluation: Evaluation) -> str:
         for row in board.rows
         if row.score and row.columns and reference
     }
-    return json.dumps(leaderboard_json(board, evaluation.benchmark, readings), allow_nan=False)
+    return leaderboard_json(board, evaluation.benchmark, readings)
 
 
 def score_json(

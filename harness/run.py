@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch._dynamo  # optimizers import it at their first step: seconds that are no run's
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from harness.benchmark import ExaminationPart, TrainingPart
 from harness.candidate_file import describe_error
 from harness.candidates import Algorithm
 from harness.child import ChildFailed, ForkServer
 from harness.examine import Examiner, NotExaminable
+from harness.identity import sha256
 from harness.record import Provenance, RunRecord, failed
 from harness.unlearn import NotANetwork, Seeds, State, Unlearner, set_up_torch
 
@@ -32,6 +33,16 @@ class TrainOriginal:
     def perform(self, runner: "Runner", original: bytes | None) -> bytes:
         algorithm = self.algorithm
         return save(runner.unlearner.train_original(algorithm.function, algorithm.hyper_parameters, self.seeds))
+
+
+@dataclass(frozen=True)
+class ExamineOriginal:
+    """Examine the original model as it is; gives an encoded record."""
+
+    def perform(self, runner: "Runner", original: bytes | None) -> bytes:
+        assert original is not None, "it is there before it is examined"
+        record = RunRecord(sha256(original), 0, 1, "finished", runner.provenance, seconds=0.0)
+        return runner.examiner.examine(load(original), record).encode()
 
 
 @dataclass(frozen=True)
@@ -67,17 +78,20 @@ class Runner:
         start = time.perf_counter()
         try:
             state, seconds = self._unlearn(work, original)
-            return self.examiner.examine(state, replace(record, seconds=seconds))
+            return self.examiner.examine(state, replace(record, seconds=seconds, output=self._output(work)))
         except ChildFailed as error:
             reason, trace, output = str(error), error.traceback, error.output
         except (NotExaminable, NotANetwork) as error:
-            reason, trace = str(error), ""
-            output = self.fork_server.output if work.algorithm.files and self.fork_server else ""
+            reason, trace, output = str(error), "", self._output(work)
         except MACHINE_FAULTS:
             raise  # the machine's fault: tried again elsewhere
         except Exception as error:  # a built-in method that cannot work on these data says so this way
             reason, trace, output = describe_error(error), traceback.format_exc(), ""
         return failed(replace(record, seconds=time.perf_counter() - start), reason, trace, output)
+
+    def _output(self, work: RunSeed) -> str:
+        """The last of what a candidate printed in the run that has just ended."""
+        return self.fork_server.output if work.algorithm.files and self.fork_server else ""
 
     def _unlearn(self, work: RunSeed, original: bytes | None) -> tuple[State, float]:
         algorithm = work.algorithm

@@ -243,7 +243,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(tmp_path):
-    with pytest.raises(UserError, match=r"'digit' is not known: .*cifar10-mini, FILE\.npz.*mean 'digits'"):
+    with pytest.raises(UserError, match=r"'digit' is not known: .*cifar10-mini, .*FILE\.npz.*mean 'digits'"):
         load_dataset("digit", tmp_path)
 
 

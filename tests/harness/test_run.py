@@ -61,7 +61,7 @@ def test_the_original_model_comes_as_bytes(runner, training, original):
 
 def test_a_candidate_gives_a_finished_record_too(perform, candidate):
     record = perform(candidate("net.fc.bias.data.zero_()\nprint('hello')"), seed=3)
-    assert record.status == "finished" and record.forget_logits.shape == (6, 3) and record.output == ""
+    assert record.status == "finished" and record.forget_logits.shape == (6, 3) and record.output == "hello\n"
 
 
 @pytest.mark.parametrize(
