@@ -54,7 +54,7 @@ mode_option = click.option(
     "--mode", default="released", show_default=True, help="definition: released, spec, exact or certified"
 )
 candidate_options = options(
-    click.argument("algorithms", nargs=-1, required=True, metavar="ALGORITHM|FILE.py ..."),
+    click.argument("algorithms", nargs=-1, required=True, metavar="ALGORITHM|FILE.py|FILE.ipynb ..."),
     click.option(
         "--set",
         "settings",
@@ -62,6 +62,7 @@ candidate_options = options(
         metavar="NAME=VALUE",
         help="a hyper-parameter, of every algorithm that has it or of one (finetune.lr=0.01)",
     ),
+    click.option("--batch-format", help="of a file's loaders: tuples or kaggle [default: kaggle for .ipynb]"),
 )
 
 
@@ -91,9 +92,9 @@ def cli() -> None:
     help="with --stop-when-decided: tied means closer than this share of the ceiling",
 )
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of the table")
-def evaluate(algorithms: tuple[str, ...], settings: tuple[str, ...], **given: Any) -> int:
+def evaluate(algorithms: tuple[str, ...], settings: tuple[str, ...], batch_format: str | None, **given: Any) -> int:
     """Run what is missing of the reference and of each ALGORITHM, and score."""
-    return _evaluate(_algorithms(algorithms, settings, given["dataset"]), **given)
+    return _evaluate(_algorithms(algorithms, settings, given["dataset"], batch_format), **given)
 
 
 @cli.command()
@@ -112,11 +113,13 @@ def retrain(**given: Any) -> int:
 @run_options
 @compute_options
 @click.option("--time", "timed", is_flag=True, help="first run one of each algorithm that has no timed run")
-def plan(algorithms: tuple[str, ...], settings: tuple[str, ...], timed: bool, **given: Any) -> int:
+def plan(
+    algorithms: tuple[str, ...], settings: tuple[str, ...], batch_format: str | None, timed: bool, **given: Any
+) -> int:
     """Show what `evaluate` would run, and how long that would take."""
     from harness import display
 
-    evaluation, compute = _prepare(_algorithms(algorithms, settings, given["dataset"]), given)
+    evaluation, compute = _prepare(_algorithms(algorithms, settings, given["dataset"], batch_format), given)
     if timed:
         _run(evaluation, compute, only_first=True)
     else:
@@ -244,10 +247,10 @@ def compare(retrained: Path, unlearned: tuple[Path, ...], mode: str, as_json: bo
     return 0
 
 
-def _algorithms(names: tuple[str, ...], settings: tuple[str, ...], dataset: str) -> list[Any]:
+def _algorithms(names: tuple[str, ...], settings: tuple[str, ...], dataset: str, batch_format: str | None) -> list[Any]:
     from harness.candidates import find_algorithms
 
-    return find_algorithms(names, settings, dataset)
+    return find_algorithms(names, settings, dataset, batch_format)
 
 
 def _benchmark(given: dict[str, Any]) -> Any:

@@ -40,7 +40,8 @@ class RunRecord:
 
     forget_logits (S, C), probe_retain_logits (≤ 1000, C), probe_test_logits (≤ 1000, C): float32, in the order of the
     benchmark's indices; empty (0, 0) where the attempt failed. Accuracies are fractions. seconds: wall time of the
-    algorithm alone. error: one line, with its traceback and the last output of the candidate; empty where it finished.
+    algorithm alone; 0 where unknown (an examined checkpoint). error: one line, with its traceback and the last output
+    of the candidate; empty where it finished.
     """
 
     bank: str  # the bank's key
