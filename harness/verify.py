@@ -80,6 +80,8 @@ def _benchmark(data: bytes, name: str, descriptions: dict[str, Any]) -> None:
     fingerprint = sha256(description["identity"])
     if description["fingerprint"] != fingerprint or name != f"benchmarks/{fingerprint[:12]}.json":
         raise Damaged(f"its identity has the fingerprint {fingerprint[:12]}, another one than it says")
+    if description.pop("sha256", None) not in (None, sha256(description)):  # older versions wrote none
+        raise Damaged("its checksum does not match")
     descriptions[fingerprint[:12]] = description
 
 

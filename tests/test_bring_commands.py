@@ -1,10 +1,11 @@
 """split, examine, retry, verify-store and prune as a user gives them."""
 
+import io
 import subprocess
 import sys
 
 import pytest
-from commands import ROOT, command, run_cli
+from commands import command, run_cli
 
 from harness.benchmark import make_benchmark
 from harness.candidates import built_in, load_candidates
@@ -67,17 +68,11 @@ def test_verify_store_names_what_is_damaged_and_sets_it_aside_when_asked(store, 
 
 
 @pytest.mark.parametrize(("answer", "left"), [("n\n", True), ("", True), ("y\n", False)])
-def test_prune_shows_what_would_go_and_asks(store, answer, left):
-    process = subprocess.run(
-        [sys.executable, str(ROOT / "run_eval.py"), "prune", "--store", str(store)],
-        input=answer,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert process.returncode == (2 if not answer else 0)
-    assert "its code has changed; 1 runs" in process.stdout
-    assert (store / "banks").exists()
+def test_prune_shows_what_would_go_and_asks(store, monkeypatch, capsys, answer, left):
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+    status, out, _ = command(monkeypatch, capsys, "prune", "--store", store)
+    assert status == (0 if answer else 2)
+    assert "its code has changed; 1 runs" in out and "Remove 1 banks, 1 runs" in out
     assert any((store / "banks").rglob("bank.json")) is left
 
 

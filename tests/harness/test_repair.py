@@ -197,8 +197,8 @@ def test_what_cannot_be_run_again_is_named_with_the_reason(store, fill, benchmar
     work = Retry(benchmark, store, [], [])
     assert work.banks == [] and len(work.left) == 4
     said = " ".join(work.left)
-    for part in (f"give the file that {candidate.name} is", "the source of finetune has changed", "no algorithm is called "
-                 "gone", "its checkpoints did not fit"):  # fmt: skip
+    reasons = "the source of finetune has changed", "no algorithm is called gone", "its checkpoints did not fit"
+    for part in (f"give the file that {candidate.name} is", *reasons):
         assert part in said
     now = write(path, f"{HEAD}): return net")
     [line] = Retry(benchmark, store, [], [now]).left
