@@ -150,7 +150,12 @@ def list_algorithms() -> int:
 @compute_options
 @click.option("--log", type=FILE, help="file that gets a JSON line for each setting")
 def sweep(
-    algorithms: tuple[str, ...], settings: tuple[str, ...], grid: tuple[str, ...], log: Path | None, **given: Any
+    algorithms: tuple[str, ...],
+    settings: tuple[str, ...],
+    batch_format: str | None,
+    grid: tuple[str, ...],
+    log: Path | None,
+    **given: Any,
 ) -> int:
     """Try settings of each ALGORITHM on a development split and on seeds that are never scored."""
     from itertools import groupby
@@ -161,7 +166,8 @@ def sweep(
     from harness.sweep import best, development, log_lines, settings_of, trials
 
     benchmark = development(_benchmark(given))
-    found = settings_of(_algorithms(algorithms, settings, given["dataset"]), grid, given["dataset"])
+    chosen = _algorithms(algorithms, settings, given["dataset"], batch_format)
+    found = settings_of(chosen, grid, given["dataset"])
     evaluation, compute = _prepare([algorithm for algorithm, _ in found], given, benchmark)
     _run(evaluation, compute)
     boards = [
