@@ -90,8 +90,9 @@ settings_option = click.option(
     help="a hyper-parameter, of every algorithm that has it or of one (finetune.lr=0.01)",
 )
 candidate_options = options(
-    click.argument("algorithms", nargs=-1, required=True, metavar="ALGORITHM|FILE.py ..."),
+    click.argument("algorithms", nargs=-1, required=True, metavar="ALGORITHM|FILE.py|FILE.ipynb ..."),
     settings_option,
+    click.option("--batch-format", help="of a file's loaders: tuples or kaggle [default: kaggle for .ipynb]"),
 )
 
 
@@ -129,9 +130,9 @@ def cli() -> None:
     help="with --stop-when-decided: tied means closer than this share of the ceiling",
 )
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of the table")
-def evaluate(algorithms: tuple[str, ...], settings: tuple[str, ...], **given: Any) -> int:
+def evaluate(algorithms: tuple[str, ...], settings: tuple[str, ...], batch_format: str | None, **given: Any) -> int:
     """Run what is missing of the reference and of each ALGORITHM, and score."""
-    return _evaluate(_algorithms(algorithms, settings, given["dataset"]), **given)
+    return _evaluate(_algorithms(algorithms, settings, given["dataset"], batch_format), **given)
 
 
 @cli.command()
@@ -151,11 +152,13 @@ def retrain(**given: Any) -> int:
 @run_options
 @compute_options
 @click.option("--time", "timed", is_flag=True, help="first run one of each algorithm that has no timed run")
-def plan(algorithms: tuple[str, ...], settings: tuple[str, ...], timed: bool, **given: Any) -> int:
+def plan(
+    algorithms: tuple[str, ...], settings: tuple[str, ...], batch_format: str | None, timed: bool, **given: Any
+) -> int:
     """Show what `evaluate` would run, and how long that would take."""
     from harness import display
 
-    evaluation, compute = _prepare(_algorithms(algorithms, settings, given["dataset"]), given)
+    evaluation, compute = _prepare(_algorithms(algorithms, settings, given["dataset"], batch_format), given)
     if timed:
         _run(evaluation, compute, only_first=True)
     else:
@@ -221,7 +224,12 @@ def list_algorithms() -> int:
 @compute_options
 @click.option("--log", type=FILE, help="file that gets a JSON line for each setting")
 def sweep(
-    algorithms: tuple[str, ...], settings: tuple[str, ...], grid: tuple[str, ...], log: Path | None, **given: Any
+    algorithms: tuple[str, ...],
+    settings: tuple[str, ...],
+    batch_format: str | None,
+    grid: tuple[str, ...],
+    log: Path | None,
+    **given: Any,
 ) -> int:
     """Try settings of each ALGORITHM on a development split and on seeds that are never scored."""
     from itertools import groupby
@@ -232,7 +240,8 @@ def sweep(
     from harness.sweep import best, development, log_lines, settings_of, trials
 
     benchmark = development(_benchmark(given))
-    found = settings_of(_algorithms(algorithms, settings, given["dataset"]), grid, given["dataset"])
+    chosen = _algorithms(algorithms, settings, given["dataset"], batch_format)
+    found = settings_of(chosen, grid, given["dataset"])
     evaluation, compute = _prepare([algorithm for algorithm, _ in found], given, benchmark)
     _run(evaluation, compute)
     boards = [
@@ -280,12 +289,143 @@ def status(runs: int, store: Path) -> int:
     """Show what the store holds, and why runs failed."""
     from harness import display
     from harness.status import status as read_status
+
+    display.console().print(display.show_status(read_status(_existing(store)), runs, str(store)))
+    return 0
+
+
+@cli.command()
+@click.argument("names", nargs=-1, metavar="[ALGORITHM|FILE.py|FILE.ipynb ...]")
+@click.option("--failed", is_flag=True, default=True, help="which runs: those that failed, the only kind there is")
+@benchmark_options
+@store_option
+@compute_options
+def retry(names: tuple[str, ...], failed: bool, **given: Any) -> int:
+    """Run the benchmark's failed seeds again: of all algorithms, or of those named. Candidates need their files."""
+    from harness.candidates import find_algorithms
+    from harness.cluster import choose_compute
+    from harness.retry import Retry
+
+    compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"])
+    found = find_algorithms(names, (), given["dataset"])
+    built_in = [algorithm.method for algorithm in found if not algorithm.files]
+    work = Retry(_benchmark(given), _existing(given["store"]), built_in, [a for a in found if a.files])
+    for event in work.run(compute):
+        print(f"{event.algorithm}, seed {event.seed} {event.kind}{f': {event.text}' if event.text else ''}")
+    for line in work.left:
+        print(f"not run again: {line}", file=sys.stderr)
+    if not work.banks and not work.left:
+        print("no failed runs.")
+    return 1 if work.left or any(work.failed(bank) for bank in work.banks) else 0
+
+
+@cli.command("verify-store")
+@store_option
+@click.option("--set-aside", is_flag=True, help="move what is damaged to damaged/ in the store; it is run again")
+def verify_store(store: Path, set_aside: bool) -> int:
+    """Check every file of the store against its checksum and its place; status 1 if any is damaged."""
+    from harness.verify import verify
+
+    opened, sound, damaged = _existing(store), 0, 0
+    for checked in verify(opened):
+        if not checked.problem:
+            sound += 1
+            continue
+        damaged += 1
+        print(f"{checked.name}: {checked.problem}")
+        if set_aside and not checked.missing:
+            print(f"  set aside as {opened.set_aside(checked.name)}")
+    print(f"{store}: {sound} files are sound, {damaged} are not.")
+    return 1 if damaged else 0
+
+
+@cli.command()
+@store_option
+@click.option("--keep", "kept", type=FILE, multiple=True, metavar="FILE", help="a candidate's file: older versions go")
+@click.option("--yes", is_flag=True, help="do not ask")
+def prune(store: Path, kept: tuple[Path, ...], yes: bool) -> int:
+    """Remove banks whose source no longer exists; never the reference's or original models. Asks first."""
+    from harness.candidates import load_candidates
+    from harness.prune import prunable
+    from harness.prune import prune as remove
+
+    opened = _existing(store)
+    banks = prunable(opened, load_candidates(kept))
+    for bank in banks:
+        print(f"{bank.bank}: {bank.reason}; {bank.runs} runs, {bank.size:,} bytes")
+    if not banks:
+        print("nothing to prune.")
+        return 0
+    question = f"Remove {len(banks)} banks, {sum(b.runs for b in banks)} runs, {sum(b.size for b in banks):,} bytes?"
+    try:
+        agreed = yes or click.confirm(question)
+    except click.Abort as error:
+        raise UserError("nothing was removed: answer y, or give --yes.") from error
+    if agreed:
+        remove(opened, banks)
+    print("removed." if agreed else "nothing was removed.")
+    return 0
+
+
+@cli.command()
+@click.option("--out", type=FILE, required=True, help="a new folder")
+@benchmark_options
+@store_option
+@compute_options
+@click.pass_context
+def split(context: click.Context, out: Path, **given: Any) -> int:
+    """Write what an outside program needs to unlearn: data without the test set, original model, a loader."""
+    from harness.cluster import choose_compute
+    from harness.split import check_out, ensure_original, write_split
     from harness.store import Store
 
-    if not store.is_dir():
-        raise UserError(f"--store {store} does not exist: nothing was run with it yet.")
-    display.console().print(display.show_status(read_status(Store(store)), runs, str(store)))
+    benchmark = _benchmark(given)
+    check_out(out, benchmark)
+    compute = choose_compute(given["device"], 1 if given["actors"] is None else given["actors"], given["gpus_per_run"])
+    original = ensure_original(benchmark, Store(given["store"]), compute)
+    write_split(out, benchmark, original, _options(context, without=("out", "actors", "device", "gpus_per_run")))
+    print(f"{out}: benchmark {benchmark.fingerprint[:12]}; README.md there says how to go on.")
     return 0
+
+
+@cli.command()
+@click.argument("checkpoints", type=FILE)
+@click.option("--as", "name", required=True, metavar="NAME", help="of the bank")
+@benchmark_options
+@store_option
+@compute_options
+@mode_option
+@click.option("--json", "as_json", is_flag=True, help="print JSON instead of the table")
+def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
+    """Score state_dicts that another program made: CHECKPOINTS is a folder or a zip of them."""
+    from harness import display
+    from harness.cluster import choose_compute
+    from harness.errors import one_of
+    from harness.examination import Examination
+    from harness.leaderboard import leaderboard
+    from harness.report import leaderboard_report
+    from harness.store import Store
+    from scoring import MODES
+
+    mode = one_of("--mode", given["mode"], MODES)
+    compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"])
+    examination = Examination(_benchmark(given), checkpoints, name, Store(given["store"]), mode)
+    stderr = display.console(stderr=True)
+    for line in examination.run(compute):
+        if line.text:
+            stderr.print(f"{name}, seed {line.seed} {line.kind}: {line.text}", markup=False)
+    evaluation = examination.evaluation()
+    for problem in evaluation.damaged:
+        stderr.print(problem, markup=False)
+    board = leaderboard(evaluation, partial=True)
+    if as_json:
+        print(leaderboard_report(board, evaluation))
+    else:
+        display.console().print(display.show_leaderboard(board, evaluation.benchmark))
+        print(f"Its bank is {given['store']}/{examination.bank.folder}.")
+    if len(evaluation.reference.readings) < 2:
+        stderr.print("No score yet: the store has no reference runs of this benchmark; `retrain` makes them.")
+    return 0 if examination.complete else 1
 
 
 @cli.command()
@@ -320,10 +460,30 @@ def compare(retrained: Path, unlearned: tuple[Path, ...], mode: str, as_json: bo
     return 0
 
 
-def _algorithms(names: tuple[str, ...], settings: tuple[str, ...], dataset: str) -> list[Any]:
+def _algorithms(names: tuple[str, ...], settings: tuple[str, ...], dataset: str, batch_format: str | None) -> list[Any]:
     from harness.candidates import find_algorithms
 
-    return find_algorithms(names, settings, dataset)
+    return find_algorithms(names, settings, dataset, batch_format)
+
+
+def _existing(store: Path) -> Any:
+    from harness.store import Store
+
+    if not store.is_dir():
+        raise UserError(f"--store {store} does not exist: nothing was run with it yet.")
+    return Store(store)
+
+
+def _options(context: click.Context, without: tuple[str, ...]) -> str:
+    """The options of a command as they were given, to be given again."""
+    from shlex import join
+
+    words = []
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is click.core.ParameterSource.COMMANDLINE
+        if given and option.name not in without:
+            words += [option.opts[0], str(context.params[option.name or ""])]
+    return join(words)
 
 
 def _benchmark(given: dict[str, Any]) -> Any:

@@ -90,6 +90,7 @@ class Bank:
             "hyper_parameters": algorithm.hyper_parameters,
             "source": algorithm.source,
             "original": None if algorithm.from_scratch else original,
+            **algorithm.unusual,
         }
         self.key = sha256(self.identity)
         self.folder = f"banks/{benchmark.fingerprint[:12]}/{algorithm.method}-{self.key[:12]}"
@@ -205,8 +206,8 @@ def read(record: RunRecord, targets: Targets, mode: str) -> Reading:
 
 
 def median_seconds(readings: Iterable[Reading]) -> float | None:
-    """Of the runs that had their device alone; of all where none had."""
-    all_of_them = list(readings)
+    """Of the runs that had their device alone; of all where none had. None where no run's are known."""
+    all_of_them = [r for r in readings if r.seconds]
     times = [r.seconds for r in all_of_them if r.provenance.share == 1] or [r.seconds for r in all_of_them]
     return float(np.median(times)) if times else None
 

@@ -116,8 +116,11 @@ class Benchmark:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What a store keeps beside the banks: the identity, and what it takes to score them without the data."""
-        return {
+        """What a store keeps beside the banks: the identity, and what it takes to score them without the data.
+
+        Its own hash is the last entry; files of older versions have none.
+        """
+        values = {
             "name": self.dataset.name,
             "fingerprint": self.fingerprint,
             "identity": self.identity,
@@ -125,6 +128,7 @@ class Benchmark:
             "forget_targets": self.forget_targets.tolist(),
             "probe_targets": {name: targets.tolist() for name, targets in self.probe_targets.items()},
         }
+        return {**values, "sha256": sha256(values)}
 
     @property
     def forget_targets(self) -> np.ndarray:

@@ -1,19 +1,22 @@
 """A candidate's file: importing it, what it asks for, and where it failed.
 
-No command imports a user's file itself: `python -m harness.candidate_file FILE` does so in a process of its own and
-reports, as JSON, the hyper-parameters and the files that it brought along. Nothing of ours but this file and json is
+No command imports a user's file itself: `python -m harness.candidate_file FILE` does so in a process of its own (with
+what was extracted of a notebook as its input) and reports, as JSON, the hyper-parameters and the files that it brought
+along. Nothing of ours but this file and json is
 imported before it, so that what it loads can be told from what we did.
 """
 
 import importlib.util
 import inspect
 import json
+import linecache
 import os
 import sys
 import sysconfig
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ ENTRY = "unlearning"
 LOADERS = 4  # net, retain, forget, validation
 OURS = Path(__file__).resolve().parent.parent  # the folder of harness/ and algorithms/
 REPORT = "forget512-candidate "
+CELL = "# %% code cell "  # and its number: the line before each cell of a notebook's source
 
 
 # One thread, and a set's order the same in every process.
@@ -46,12 +50,25 @@ def settle() -> None:
 def import_file(path: Path, source: bytes | None = None) -> types.ModuleType:
     """Import a candidate's file as a module; source stands in for its text, with path's lines in tracebacks."""
     name = f"candidate_{path.stem}" if path.stem in sys.modules else path.stem
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec and spec.loader, f"{path} is no Python file"
+    spec = importlib.util.spec_from_file_location(name, path, loader=SourceFileLoader(name, str(path)))
+    assert spec
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    exec(compile(path.read_bytes() if source is None else source, str(path), "exec"), module.__dict__)
+    for file, text in _parts(path, path.read_bytes() if source is None else source):
+        exec(compile(text, file, "exec"), module.__dict__)
     return module
+
+
+def _parts(path: Path, source: bytes) -> Iterator[tuple[str, bytes | str]]:
+    """A file as it is; a notebook by cell, so that its lines are named as the user sees them."""
+    if path.suffix != ".ipynb":
+        yield str(path), source
+        return
+    for part in f"\n{source.decode()}".split(f"\n{CELL}")[1:]:
+        number, _, text = part.partition("\n")
+        file = f"{path}, code cell {number}"
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # for tracebacks
+        yield file, text
 
 
 def describe_error(error: BaseException, *folders: str) -> str:
@@ -68,12 +85,12 @@ def describe_error(error: BaseException, *folders: str) -> str:
     return what + (f" ({Path(lines[-1].filename).name}, line {lines[-1].lineno})" if lines else "")
 
 
-def _report(path: Path) -> dict[str, Any]:
+def _report(path: Path, source: bytes | None) -> dict[str, Any]:
     folder = path.parent
     sys.path.insert(0, str(folder))
     before = set(sys.modules)
     try:
-        module = import_file(path)
+        module = import_file(path, source)
     except BaseException as error:  # a user's file may raise anything, SystemExit included
         return {"error": f"cannot be imported: {describe_error(error, str(folder))}"}
     function = getattr(module, ENTRY, None)
@@ -141,5 +158,7 @@ def changed(function: Callable, values: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     # Whatever the file prints on import must not be taken for the report: it comes last, marked.
-    print(f"\n{REPORT}{json.dumps(_report(Path(sys.argv[1]).resolve()))}", flush=True)
+    file = Path(sys.argv[1]).resolve()
+    extracted = sys.stdin.buffer.read() if file.suffix == ".ipynb" else None
+    print(f"\n{REPORT}{json.dumps(_report(file, extracted))}", flush=True)
     os._exit(0)  # a thread that the file started must not hold us up

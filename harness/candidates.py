@@ -15,6 +15,10 @@ from harness import sources
 from harness.candidate_file import REPORT, defaults, environment
 from harness.errors import UserError, one_of
 from harness.identity import canonical_json, sha256
+from harness.notebook import extract
+
+NOTEBOOK = ".ipynb"
+BATCH_FORMATS = ("tuples", "kaggle")  # of the loaders that a candidate gets: the starting kit's, the competition's
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Algorithm:
     hyper_parameters: what its function is called with, as JSON-able values
     source: SHA-256 of the code that it consists of
     files: a candidate's own files, by path relative to its folder, the one with `unlearning` first; empty: built in
+    batch_format: of the loaders that a candidate gets: tuples or kaggle
     """
 
     name: str
@@ -34,6 +39,12 @@ class Algorithm:
     source: str
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
     folder: str = ""
+    batch_format: str = "tuples"
+
+    @property
+    def unusual(self) -> dict[str, str]:
+        """What joins its banks' identity only where it is not the default."""
+        return {} if self.batch_format == "tuples" else {"batch_format": self.batch_format}
 
     @property
     def from_scratch(self) -> bool:
@@ -43,7 +54,7 @@ class Algorithm:
     @property
     def bank(self) -> str:
         """What tells its banks from others' on one benchmark, as a hash."""
-        return sha256([self.method, self.hyper_parameters, self.source])
+        return sha256([self.method, self.hyper_parameters, self.source, *self.unusual.items()])
 
     @property
     def function(self) -> Callable:
@@ -51,16 +62,24 @@ class Algorithm:
         return ALGORITHMS[self.method]
 
 
-def find_algorithms(names: Sequence[str], settings: Sequence[str], dataset: str) -> list[Algorithm]:
-    """Algorithms as a command names them: built in, `all`, or a file whose name ends in .py; then the settings.
+def find_algorithms(
+    names: Sequence[str], settings: Sequence[str], dataset: str, batch_format: str | None = None
+) -> list[Algorithm]:
+    """Algorithms as a command names them: built in, `all`, or a file (.py, .ipynb); then the settings.
+
+    batch_format: of all files' loaders; None: kaggle for notebooks, tuples for the others.
 
     Raises:
         UserError: what does not fit, and where.
     """
     names = [each for name in names for each in (_all() if name == "all" else [name])]
-    candidates = iter(load_candidates([Path(name) for name in names if name.endswith(".py")]))
-    found = [next(candidates) if name.endswith(".py") else built_in(name, dataset) for name in names]
+    candidates = iter(load_candidates([Path(name) for name in names if _is_file(name)], batch_format))
+    found = [next(candidates) if _is_file(name) else built_in(name, dataset) for name in names]
     return with_settings(found, settings)
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith((".py", NOTEBOOK))
 
 
 def _all() -> list[str]:
@@ -76,7 +95,7 @@ def built_in(name: str, dataset: str, settings: dict[str, Any] | None = None) ->
         UserError: unknown name or preset.
     """
     method, _, preset = name.partition(":")
-    function = ALGORITHMS[one_of("algorithm", method, (*ALGORITHMS, "all", "FILE.py"))]
+    function = ALGORITHMS[one_of("algorithm", method, (*ALGORITHMS, "all", "FILE.py", "FILE.ipynb"))]
     known = presets(method, dataset)
     if preset:
         one_of(f"preset of {method} on {dataset}", preset, known)
@@ -99,8 +118,10 @@ def presets(method: str, dataset: str) -> dict[str, dict[str, Any]]:
     return {first: {}, **named, **small}
 
 
-def load_candidates(paths: Sequence[Path]) -> list[Algorithm]:
+def load_candidates(paths: Sequence[Path], batch_format: str | None = None) -> list[Algorithm]:
     """Read users' files, each in a process of its own.
+
+    batch_format: see `find_algorithms`.
 
     Raises:
         UserError: a file is missing, fails to import, or has no usable `unlearning`.
@@ -108,22 +129,28 @@ def load_candidates(paths: Sequence[Path]) -> list[Algorithm]:
     for path in paths:
         if not path.is_file():
             raise UserError(f"{path} does not exist: name a built-in algorithm ({', '.join(ALGORITHMS)}) or a file.")
+    if batch_format is not None:
+        one_of("--batch-format", batch_format, BATCH_FORMATS)
+    texts = [extract(path) if path.suffix == NOTEBOOK else None for path in paths]
     processes = [
         subprocess.Popen(
             [sys.executable, "-P", "-m", "harness.candidate_file", str(path.resolve())],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             env={**environment(), "PYTHONBREAKPOINT": "0"},  # there is no terminal here: `try` is for debugging
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
         )
-        for path in paths
+        for path, text in zip(paths, texts, strict=True)
     ]
-    return [_candidate(path, *process.communicate()) for path, process in zip(paths, processes, strict=True)]
+    return [
+        _candidate(path, text, batch_format, *process.communicate(text))
+        for path, text, process in zip(paths, texts, processes, strict=True)
+    ]
 
 
-def _candidate(path: Path, report: str, stderr: str) -> Algorithm:
+def _candidate(path: Path, text: str | None, batch_format: str | None, report: str, stderr: str) -> Algorithm:
     lines = report.splitlines()
     if not lines or not lines[-1].startswith(REPORT):
         last = (stderr.strip() or "no output").splitlines()[-1]
@@ -131,12 +158,15 @@ def _candidate(path: Path, report: str, stderr: str) -> Algorithm:
     answer = json.loads(lines[-1].removeprefix(REPORT))
     if "error" in answer:
         raise UserError(f"{path}: {answer['error']}")
-    names = answer["files"]
-    files = {name: (path.resolve().parent / name).read_bytes() for name in names}
+    first, *others = answer["files"]
+    folder = path.resolve().parent
+    files = {first: (folder / first).read_bytes() if text is None else text.encode()}
+    files |= {name: (folder / name).read_bytes() for name in others}
     ours = [sources.code(each) for each in sources.imported(files.values())]
     source = sha256([[name, sha256(data)] for name, data in files.items()] + ours)
     name = f"{path.stem}@{source[:8]}"
-    return Algorithm(name, name, answer["defaults"], source, files, str(path.resolve().parent))
+    batch_format = batch_format or ("tuples" if text is None else "kaggle")
+    return Algorithm(name, name, answer["defaults"], source, files, str(folder), batch_format)
 
 
 def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> list[Algorithm]:

@@ -170,7 +170,11 @@ def perform(unlearner: Unlearner, original: bytes, request: Request) -> None:
         module = import_file(Path(algorithm.folder) / first, algorithm.files[first])
         function = getattr(module, ENTRY)
         state, seconds = unlearner.unlearn(
-            function, changed(function, algorithm.hyper_parameters), request.seeds, original
+            function,
+            changed(function, algorithm.hyper_parameters),
+            request.seeds,
+            original,
+            algorithm.batch_format,
         )
         save_file(state, folder / f"{RESULT}.part", metadata={"seconds": repr(seconds)})
         os.rename(folder / f"{RESULT}.part", folder / RESULT)

@@ -40,8 +40,8 @@ class RunRecord:
 
     forget_logits (S, C), probe_retain_logits (≤ 1000, C), probe_test_logits (≤ 1000, C): float32, in the order of the
     benchmark's indices; empty (0, 0) where the attempt failed. Accuracies are fractions. seconds: wall time of the
-    algorithm alone. error: one line, with its traceback; empty where it finished. output: the last that a candidate
-    printed.
+    algorithm alone; 0 where unknown (an examined checkpoint). error: one line, with its traceback; empty where it
+    finished. output: the last that a candidate printed.
     """
 
     bank: str  # the bank's key

@@ -82,6 +82,12 @@ class Store:
                     with contextlib.suppress(FileNotFoundError):  # set aside meanwhile by another driver
                         yield f"{prefix}/{entry.name}", entry.stat().st_size
 
+    def remove(self, name: str) -> None:
+        """Delete a file, and its folder once that is empty. For what a user asked to be pruned, nothing else."""
+        (self.root / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else is left in it
+            (self.root / name).parent.rmdir()
+
     def set_aside(self, name: str) -> str:
         """Move a damaged file to damaged/, out of the way of its repetition; the name it has there."""
         aside = f"damaged/{name}"

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 from algorithms.training import Images
 from harness import models
 from harness.benchmark import Examples, TrainingPart
+from harness.kaggle import kaggle_images
 
 State = dict[str, Tensor]
 
@@ -47,10 +48,16 @@ class Unlearner:
         }
 
     def unlearn(
-        self, function: Callable, hyper_parameters: dict[str, Any], seeds: "Seeds", original: bytes | None
+        self,
+        function: Callable,
+        hyper_parameters: dict[str, Any],
+        seeds: "Seeds",
+        original: bytes | None,
+        batch_format: str = "tuples",
     ) -> tuple[State, float]:
         """Call function under its seed, from the original model (a fresh network where that is None).
 
+        batch_format: of what its loaders give when they are iterated: tuples, or Kaggle's dicts.
         Returns the network's state on the CPU and the wall seconds of the call.
         """
         seeds.apply()
@@ -58,7 +65,8 @@ class Unlearner:
         if original is not None:
             net.load_state_dict(load(original))
         size = self.training.recipe.batch_size
-        loaders = [make_loader(images, size, name, seeds) for name, images in self.images.items()]
+        sets = kaggle_images(self.images) if batch_format == "kaggle" else self.images
+        loaders = [make_loader(images, size, name, seeds) for name, images in sets.items()]
         start = time.perf_counter()
         with self.precision():
             result = function(net, *loaders, **hyper_parameters)

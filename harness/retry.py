@@ -1,0 +1,129 @@
+"""Retry: a benchmark's failed runs once more, without adding others."""
+
+import json
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from algorithms import ALGORITHMS
+from harness.bank import Bank, list_records
+from harness.benchmark import Benchmark
+from harness.candidates import Algorithm, built_in
+from harness.cluster import Compute, Lost, Pool
+from harness.errors import UserError
+from harness.evaluate import Event
+from harness.examination import EXAMINED
+from harness.identity import sha256
+from harness.originals import load_original
+from harness.run import Runner, RunSeed
+from harness.store import Store
+from harness.unlearn import Seeds
+
+
+class Retry:
+    """The banks of a benchmark with failed seeds, and how their algorithms are found again.
+
+    A bank knows its algorithm's name, hyper-parameters and source. A built-in method is found by its name, a candidate
+    among the files that are given; either must still have the source that the bank names.
+    """
+
+    def __init__(self, benchmark: Benchmark, store: Store, names: Sequence[str], candidates: Sequence[Algorithm]):
+        """names: of built-in methods to which it is restricted. candidates: files; where either is given, other banks
+        are left alone.
+
+        Raises:
+            UserError: nothing failed that was named.
+        """
+        self.benchmark, self.store = benchmark, store
+        retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
+        self.original = load_original(store, benchmark, retrain)
+        self.banks: list[Bank] = []
+        self.left: list[str] = []  # banks with failures that cannot be run again, each with the reason
+        wanted = {*names, *(_stem(candidate.method) for candidate in candidates)}
+        for folder, identity in _failed_banks(store, benchmark):
+            if wanted and _stem(identity["algorithm"]) not in wanted:
+                continue
+            found = self._find(folder, identity, candidates)
+            if isinstance(found, str):
+                self.left.append(f"{folder}: {found}")
+            else:
+                found.refresh()
+                self.banks.append(found)
+        if wanted and not self.banks and not self.left:
+            raise UserError(
+                f"nothing of {', '.join(sorted(wanted))} failed on benchmark {benchmark.fingerprint[:12]}: "
+                "`status` shows what did."
+            )
+
+    def failed(self, bank: Bank) -> list[int]:
+        """Seeds with failed attempts alone."""
+        return sorted({failure.seed for failure in bank.failures} - bank.readings.keys())
+
+    def run(self, compute: Compute) -> Iterator[Event]:
+        """One more attempt of each, on Ray actors, kept as it comes."""
+        banks = {bank.key: bank for bank in self.banks}
+        queue: deque[Any] = deque(
+            RunSeed(bank.algorithm, Seeds(bank.key, seed), bank.attempts(seed) + 1)
+            for bank in self.banks
+            for seed in self.failed(bank)
+        )
+        if not queue:
+            return
+        compute = replace(compute, actors=min(compute.actors, len(queue)))
+        pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
+        try:
+            for work, result in pool.completed(queue, shared=lambda: self.original):
+                assert isinstance(work, RunSeed)
+                name, seed = work.algorithm.name, work.seeds.seed
+                if isinstance(result, Lost):
+                    yield Event("lost", name, seed, result.reason)
+                else:
+                    record = banks[work.seeds.key].add(result)
+                    yield Event(record.status, name, seed, record.error)
+        finally:
+            pool.close()
+
+    def _find(self, folder: str, identity: dict[str, Any], candidates: Sequence[Algorithm]) -> Bank | str:
+        """The bank with its algorithm, or why it cannot be run again."""
+        method, digest = identity["algorithm"], None if self.original is None else sha256(self.original)
+        known = [candidate for candidate in candidates if candidate.method == method]
+        if any(name == f"{folder}/{EXAMINED}" for name, _ in self.store.list(folder)):
+            return "its checkpoints did not fit: mend them, and `examine` them under another name"
+        if not known and "@" in method:
+            now = [candidate.name for candidate in candidates if _stem(candidate.method) == _stem(method)]
+            return f"its file is {now[0]} now" if now else f"give the file that {method} is"
+        if not known and method not in ALGORITHMS:
+            return f"no algorithm is called {method}"
+        start = known[0] if known else built_in(method, self.benchmark.dataset.name)
+        algorithm = replace(
+            start,
+            hyper_parameters=identity["hyper_parameters"],
+            batch_format=identity.get("batch_format", "tuples"),
+        )
+        bank = Bank(self.store, self.benchmark, algorithm, digest)
+        if bank.identity["original"] != identity["original"]:
+            return "it started from another original model than the store has now"
+        if bank.key != sha256(identity):
+            return f"the source of {method} has changed since: `evaluate` makes a new bank"
+        return bank
+
+
+def _stem(method: str) -> str:
+    """'idea' of 'idea@1a2b3c4d'."""
+    return method.rpartition("@")[0] or method
+
+
+def _failed_banks(store: Store, benchmark: Benchmark) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Folders of banks in which a seed has failed and not finished, with their bank.json."""
+    top = f"banks/{benchmark.fingerprint[:12]}"
+    for folder in sorted({name.rpartition("/")[0] for name, _ in store.list(top)}):
+        records = list_records(store, folder)
+        finished = {seed for seed, attempt, _ in records if attempt is None}
+        if {seed for seed, attempt, _ in records if attempt is not None} - finished:
+            try:
+                yield folder, json.loads(store.get(f"{folder}/bank.json"))
+            except (FileNotFoundError, ValueError) as error:
+                raise UserError(
+                    f"{folder}/bank.json cannot be read: `verify-store` says what else is damaged."
+                ) from error

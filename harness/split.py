@@ -1,0 +1,181 @@
+"""A benchmark as a folder for an outside program: all that unlearning may know, and nothing of what examines it."""
+
+import inspect
+import json
+import shutil
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import models
+from harness.benchmark import Benchmark
+from harness.candidates import built_in
+from harness.cluster import Compute, Lost, Pool
+from harness.errors import UserError, one_of
+from harness.identity import sha256
+from harness.network_file import NetworkFile
+from harness.originals import keep_original, load_original, original_seeds
+from harness.run import Runner, TrainOriginal
+from harness.store import Store
+
+# What model.py consists of, by architecture: pieces of harness/models.py, and the call that builds the network.
+SOURCES: dict[str, tuple[tuple[Any, ...], str]] = {
+    "resnet8": ((models.Block, models.ResNet8), "ResNet8(CLASSES, CHANNELS, SIZE, width=16)"),
+    "resnet8-thin": ((models.Block, models.ResNet8), "ResNet8(CLASSES, CHANNELS, SIZE, width=8)"),
+    "resnet18": ((models.resnet18,), "resnet18(CLASSES, CHANNELS, SIZE)"),
+    "resnet18-cifar": ((models.resnet18, models.resnet18_cifar), "resnet18_cifar(CLASSES, CHANNELS, SIZE)"),
+}
+
+FILES = ("model.py", "load_split.py")  # of ours in the folder
+
+README = """\
+# {name}, benchmark {fingerprint}
+
+{retain} images to retain, {forget} to forget, {validation} to validate on, and a network trained on the first two
+together. The test set is not here: what unlearns must not know it.
+
+| file | holds |
+| --- | --- |
+| `data.npz` | `retain_images`, `forget_images`, `validation_images` (n, {height}, {width}, {channels}) uint8, with \
+`…_targets` (n,) int64; `retain_indices` and `forget_indices` into the training images |
+| `original.safetensors` | the original model's state_dict |
+| `model.py` | `build()`: its architecture, {model} |
+| `load_split.py` | data sets, loaders and the original model in plain numpy and torch; imports nothing but `model.py` |
+| `benchmark.json` | fingerprint, recipe of the original model, mean and standard deviation of each channel (0 … 255) |
+
+Unlearn once a seed, 512 times for a full score, and keep each network's state_dict:
+
+```python
+import torch
+from load_split import loaders, original, save
+
+for seed in range(512):
+    torch.manual_seed(seed)
+    retain, forget, validation = loaders(seed)
+    net = original()
+    ...  # your method
+    save(net, seed)  # checkpoints/00000.safetensors, …
+```
+
+Then, with forget512:
+
+    run_eval.py examine checkpoints --as my-method{options}
+
+Half precision and `.pt` or `.pth` files are taken as well, in a folder or a zip.
+"""
+
+
+def ensure_original(benchmark: Benchmark, store: Store, compute: Compute) -> bytes:
+    """The benchmark's original model from the store, as safetensors; trained and kept there if it has none.
+
+    Raises:
+        UserError: the machine failed to train it.
+    """
+    retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
+    found = load_original(store, benchmark, retrain)
+    if found is not None:
+        return found
+    pool = Pool(compute, Runner, benchmark.training_part, benchmark.examination_part)
+    try:
+        work = TrainOriginal(retrain, original_seeds(benchmark, retrain))
+        [(_, result)] = pool.completed(deque([work]), shared=lambda: None)
+    finally:
+        pool.close()
+    if isinstance(result, Lost):
+        raise UserError(f"the original model could not be trained: {result.reason}.")
+    return keep_original(store, benchmark, retrain, result)
+
+
+def check_out(out: Path, benchmark: Benchmark) -> None:
+    """Refuse, before anything is trained, a folder that is not empty and an architecture that cannot go along.
+
+    Raises:
+        UserError: one of these.
+    """
+    if isinstance(benchmark.model, NetworkFile):
+        if any(name in FILES for name in benchmark.model.files):
+            raise UserError(f"--model {benchmark.model}: its files and split's {', '.join(FILES)} must differ in name.")
+    else:
+        one_of("split: --model", benchmark.model, SOURCES)
+    try:
+        taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be read ({error.strerror}): give a new folder.") from error
+    if taken:
+        raise UserError(f"--out {out} exists and is not empty: nothing is overwritten, give a new folder.")
+
+
+def write_split(out: Path, benchmark: Benchmark, original: bytes, options: str = "") -> None:
+    """Write the folder. options: of the command, for the README, as they select this benchmark.
+
+    Raises:
+        UserError: see check_out; or it cannot be written.
+    """
+    check_out(out, benchmark)
+    part, split = benchmark.training_part, benchmark.split
+    height, width, channels = part.image_shape
+    sets = {"retain": part.retain, "forget": part.forget, "validation": part.validation}
+    arrays = {"retain_indices": split.retain, "forget_indices": split.forget}
+    for name, examples in sets.items():
+        arrays |= {f"{name}_images": examples.x, f"{name}_targets": examples.y}
+    about = {
+        "fingerprint": benchmark.fingerprint,
+        "dataset": benchmark.dataset.name,
+        "model": str(part.model),
+        "classes": part.classes,
+        "image_shape": part.image_shape,
+        "mean": part.mean,
+        "std": part.std,
+        "precision": part.precision,
+        "recipe": benchmark.identity["recipe"],
+        "original_sha256": sha256(original),
+    }
+    readme = README.format(
+        name=benchmark.dataset.name,
+        fingerprint=benchmark.fingerprint[:12],
+        **{name: len(examples) for name, examples in sets.items()},
+        height=height,
+        width=width,
+        channels=channels,
+        model=part.model,
+        options=f" {options}" if options else "",
+    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(out / "data.npz", **arrays)  # type: ignore[arg-type]
+        (out / "original.safetensors").write_bytes(original)
+        (out / "model.py").write_text(_model_file(benchmark))
+        for name, source in benchmark.model.files.items() if isinstance(benchmark.model, NetworkFile) else ():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_bytes(source)
+        shutil.copyfile(Path(__file__).with_name("load_split.py"), out / "load_split.py")
+        (out / "benchmark.json").write_text(json.dumps(about, indent=2) + "\n")
+        (out / "README.md").write_text(readme)
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written ({error.strerror}): give a folder that can.") from error
+
+
+def _model_file(benchmark: Benchmark) -> str:
+    height, width, channels = benchmark.dataset.image_shape
+    if isinstance(benchmark.model, NetworkFile):
+        module = Path(next(iter(benchmark.model.files))).stem
+        called = f"{module}.{benchmark.model.function}({benchmark.dataset.classes}, {(channels, height, width)})"
+        return (
+            f'"""{benchmark.model}, the architecture of the original model."""\n\n'
+            f"from torch import nn\n\nimport {module}\n\n\n"
+            f'def build() -> nn.Module:\n    """A freshly initialised network."""\n'
+            f"    return {called}\n"
+        )
+    pieces, call = SOURCES[benchmark.model]
+    return "\n\n".join(
+        [
+            f'"""{benchmark.model}, the architecture of the original model."""\n\n'
+            "import torch.nn.functional as F\nfrom torch import Tensor, nn\n\n"
+            f"CLASSES, CHANNELS, SIZE = {benchmark.dataset.classes}, {channels}, {min(height, width)}\n",
+            *(inspect.getsource(piece) for piece in pieces),
+            f'def build() -> nn.Module:\n    """A freshly initialised network; logits are (b, CLASSES)."""\n'
+            f"    return {call}\n",
+        ]
+    )
