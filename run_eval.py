@@ -89,10 +89,13 @@ settings_option = click.option(
     metavar="NAME=VALUE",
     help="a hyper-parameter, of every algorithm that has it or of one (finetune.lr=0.01)",
 )
+batch_format_option = click.option(
+    "--batch-format", help="of a file's loaders: tuples or kaggle [default: kaggle for .ipynb]"
+)
 candidate_options = options(
     click.argument("algorithms", nargs=-1, required=True, metavar="ALGORITHM|FILE.py|FILE.ipynb ..."),
     settings_option,
-    click.option("--batch-format", help="of a file's loaders: tuples or kaggle [default: kaggle for .ipynb]"),
+    batch_format_option,
 )
 
 
@@ -169,14 +172,23 @@ def plan(
 
 
 @cli.command("try")
-@click.argument("algorithm", metavar="ALGORITHM|FILE.py")
+@click.argument("algorithm", metavar="ALGORITHM|FILE.py|FILE.ipynb")
 @settings_option
+@batch_format_option
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="of the run")
 @benchmark_options
 @original_option
 @store_option
 @device_option
-def try_(algorithm: str, settings: tuple[str, ...], seed: int, store: Path, device: str, **given: Any) -> int:
+def try_(
+    algorithm: str,
+    settings: tuple[str, ...],
+    batch_format: str | None,
+    seed: int,
+    store: Path,
+    device: str,
+    **given: Any,
+) -> int:
     """Run one seed of ALGORITHM here, with its output, its traceback and a debugger that works.
 
     Shows its cost, accuracies before and after, and warnings. It is the run that `evaluate` would do, and is not kept.
@@ -193,11 +205,10 @@ def try_(algorithm: str, settings: tuple[str, ...], seed: int, store: Path, devi
     device = choose_compute(device).device
     benchmark = _benchmark(given)
     original = read_original(given["original"], benchmark) if given["original"] else None
-    console = display.console(stderr=True)
+    say = display.console(stderr=True).print
+    where = benchmark, Store(store), seed, device
     try:
-        trial = try_algorithm(
-            algorithm, settings, given["dataset"], benchmark, Store(store), seed, device, original, console.print
-        )
+        trial = try_algorithm(algorithm, settings, given["dataset"], *where, original, batch_format, say)
     except Stopped as error:
         print(f"run_eval.py: {error}", file=sys.stderr)
         return 1

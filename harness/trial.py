@@ -19,10 +19,11 @@ from safetensors.torch import load, save
 from harness.bank import Bank
 from harness.benchmark import Benchmark
 from harness.candidate_file import ENTRY, changed, describe_error, import_file
-from harness.candidates import Algorithm, built_in, find_algorithms
+from harness.candidates import NOTEBOOK, Algorithm, built_in, find_algorithms
 from harness.examine import Examiner, NotExaminable
 from harness.identity import sha256
 from harness.network_file import NetworkFile
+from harness.notebook import extract
 from harness.originals import ACCURACIES, keep_given, keep_original, load_original, original_seeds
 from harness.record import Provenance, RunRecord
 from harness.run import ENGINE
@@ -65,21 +66,22 @@ def try_algorithm(
     seed: int,
     device: str,
     given: bytes | None = None,
+    batch_format: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> TriedRun:
     """Run one seed here and now.
 
-    name: an algorithm's, or a path that ends in .py. dataset: as the command names it, for presets. given: an original
-    model; the benchmark's number 0 if None, which is trained and kept where the store lacks it. say: told what takes
-    long besides the run.
+    name: an algorithm's, or a path that ends in .py or .ipynb. dataset: as the command names it, for presets. given: an
+    original model; the benchmark's number 0 if None, which is trained and kept where the store lacks it. batch_format:
+    see `find_algorithms`. say: told what takes long besides the run.
 
     Raises:
         UserError: the file, a setting or the store does not fit.
         Stopped: the candidate failed; its traceback is printed.
     """
     set_up_torch()
-    function = _import(Path(name)) if name.endswith(".py") else None
-    (algorithm,) = find_algorithms([name], settings, dataset)
+    function = _import(Path(name)) if name.endswith((".py", NOTEBOOK)) else None
+    (algorithm,) = find_algorithms([name], settings, dataset, batch_format)
     if isinstance(benchmark.model, NetworkFile):
         benchmark.model.check_beside(algorithm.name, algorithm.files)
     where, cpu = torch.device(device), torch.device("cpu")
@@ -95,7 +97,9 @@ def try_algorithm(
     else:
         watch = Watch(function)
         values = changed(function, algorithm.hyper_parameters)
-    state, seconds = _call(name, lambda: unlearner.unlearn(watch, values, seeds, original), bool(function))
+    state, seconds = _call(
+        name, lambda: unlearner.unlearn(watch, values, seeds, original, algorithm.batch_format), bool(function)
+    )
     examiner = Examiner(benchmark.training_part, benchmark.examination_part, resident.images, where)
     before = _examine(examiner, load(original))
     try:
@@ -119,7 +123,8 @@ def _import(path: Path) -> Callable | None:
     if not path.is_file():
         return None
     sys.path.insert(0, str(path.resolve().parent))
-    module = _call(str(path), lambda: import_file(path.resolve()), True)
+    source = extract(path).encode() if path.suffix == NOTEBOOK else None
+    module = _call(str(path), lambda: import_file(path.resolve(), source), True)
     return getattr(module, ENTRY, None)
 
 
@@ -135,7 +140,7 @@ def _call(name: str, action: Callable[[], Any], told: bool) -> Any:
         if told:
             path = Path(name).resolve()
             begin = error.__traceback__
-            while begin and begin.tb_frame.f_code.co_filename != str(path):
+            while begin and not begin.tb_frame.f_code.co_filename.startswith(str(path)):  # a notebook's has its cell
                 begin = begin.tb_next
             if begin is None and not isinstance(error, SyntaxError):  # that one has no frame of its own
                 begin = error.__traceback__

@@ -126,6 +126,11 @@ def test_what_is_no_network_of_the_benchmark_is_one_line(attempt):
         assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_kaggles_batches_are_given_when_asked_for(attempt, capfd):
+    attempt(body("print(sorted(next(iter(retain)))); net.fc.bias.data[0] += 1"), batch_format="kaggle")
+    assert "image_id" in capfd.readouterr().out
+
+
 def test_mistakes_in_the_command_are_errors(attempt, benchmark, store):
     with pytest.raises(UserError, match="does not exist"):
         try_algorithm("none.py", [], "tiny", benchmark, store, 0, "cpu")
