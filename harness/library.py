@@ -70,9 +70,9 @@ def evaluate(
     short of N as well. stop_when_decided, width: stop at 32, 64, 128, … runs when every pair is decided, or tied within
     this share of the ceiling. progress: bars on standard error, or in the notebook. options: `runs` (512), `store`
     ("store"), `settings` ({"lr": 0.1} or {"my_idea.lr": 0.1}), `mode`, `retry_failed`, `device`, `actors`,
-    `gpus_per_run`, `batch_format`, `original`, and what makes a benchmark: `dataset`, `model`, `epochs`, `precision`, `data_dir`,
-    `forget_fraction`, `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`, `image_size`; as the
-    command line has them.
+    `gpus_per_run`, `batch_format`, `original`, and what makes a benchmark: `dataset`, `model`, `epochs`, `precision`,
+    `data_dir`, `forget_fraction`, `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`,
+    `image_size`; as the command line has them.
 
     Raises:
         UserError: a mistake in what was asked for, in one sentence. Runs that fail are no exception: see `Result`.
