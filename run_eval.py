@@ -79,6 +79,7 @@ compute_options = options(
     device_option,
     click.option("--gpus-per-run", type=float, help="1 or an exact fraction 1/k [default: 1 on a GPU]"),
 )
+benchmark_option = click.option("--benchmark", metavar="FINGERPRINT", help="which one is wanted; its first digits do")
 mode_option = click.option(
     "--mode", default="released", show_default=True, help="definition: released, spec, exact or certified"
 )
@@ -135,7 +136,13 @@ def cli() -> None:
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of the table")
 def evaluate(algorithms: tuple[str, ...], settings: tuple[str, ...], batch_format: str | None, **given: Any) -> int:
     """Run what is missing of the reference and of each ALGORITHM, and score."""
-    return _evaluate(_algorithms(algorithms, settings, given["dataset"], batch_format), **given)
+    from harness.candidates import find_usable
+
+    found, refused = find_usable(algorithms, settings, given["dataset"], batch_format)
+    status = _evaluate(found, **given)
+    for line in refused:
+        print(f"not scored: {line}", file=sys.stderr)
+    return 1 if refused else status
 
 
 @cli.command()
@@ -246,7 +253,7 @@ def sweep(
     from itertools import groupby
 
     from harness import display
-    from harness.evaluate import Evaluation
+    from harness.evaluation import Evaluation
     from harness.leaderboard import leaderboard
     from harness.sweep import best, development, log_lines, settings_of, trials
 
@@ -440,6 +447,25 @@ def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
 
 
 @cli.command()
+@store_option
+@click.option("--format", "form", default="table", show_default=True, help="table, markdown, csv or json")
+@click.option("--runs", type=int, help="N [default: what most banks of a benchmark have]")
+@mode_option
+def leaderboard(store: Path, form: str, runs: int | None, mode: str) -> int:
+    """Show everything that a store holds, scored and ranked; trains nothing."""
+    from harness import display
+    from harness.board import boards
+    from harness.board_formats import FORMATS
+    from harness.errors import one_of
+    from scoring import MODES
+
+    show = FORMATS[one_of("--format", form, FORMATS)]
+    shown = show(*boards(_existing(store), runs, one_of("--mode", mode, MODES)))
+    display.console().print(shown) if form == "table" else print(shown)
+    return 0
+
+
+@cli.command()
 @click.option("--retrained", type=FILE, required=True, help=".npz or bank folder of the retrained runs")
 @click.option("--unlearned", type=FILE, required=True, help=".npz or bank folder of the unlearned runs")
 @mode_option
@@ -468,6 +494,66 @@ def compare(retrained: Path, unlearned: tuple[Path, ...], mode: str, as_json: bo
     from scoring import MODES
 
     print(compare_report(retrained, unlearned, one_of("--mode", mode, MODES), as_json))
+    return 0
+
+
+@cli.command()
+@click.argument("algorithms", nargs=-1, metavar="ALGORITHM ...")
+@click.argument("out", type=FILE)
+@store_option
+@click.option("--runs", type=click.IntRange(2), help="N [default: what most of these banks have]")
+@mode_option
+@benchmark_option
+def export(algorithms: tuple[str, ...], out: Path, store: Path, mode: str, **given: Any) -> int:
+    """Write the reference's bank and each ALGORITHM's to one file OUT, with their scores, for anyone to verify."""
+    from harness.errors import one_of
+    from harness.exchange import export_banks
+    from scoring import MODES
+
+    mode = one_of("--mode", mode, MODES)
+    digest = export_banks(_existing(store), algorithms, out, mode=mode, **given)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, bundle {digest[:12]}")
+    return 0
+
+
+@cli.command()
+@click.argument("bundle", type=FILE)
+def verify(bundle: Path) -> int:
+    """Compute every number of a BUNDLE anew from its arrays, and say what differs (status 1)."""
+    from harness.exchange import verify as compute_anew
+
+    read, verdict = compute_anew(bundle)
+    for line in verdict.differences:
+        print(f"differs: {line}")
+    if not verdict.differences:
+        print(f"{bundle}: bundle {read.sha256[:12]}, {verdict.numbers} numbers computed anew, all as it says.")
+    return 1 if verdict.differences else 0
+
+
+@cli.command("import")
+@click.argument("file", type=FILE, metavar="BUNDLE|FILE.npz")
+@store_option
+@benchmark_option
+@benchmark_options
+@click.pass_context
+def import_(context: click.Context, file: Path, store: Path, benchmark: str | None, **given: Any) -> int:
+    """Put a BUNDLE's banks into the store, or a reference bank of confidences (retrain_confs.npz) of a --dataset."""
+    from harness.benchmark import make_benchmark
+    from harness.exchange import import_bundle, import_confidences
+    from harness.store import Store
+
+    stated = [name for name in given if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
+    if file.suffix == ".npz":
+        if "dataset" not in stated:
+            raise UserError(f"{file} does not say which benchmark it is of: state it, beginning with --dataset.")
+        said = import_confidences(Store(store), file, make_benchmark(**given), benchmark)
+    elif stated:
+        raise UserError(
+            f"--{stated[0].replace('_', '-')}: a bundle says itself which benchmark it is of (--benchmark)."
+        )
+    else:
+        said = import_bundle(Store(store), file, benchmark)
+    print("\n".join(said))
     return 0
 
 
@@ -525,7 +611,7 @@ def _prepare(algorithms: list[Any], given: dict[str, Any], benchmark: Any = None
     """number: of the original model, where --original gives none."""
     from harness.cluster import choose_compute
     from harness.errors import one_of
-    from harness.evaluate import Evaluation
+    from harness.evaluation import Evaluation
     from harness.original_file import read_original
     from harness.store import Store
     from scoring import MODES

@@ -1,6 +1,5 @@
 """Arrays to score from outside an evaluation: .npz files that anyone brings, and bank folders of a store."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -8,11 +7,12 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.assess import Cost, cost, scoring_errors
-from harness.bank import Columns, Targets, list_records, median_seconds, read, stack
+from harness.bank import Columns
 from harness.benchmark import check_comparable
 from harness.errors import UserError, first_line
-from harness.record import Damaged, decode
+from harness.record import Damaged
 from harness.store import Store
+from harness.stored import StoredBank, read_benchmark
 from scoring import MODES, Ceiling, ScoringError, ceiling, find_non_finite
 
 # What the published scoring program keeps of its retrained runs in retrain_confs.npz, by our names.
@@ -149,39 +149,28 @@ def _seconds(values: np.ndarray, runs: int, where: str) -> float:
     return float(np.median(values))
 
 
-def _root(folder: Path) -> Path:
-    return folder.resolve().parent.parent.parent  # store/banks/<fingerprint>/<bank>
-
-
 def _read_bank(folder: Path, option: str, mode: str) -> Side:
+    resolved = folder.resolve()
     try:
-        fingerprint = json.loads((folder / "bank.json").read_text())["benchmark"]
-        store = Store(_root(folder))
-        description = json.loads(store.get(f"benchmarks/{fingerprint[:12]}.json"))
-        probe = {name: np.array(values) for name, values in description.get("probe_targets", {}).items()}
-        targets = Targets(np.array(description["forget_targets"]), probe.get("retain"), probe.get("test"))
-        identity = description["identity"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{option} {folder} is no bank of a store (store/banks/<benchmark>/<algorithm>).") from error
-    name = folder.resolve().relative_to(_root(folder)).as_posix()
-    readings = []
-    for _, attempt, record_name in list_records(store, name):
-        if attempt is None:
-            try:
-                record = decode(store.get(record_name))
-            except Damaged as error:
-                raise UserError(
-                    f"{record_name} is damaged ({error}): `evaluate` sets it aside and runs it again."
-                ) from error
-            readings.append(read(record, targets, mode))
-    if len(readings) < 2:
-        raise UserError(f"{option} {folder} holds {len(readings)} finished runs: at least 2 are needed.")
-    indices = description.get("forget_indices")
+        root = resolved.parents[2]  # store/banks/<benchmark>/<algorithm>
+        if not (resolved / "bank.json").is_file():
+            raise Damaged("it has no bank.json")
+        store = Store(root)
+        benchmark = read_benchmark(store, resolved.parent.name)
+        bank = StoredBank(store, resolved.relative_to(root).as_posix(), benchmark, mode)
+    except (Damaged, IndexError) as error:
+        raise UserError(
+            f"{option} {folder} is no bank of a store (store/banks/<benchmark>/<algorithm>): {first_line(error)}."
+        ) from error
+    if bank.damaged:
+        raise UserError(f"{bank.damaged[0]}: `evaluate` sets a damaged record aside and runs it again.")
+    if len(bank.readings) < 2:
+        raise UserError(f"{option} {folder} holds {len(bank.readings)} finished runs: at least 2 are needed.")
     return Side(
-        folder.resolve().name.rpartition("-")[0],
-        stack(readings),
-        median_seconds(readings),
-        identity,
-        targets=targets.forget,
-        indices=None if indices is None else np.array(indices),
+        bank.name,
+        bank.columns(sorted(bank.readings)),
+        bank.median_seconds(),
+        benchmark.identity,
+        targets=benchmark.targets.forget,
+        indices=benchmark.forget_indices,
     )

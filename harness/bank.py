@@ -11,7 +11,9 @@ import numpy as np
 from harness.benchmark import Benchmark
 from harness.candidates import Algorithm
 from harness.identity import canonical_json, sha256
+from harness.origin import Origin, read_origins
 from harness.record import Damaged, Provenance, RunRecord, decode
+from harness.sources import source_hash, source_text
 from harness.store import Store
 from scoring import MODES
 
@@ -22,18 +24,19 @@ RECORD_NAME = re.compile(r"(\d+)\.(finished|failed-(\d+))\.safetensors")
 class Reading:
     """What scoring needs of one finished record; its logits stay on disk.
 
-    confidences (S,), retain_probe (P,), test_probe (Q,): float64, as the mode takes them. correct (S,) bool.
+    confidences (S,), retain_probe (P,), test_probe (Q,): float64, as the mode takes them. correct (S,) bool. None where
+    unknown: of runs whose confidences alone were imported.
     """
 
     confidences: np.ndarray
-    correct: np.ndarray
+    correct: np.ndarray | None
     retain_probe: np.ndarray | None
     test_probe: np.ndarray | None
-    retain_accuracy: float
-    forget_accuracy: float
-    test_accuracy: float
-    seconds: float
-    provenance: Provenance
+    retain_accuracy: float | None
+    forget_accuracy: float | None
+    test_accuracy: float | None
+    seconds: float | None
+    provenance: Provenance | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +76,39 @@ class Failure:
     output: str
 
 
-class Bank:
+class Runs:
+    """The runs of a bank as far as they were read, by seed.
+
+    name: as a table shows it. identity: what its key is the hash of. origins: what of it was imported, and from where.
+    """
+
+    name: str
+    identity: dict[str, Any]
+
+    def __init__(self) -> None:
+        self.readings: dict[int, Reading] = {}
+        self.failures: list[Failure] = []
+        self.damaged: list[str] = []
+        self.origins: list[Origin] = []
+
+    def columns(self, seeds: list[int]) -> Columns:
+        """The readings of these seeds, in this order."""
+        return stack([self.readings[seed] for seed in seeds])
+
+    def seeds(self, runs: int) -> list[int]:
+        """The finished ones among 0 … runs-1."""
+        return [seed for seed in range(runs) if seed in self.readings]
+
+    def attempts(self, seed: int) -> int:
+        """Failed attempts of a seed so far."""
+        return max((f.attempt for f in self.failures if f.seed == seed), default=0)
+
+    def median_seconds(self) -> float | None:
+        """See the function of this name; None without a run."""
+        return median_seconds(self.readings.values())
+
+
+class Bank(Runs):
     """Records in a store: those of (benchmark, algorithm, its hyper-parameters, its source, the original model)."""
 
     def __init__(
@@ -83,8 +118,10 @@ class Bank:
 
         mode: in which confidences are read.
         """
+        super().__init__()
         self.store, self.benchmark, self.algorithm, self.mode = store, benchmark, algorithm, mode
-        self.identity: dict[str, Any] = {
+        self.name = algorithm.name
+        self.identity = {
             "benchmark": benchmark.fingerprint,
             "algorithm": algorithm.method,
             "hyper_parameters": algorithm.hyper_parameters,
@@ -94,13 +131,11 @@ class Bank:
         }
         self.key = sha256(self.identity)
         self.folder = f"banks/{benchmark.fingerprint[:12]}/{algorithm.method}-{self.key[:12]}"
-        self.readings: dict[int, Reading] = {}
-        self.failures: list[Failure] = []
-        self.damaged: list[str] = []
         self._described = False
 
     def refresh(self) -> None:
         """Read the records that are new in the store. A damaged one is set aside and listed in `damaged`."""
+        self.origins = read_origins(self.store, self.folder)
         for seed, attempt, name in list_records(self.store, self.folder):
             if attempt is None and seed in self.readings:
                 continue
@@ -117,12 +152,7 @@ class Bank:
         """Keep an encoded record, durably. Where the seed was finished before, the first stays."""
         record = decode(data)
         if not self._described:
-            self.store.put_if_absent(f"{self.folder}/bank.json", canonical_json(self.identity).encode())
-            self.store.put_if_absent(
-                f"benchmarks/{self.benchmark.fingerprint[:12]}.json",
-                canonical_json(self.benchmark.description).encode(),
-            )
-            self._described = True
+            self._describe()
         name = f"{self.folder}/{record_name(record)}"
         if not self.store.put_if_absent(name, data):
             try:
@@ -145,26 +175,22 @@ class Bank:
                 return False
         return True
 
-    def columns(self, seeds: list[int]) -> Columns:
-        """The readings of these seeds, in this order."""
-        return stack([self.readings[seed] for seed in seeds])
-
-    def seeds(self, runs: int) -> list[int]:
-        """The finished ones among 0 … runs-1."""
-        return [seed for seed in range(runs) if seed in self.readings]
-
-    def attempts(self, seed: int) -> int:
-        """Failed attempts of a seed so far."""
-        return max((f.attempt for f in self.failures if f.seed == seed), default=0)
-
-    def median_seconds(self) -> float | None:
-        """See the function of this name; None without a run."""
-        return median_seconds(self.readings.values())
-
     @cached_property
     def _targets(self) -> Targets:
         probe = self.benchmark.probe_targets
         return Targets(self.benchmark.forget_targets, probe["retain"], probe["test"])
+
+    def _describe(self) -> None:
+        self.store.put_if_absent(f"{self.folder}/bank.json", canonical_json(self.identity).encode())
+        text = source_text(self.algorithm.method, self.algorithm.files)
+        if source_hash(text) == self.algorithm.source:  # else our files were edited since the command began
+            self.store.put_if_absent(f"{self.folder}/source.json", canonical_json(text).encode())
+        name = f"benchmarks/{self.benchmark.fingerprint[:12]}.json"
+        description = canonical_json(self.benchmark.description).encode()
+        if not self.store.put_if_absent(name, description) and self.store.get(name) != description:
+            self.store.set_aside(name)  # an older version's, or imported with what the data show to be wrong
+            self.store.put_if_absent(name, description)
+        self._described = True
 
     def _read(self, name: str) -> RunRecord:
         record = decode(self.store.get(name))
@@ -207,8 +233,8 @@ def read(record: RunRecord, targets: Targets, mode: str) -> Reading:
 
 def median_seconds(readings: Iterable[Reading]) -> float | None:
     """Of the runs that had their device alone; of all where none had. None where no run's are known."""
-    all_of_them = [r for r in readings if r.seconds]
-    times = [r.seconds for r in all_of_them if r.provenance.share == 1] or [r.seconds for r in all_of_them]
+    timed = [(r.seconds, r.provenance) for r in readings if r.seconds]
+    times = [seconds for seconds, where in timed if where and where.share == 1] or [seconds for seconds, _ in timed]
     return float(np.median(times)) if times else None
 
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -82,6 +82,19 @@ class ExaminationPart:
     probe_test: np.ndarray  # indices into the test set
 
 
+class Described(Protocol):
+    """A benchmark as far as it can be told from others: with its data, or as a store describes it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Benchmark:
     """Data set + split + architecture + training recipe + precision."""
@@ -91,6 +104,10 @@ class Benchmark:
     model: models.Model
     recipe: Recipe
     precision: str
+
+    @property
+    def name(self) -> str:
+        return self.dataset.name
 
     @cached_property
     def identity(self) -> dict[str, Any]:

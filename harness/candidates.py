@@ -72,10 +72,28 @@ def find_algorithms(
     Raises:
         UserError: what does not fit, and where.
     """
+    found, refused = find_usable(names, settings, dataset, batch_format)
+    if refused:
+        raise UserError("; ".join(refused))
+    return found
+
+
+def find_usable(
+    names: Sequence[str], settings: Sequence[str], dataset: str, batch_format: str | None = None
+) -> tuple[list[Algorithm], list[str]]:
+    """The same, but a file that cannot be scored does not stop other files: a line for each says why.
+
+    Raises:
+        UserError: any other mistake, or none of the files can be scored.
+    """
     names = [each for name in names for each in (_all() if name == "all" else [name])]
-    candidates = iter(load_candidates([Path(name) for name in names if _is_file(name)], batch_format))
-    found = [next(candidates) if _is_file(name) else built_in(name, dataset) for name in names]
-    return with_settings(found, settings)
+    read = iter(read_candidates([Path(name) for name in names if _is_file(name)], batch_format))
+    found = [next(read) if _is_file(name) else built_in(name, dataset) for name in names]
+    usable = [each for each in found if isinstance(each, Algorithm)]
+    refused = [str(each) for each in found if isinstance(each, UserError)]
+    if refused and not any(algorithm.files for algorithm in usable):
+        raise UserError("; ".join(refused))
+    return with_settings(usable, settings), refused
 
 
 def _is_file(name: str) -> bool:
@@ -126,28 +144,49 @@ def load_candidates(paths: Sequence[Path], batch_format: str | None = None) -> l
     Raises:
         UserError: a file is missing, fails to import, or has no usable `unlearning`.
     """
-    for path in paths:
-        if not path.is_file():
-            raise UserError(f"{path} does not exist: name a built-in algorithm ({', '.join(ALGORITHMS)}) or a file.")
+    found = []
+    for each in read_candidates(paths, batch_format):
+        if isinstance(each, UserError):
+            raise each
+        found.append(each)
+    return found
+
+
+def read_candidates(paths: Sequence[Path], batch_format: str | None = None) -> list[Algorithm | UserError]:
+    """The same, with what is wrong in the place of each file that cannot be scored."""
     if batch_format is not None:
         one_of("--batch-format", batch_format, BATCH_FORMATS)
-    texts = [extract(path) if path.suffix == NOTEBOOK else None for path in paths]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-P", "-m", "harness.candidate_file", str(path.resolve())],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            env={**environment(), "PYTHONBREAKPOINT": "0"},  # there is no terminal here: `try` is for debugging
-            stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
-        )
-        for path, text in zip(paths, texts, strict=True)
-    ]
-    return [
-        _candidate(path, text, batch_format, *process.communicate(text))
-        for path, text, process in zip(paths, texts, processes, strict=True)
-    ]
+    started = [_start(path) for path in paths]
+    found: list[Algorithm | UserError] = []
+    for path, each in zip(paths, started, strict=True):
+        try:
+            if isinstance(each, UserError):
+                raise each
+            process, text = each
+            found.append(_candidate(path, text, batch_format, *process.communicate(text)))
+        except UserError as error:
+            found.append(error)
+    return found
+
+
+def _start(path: Path) -> tuple[subprocess.Popen[str], str | None] | UserError:
+    """A process that reads a file, and what it is to be told instead of the file's own text."""
+    try:
+        if not path.is_file():
+            raise UserError(f"{path} does not exist: name a built-in algorithm ({', '.join(ALGORITHMS)}) or a file.")
+        text = extract(path) if path.suffix == NOTEBOOK else None
+    except UserError as error:
+        return error
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "harness.candidate_file", str(path.resolve())],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        env={**environment(), "PYTHONBREAKPOINT": "0"},  # there is no terminal here: `try` is for debugging
+        stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+    )
+    return process, text
 
 
 def _candidate(path: Path, text: str | None, batch_format: str | None, report: str, stderr: str) -> Algorithm:

@@ -1,7 +1,7 @@
 """`evaluate --stop-when-decided`: as few runs as it takes to settle every pair of candidates."""
 
 from harness.errors import UserError
-from harness.evaluate import Evaluation
+from harness.evaluation import Evaluation
 from harness.leaderboard import leaderboard
 from scoring import LEVEL, MODES, looks, verdicts
 

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -16,10 +17,10 @@ from rich.text import Text
 
 from algorithms import METHODS, NAMED, SMALL
 from harness.assess import COMPETITION_RUNS, RULE_EPOCHS, RULE_SHARE, Assessment
-from harness.benchmark import Benchmark
+from harness.benchmark import Benchmark, Described
 from harness.candidate_file import defaults
 from harness.cluster import Compute
-from harness.evaluate import Evaluation, Event
+from harness.evaluation import Evaluation, Event
 from harness.leaderboard import Leaderboard, Row
 from harness.report import comparison_text, projected_text
 from harness.reproduction import Reproduction, Statement, TableResult
@@ -27,7 +28,7 @@ from harness.spread import Spread
 from harness.status import BenchmarkStatus
 from harness.sweep import Trial, set_line
 from harness.trial import TriedRun
-from scoring import MODES, Ceiling, Score
+from scoring import LEVEL, MODES, Ceiling, Score
 
 SILENT_SECONDS = 30.0  # between lines where there is no terminal for a live display
 WIDTH = 120  # where there is no terminal
@@ -35,26 +36,33 @@ NONE = "–"
 VERDICTS = {"holds": "hold", "fails": "fail", "tied": "are tied", "open": "are open"}
 
 
-def console(stderr: bool = False) -> Console:
-    """A console that keeps the table on its lines where the output goes to a file."""
-    made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=WIDTH)
+def console(stderr: bool = False, **options: Any) -> Console:
+    """A console that keeps the table on its lines where the output goes to a file. options: of rich's."""
+    made = Console(stderr=stderr, highlight=False, **options)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=WIDTH, **options)
 
 
-def show_leaderboard(board: Leaderboard, benchmark: Benchmark) -> RenderableType:
+def show_leaderboard(board: Leaderboard, benchmark: Described) -> RenderableType:
     """The table, its reading aid, and what failed."""
     mode = "" if board.mode == "released" else f", mode {board.mode}"
     heading = Text(f"{title(benchmark)}, N = {board.reference.wanted}{mode}", style="bold")
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table.add_column("rank", justify="right")
     table.add_column("algorithm", overflow="fold")
     for name in ("score\n95 % interval", "F\nof ceiling", "retain acc\nratio", "test acc\nratio", "forget acc",
                  "runs", "s/run", "of retrain\nof 30 epochs"):  # fmt: skip
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in board.rows:
-        table.add_row(*_cells(row))
-    quality = f"{board.ceiling.quality:.4f}\n100.0%" if board.ceiling else NONE
+        table.add_row(rank_text(row, board), *_cells(row))
+    quality, score = NONE, NONE
+    if board.ceiling:
+        quality = f"{board.ceiling.quality:.4f}\n100.0%"
+        score = f"{board.ceiling.quality:.4f}\n± {board.ceiling.spread:.4f}"
     accuracies = _accuracies(board.reference, None, None)
-    table.add_row("retrain\n(the reference)", "", quality, *accuracies, *_cost(board.reference))
+    table.add_row("", _flagged("retrain\n(the reference)", board.reference), score, quality, *accuracies,
+                  *_cost(board.reference))  # fmt: skip
+    if not MODES[board.mode].is_bound:
+        table.add_row("", "original\n(untouched)", "0.0000", "0.0000\n0.0%", *[""] * 6)
     return Group(heading, table, *_notes(board))
 
 
@@ -152,13 +160,26 @@ def _statement_text(statement: Statement) -> str:
     return f"{said}, by {comparison.difference:.4f} ({comparison.interval[0]:.4f} … {comparison.interval[1]:.4f})"
 
 
+def rank_text(row: Row, board: Leaderboard) -> str:
+    """'2', or '2 =' where others share the rank."""
+    if row.rank is None:
+        return NONE
+    shared = sum(other.rank == row.rank for other in board.rows) > 1
+    return f"{row.rank} =" if shared else str(row.rank)
+
+
+def _flagged(name: str, row: Row) -> str:
+    """With a mark where the notes below the table have a warning for it."""
+    return f"{escape(name)} *" if row.warnings else escape(name)
+
+
 def _cells(row: Row) -> list[str]:
     result = row.score
     if result is None:
-        return [escape(row.algorithm), NONE, NONE, *_accuracies(row, None, None), *_cost(row)]
+        return [_flagged(row.algorithm, row), NONE, NONE, *_accuracies(row, None, None), *_cost(row)]
     share = f"{result.share_of_ceiling:.1%}" if result.share_of_ceiling is not None else NONE
     return [
-        escape(row.algorithm),
+        _flagged(row.algorithm, row),
         _score_cell(result),
         f"{result.forgetting_quality:.4f}\n{share}",
         *_accuracies(row, result.retain_ratio, result.test_ratio),
@@ -188,11 +209,12 @@ def _cost(row: Row) -> list[str]:
     return [
         runs,
         f"{row.cost.seconds:.2f}",
-        f"{row.cost.share:.0%}\n{row.cost.share_of_30_epochs:.0%}{' !' if _too_slow(row) else ''}",
+        f"{row.cost.share:.0%}\n{row.cost.share_of_30_epochs:.0%}{' !' if too_slow(row) else ''}",
     ]
 
 
-def _too_slow(row: Row) -> bool:
+def too_slow(row: Row) -> bool:
+    """Whether a candidate takes more than the competition's share."""
     return row.score is not None and row.cost is not None and row.cost.too_slow
 
 
@@ -215,15 +237,24 @@ def _notes(board: Leaderboard) -> Iterator[RenderableType]:
             yield Text(f"{row.algorithm}: F {projected_text(row.assessment)}.")
         if row.score is not None and not row.ranked and not MODES[board.mode].is_bound:
             yield Text(f"{row.algorithm} is not ranked with the others: its N is {row.score.runs}, and F falls with N.")
+    if board.pairings and board.level > LEVEL:
+        yield Text(
+            f"rank: 1 + the rows that are significantly better; = shares it. Each of {len(board.pairings)} pairs is "
+            f"compared at {board.level:.2%}, so that all together hold with {LEVEL:.0%} (Bonferroni)."
+        )
     places = {row.algorithm: place for place, row in enumerate(board.rows)}
     for pairing in board.pairings:
         if places[pairing.worse] == places[pairing.better] + 1:
             yield Text(comparison_text(pairing.better, pairing.worse, pairing.comparison) + ".")
-    if any(map(_too_slow, board.rows)):
+    if any(map(too_slow, board.rows)):
         yield Text(f"! slower than {RULE_SHARE:.0%} of 30 epochs of the recipe, which the competition did not allow.")
+    said: dict[tuple[str, str], list[str]] = {}
     for row in (board.reference, *board.rows):
         for warning in row.warnings:
-            yield Text(f"Warning ({warning.name}): {row.algorithm}: {warning.text}")
+            said.setdefault((warning.name, warning.text), []).append(row.algorithm)
+    for (name, text), rows in said.items():
+        yield Text(f"* Warning ({name}): {', '.join(rows)}: {text}")
+    for row in board.rows:
         if row.failure is not None:
             yield Text(
                 f"{row.algorithm}: {row.failed} of {row.wanted} runs failed; seed {row.failure.seed}: "
@@ -303,12 +334,12 @@ def show_spread(spreads: Iterable[Spread]) -> RenderableType:
     )
 
 
-def title(benchmark: Benchmark) -> str:
-    split = benchmark.split
+def title(benchmark: Described) -> str:
+    identity = benchmark.identity
+    forget, retain = (identity["split"][part]["examples"] for part in ("forget", "retain"))
     return (
-        f"{benchmark.dataset.name}, {benchmark.model}, {len(split.forget)} of "
-        f"{len(split.forget) + len(split.retain)} forgotten, {benchmark.recipe.epochs} epochs, "
-        f"{benchmark.precision}, benchmark {benchmark.fingerprint[:12]}"
+        f"{benchmark.name}, {identity['model']['name']}, {forget} of {forget + retain} forgotten, "
+        f"{identity['recipe']['epochs']} epochs, {identity['precision']}, benchmark {benchmark.fingerprint[:12]}"
     )
 
 
@@ -316,7 +347,7 @@ def title(benchmark: Benchmark) -> str:
 def live_progress(evaluation: Evaluation, compute: Compute, target: Console) -> Iterator["LiveProgress"]:
     """Bars by algorithm and the time left; plain lines now and then where there is no terminal."""
     progress = LiveProgress(evaluation, compute, target)
-    if target.is_terminal:
+    if target.is_terminal or target.is_jupyter:
         with progress.bars:
             yield progress
     else:
@@ -350,12 +381,15 @@ class LiveProgress:
     def _update(self) -> None:
         left = self.evaluation.seconds_left(self.compute.devices)
         text = f"about {_duration(left)} left" if left else ""
-        banks = {bank.algorithm.name: bank for bank in self.evaluation.all_banks}
+        banks = {bank.name: bank for bank in self.evaluation.all_banks}
         done = {name: len(banks[name].seeds(self.evaluation.runs)) if name in banks else 0 for name in self.tasks}
         last = list(self.tasks)[-1]
         for name, task in self.tasks.items():
             self.bars.update(task, total=self.evaluation.runs, completed=done[name], left=text if name == last else "")
-        if not self.console.is_terminal and time.monotonic() - self.last_line > SILENT_SECONDS:
+        if (
+            not (self.console.is_terminal or self.console.is_jupyter)
+            and time.monotonic() - self.last_line > SILENT_SECONDS
+        ):
             self.last_line = time.monotonic()
             counts = ", ".join(f"{name} {count}/{self.evaluation.runs}" for name, count in done.items())
             self.console.print(Text(f"{counts}; {text or 'no time known yet'}"))
@@ -371,7 +405,7 @@ def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
     table.add_column("algorithm")
     for name in ("there", "to run", "s/run", "hours"):
         table.add_column(name, justify="right")
-    banks = {bank.algorithm.name: bank for bank in evaluation.all_banks}
+    banks = {bank.name: bank for bank in evaluation.all_banks}
     for algorithm in (evaluation.retrain, *evaluation.algorithms):
         bank = banks.get(algorithm.name)
         seconds = bank.median_seconds() if bank else None

@@ -13,6 +13,11 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
+def printable(text: str) -> str:
+    """Text of others' as one line that a terminal only shows: no control characters."""
+    return "".join(mark if mark.isprintable() else " " if mark.isspace() else "?" for mark in text)
+
+
 def one_of(what: str, value: str, allowed: Iterable[str]) -> str:
     """Return value if it is allowed; else raise a UserError that names the nearest allowed one."""
     allowed = list(allowed)

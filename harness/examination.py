@@ -15,7 +15,7 @@ from harness.candidates import Algorithm
 from harness.checkpoints import Checkpoint, NotACheckpoint, list_checkpoints, read_state
 from harness.cluster import Compute, Lost, Pool
 from harness.errors import UserError
-from harness.evaluate import Evaluation, Event
+from harness.evaluation import Evaluation, Event
 from harness.examine import NotExaminable
 from harness.identity import canonical_json, sha256
 from harness.record import RunRecord, failed

@@ -1,13 +1,15 @@
 """Rows of the table: each bank scored against the reference bank, with all that is needed to read the number."""
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from harness.assess import COMPETITION_RUNS, Assessment, Cost, assess, cost, scoring_errors
-from harness.bank import Bank, Columns, Failure
-from harness.evaluate import Evaluation
+from harness.bank import Columns, Failure, Runs
+from harness.evaluation import Evaluation
+from harness.origin import origin_findings
+from harness.stored import settings_tried
 from scoring import LEVEL, MODES, Ceiling, Comparison, Finding, Score, ceiling, compare, same_runs
 
 
@@ -17,7 +19,8 @@ class Row:
 
     Accuracies are means over the runs, as fractions. assessment is None for the reference itself, and for a bank that
     is short of `wanted` runs unless that was asked for. ranked: whether its N is the largest of the board's (within
-    2 %) and its score no mere bound, so that it may be compared. columns: its runs.
+    2 %) and its score no mere bound, so that it may be compared. columns: its runs. rank: 1 + the number of rows that
+    are significantly better, so that ties share it; None where it is not ranked or has no interval.
     """
 
     algorithm: str
@@ -33,6 +36,7 @@ class Row:
     failure: Failure | None
     warnings: tuple[Finding, ...]
     columns: Columns | None
+    rank: int | None = None
 
     @property
     def score(self) -> Score | None:
@@ -53,6 +57,7 @@ class Leaderboard:
     """The reference's row, its ceiling (None below 8 runs), the candidates' rows, and their pairs.
 
     rows: ranked ones by score, best first, then those of other N, then those without a score.
+    level: of each comparison, so that all of them together are right with the level asked for (Bonferroni).
     floor: the score of `finetune`, the least that anyone does; None where the store has no such runs. (The untouched
     original's is 0: it has no spread, so every ε is 50.)
     """
@@ -63,6 +68,7 @@ class Leaderboard:
     floor: Score | None
     rows: list[Row]
     pairings: list[Pairing]
+    level: float = LEVEL
 
 
 def leaderboard(
@@ -71,14 +77,42 @@ def leaderboard(
     project_to: int | None = COMPETITION_RUNS,
     level: float = LEVEL,
 ) -> Leaderboard:
-    """Score every candidate's bank.
+    """Score every candidate's bank: see `score_banks`."""
+    return score_banks(
+        evaluation.reference,
+        list(evaluation.banks.values()),
+        evaluation.floor,
+        evaluation.runs,
+        evaluation.benchmark.recipe.epochs,
+        evaluation.mode,
+        partial,
+        project_to,
+        level,
+        settings_tried(evaluation.store, evaluation.benchmark.fingerprint[:12]),
+    )
 
-    partial: score short banks as well. project_to: runs; None: project nothing. level: of the comparisons.
+
+def score_banks(
+    reference: Runs,
+    candidates: Sequence[Runs],
+    floor: Runs | None,
+    runs: int,
+    epochs: int,
+    mode: str = "released",
+    partial: bool = False,
+    project_to: int | None = COMPETITION_RUNS,
+    level: float = LEVEL,
+    settings: Mapping[tuple[str, str], int] | None = None,
+) -> Leaderboard:
+    """Score each candidate's bank against the reference's, and compare each pair of them.
+
+    floor: finetune's bank, one of the candidates or not. epochs: of the recipe that retrains. partial: score short
+    banks as well. project_to: runs; None: project nothing. level: of all comparisons together. settings: how many of
+    each (algorithm, source) were tried on this benchmark.
 
     Raises:
         UserError: the runs cannot be scored.
     """
-    reference, runs, mode = evaluation.reference, evaluation.runs, evaluation.mode
     seeds = reference.seeds(runs)
     base = reference.columns(seeds) if seeds else None
     # All that is there of the reference: with 2 N runs the ceiling is that of two banks of N.
@@ -86,26 +120,34 @@ def leaderboard(
     with scoring_errors("retrain"):
         top = ceiling(everything.confidences, runs=runs, mode=mode) if everything else None
 
-    def rate(bank: Bank) -> Assessment | None:
+    def rate(bank: Runs) -> Assessment | None:
         own = bank.seeds(runs)
         if base is None or min(len(own), len(seeds)) < (2 if partial else runs):
             return None
         return assess(base, bank.columns(own), mode, top, project_to)
 
-    rated = {name: rate(bank) for name, bank in evaluation.banks.items()}
-    most = max((found.score.runs for found in rated.values() if found), default=0)
-    rows = [_row(evaluation, evaluation.banks[name], found, most) for name, found in rated.items()]
+    rated = [rate(bank) for bank in candidates]
+    most = max((found.score.runs for found in rated if found), default=0)
+    rows = [
+        _row(bank, reference, runs, epochs, found, most, settings or {})
+        for bank, found in zip(candidates, rated, strict=True)
+    ]
     rows.sort(key=lambda row: (row.ranked, row.score.score if row.score else -1.0), reverse=True)
-    floor = None
-    if evaluation.floor is not None:
-        floor = rated["finetune"] if evaluation.floor in evaluation.banks.values() else rate(evaluation.floor)
+    least = None
+    if floor is not None:
+        least = rated[candidates.index(floor)] if floor in candidates else rate(floor)
+    ranked = sum(row.ranked for row in rows)
+    pairs = ranked * (ranked - 1) // 2
+    each = 1 - (1 - level) / max(pairs, 1)
+    pairings = list(_pairings(rows, each))
     return Leaderboard(
         mode,
-        _row(evaluation, reference, None, 0),
+        _row(reference, reference, runs, epochs, None, 0, {}),
         top,
-        floor.score if floor else None,
-        rows,
-        list(_pairings(rows, level)),
+        least.score if least else None,
+        [replace(row, rank=_rank(row, pairings)) for row in rows],
+        pairings,
+        each,
     )
 
 
@@ -115,38 +157,70 @@ def _pairings(rows: list[Row], level: float) -> Iterator[Pairing]:
         yield Pairing(better, worse, compare(one, other, level))
 
 
-def _row(evaluation: Evaluation, bank: Bank, found: Assessment | None, most: int) -> Row:
-    seeds = bank.seeds(evaluation.runs)
+def _rank(row: Row, pairings: Sequence[Pairing]) -> int | None:
+    if not row.ranked or row.score is None or row.score.interval is None:
+        return None
+    above = [pairing for pairing in pairings if pairing.worse == row.algorithm]
+    return 1 + sum(pairing.comparison is not None and not pairing.comparison.tied for pairing in above)
+
+
+def _row(
+    bank: Runs,
+    reference: Runs,
+    runs: int,
+    epochs: int,
+    found: Assessment | None,
+    most: int,
+    settings: Mapping[tuple[str, str], int],
+) -> Row:
+    seeds = bank.seeds(runs)
     columns = bank.columns(seeds) if seeds else None
-    failures = [f for f in bank.failures if f.seed < evaluation.runs and f.seed not in bank.readings]
+    failures = [f for f in bank.failures if f.seed < runs and f.seed not in bank.readings]
 
     def mean(name: str) -> float | None:
-        return float(getattr(columns, name).mean()) if columns else None
+        values = getattr(columns, name) if columns else None
+        return None if values is None else float(values.mean())
 
     return Row(
-        algorithm=bank.algorithm.name,
+        algorithm=bank.name,
         runs=len(seeds),
-        wanted=evaluation.runs,
+        wanted=runs,
         assessment=found,
         ranked=found is not None and same_runs(found.score.runs, most) and not MODES[found.score.mode].is_bound,
         retain_accuracy=mean("retain_accuracy"),
         test_accuracy=mean("test_accuracy"),
         forget_accuracy=mean("forget_accuracy"),
-        cost=cost(evaluation.reference.median_seconds(), bank.median_seconds(), evaluation.benchmark.recipe.epochs),
+        cost=cost(reference.median_seconds(), bank.median_seconds(), epochs),
         failed=len({f.seed for f in failures}),
         failure=failures[-1] if failures else None,
-        warnings=(*(found.warnings if found else ()), *_warnings(bank, evaluation.reference, seeds)),
+        warnings=(
+            *(found.warnings if found else ()),
+            *_warnings(bank, reference, seeds),
+            *origin_findings(reference.origins, reference.seeds(runs), reference=True),
+            *(origin_findings(bank.origins, seeds, reference=False) if bank is not reference else ()),
+            *_tuned(settings.get((bank.identity["algorithm"], bank.identity["source"]), 1)),
+        ),
         columns=columns,
     )
 
 
-def _warnings(bank: Bank, reference: Bank, seeds: list[int]) -> Iterator[Finding]:
+def _tuned(settings: int) -> Iterator[Finding]:
+    if settings > 1:
+        text = (
+            f"One of {settings} settings of this source with runs on this benchmark: if it was chosen by their scores, "
+            "its own is too good."
+        )
+        yield Finding("several-settings", "unlearned", text, {"settings": settings})
+
+
+def _warnings(bank: Runs, reference: Runs, seeds: list[int]) -> Iterator[Finding]:
     for name in ("torch", "device", "engine"):
         own = [bank.readings[seed] for seed in seeds] if bank is not reference else []
         both = own + list(reference.readings.values())
-        counts = Counter(str(getattr(reading.provenance, name)) for reading in both)
+        counts = Counter(str(getattr(reading.provenance, name)) for reading in both if reading.provenance)
         if len(counts) > 1:
             text = f"Runs of different {name}: " + ", ".join(f"{n} × {value}" for value, n in counts.items()) + "."
             yield Finding(f"mixed-{name}", "both", text, dict(counts))
-    if seeds and not any(bank.readings[seed].provenance.share == 1 for seed in seeds):
+    known = [where for seed in seeds if (where := bank.readings[seed].provenance)]
+    if known and not any(where.share == 1 for where in known):
         yield Finding("shared-device", "unlearned", "Its seconds are of runs that shared their device.", {})

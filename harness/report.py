@@ -22,9 +22,9 @@ from harness.assess import (
     other_readings,
     scoring_errors,
 )
-from harness.benchmark import Benchmark
+from harness.benchmark import Described
 from harness.errors import UserError
-from harness.evaluate import Evaluation
+from harness.evaluation import Evaluation
 from harness.leaderboard import Leaderboard, Row
 from harness.spread import spread_over_originals
 from scoring import MODES, Ceiling, Comparison, PerExample, PValues, Score, compare
@@ -223,11 +223,11 @@ def comparison_json(first: str, second: str, comparison: Comparison | None) -> d
     return {"first": first, "second": second, **values}
 
 
-def leaderboard_json(board: Leaderboard, benchmark: Benchmark, readings: dict[str, Readings]) -> dict[str, Any]:
+def leaderboard_json(board: Leaderboard, benchmark: Described, readings: dict[str, Readings]) -> dict[str, Any]:
     """A whole evaluation. readings: by algorithm."""
     return {
         "schema": f"forget512/leaderboard/{SCHEMA}",
-        "benchmark": {"name": benchmark.dataset.name, "fingerprint": benchmark.fingerprint, **benchmark.identity},
+        "benchmark": {"name": benchmark.name, "fingerprint": benchmark.fingerprint, **benchmark.identity},
         "mode": board.mode,
         "ceiling": asdict(board.ceiling) if board.ceiling else None,
         "floor": floor_json(board.floor, board.mode),
@@ -248,7 +248,16 @@ def floor_json(floor: Score | None, mode: str) -> dict[str, Any]:
 def _row_json(row: Row, readings: Readings | None) -> dict[str, Any]:
     values: dict[str, Any] = {
         name: getattr(row, name)
-        for name in ("algorithm", "runs", "wanted", "ranked", "retain_accuracy", "test_accuracy", "forget_accuracy")
+        for name in (
+            "algorithm",
+            "rank",
+            "runs",
+            "wanted",
+            "ranked",
+            "retain_accuracy",
+            "test_accuracy",
+            "forget_accuracy",
+        )
     }
     return {
         **values,

@@ -17,7 +17,7 @@ from harness.assess import COMPETITION_RUNS, Assessment, assess
 from harness.benchmark import Benchmark
 from harness.candidates import Algorithm, built_in, published
 from harness.errors import UserError, one_of
-from harness.evaluate import Evaluation
+from harness.evaluation import Evaluation
 from scoring import Ceiling, Comparison, ceiling, compare
 
 FOLDER = Path(__file__).parent / "reproductions"

@@ -12,7 +12,7 @@ from harness.benchmark import Benchmark
 from harness.candidates import Algorithm, built_in
 from harness.cluster import Compute, Lost, Pool
 from harness.errors import UserError
-from harness.evaluate import Event
+from harness.evaluation import Event
 from harness.examination import EXAMINED
 from harness.identity import sha256
 from harness.originals import load_original

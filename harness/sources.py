@@ -2,14 +2,17 @@
 
 import ast
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from algorithms import ALGORITHMS
 from harness.candidate_file import OURS
+from harness.identity import sha256
 
 PACKAGE = OURS / "algorithms"
+ENCODINGS = ("utf-8", "latin-1")  # in which a candidate's text is kept
 
 
 def code(path: Path) -> str:
@@ -25,6 +28,32 @@ def code(path: Path) -> str:
         ):
             body[0] = ast.Pass()
     return ast.unparse(tree)
+
+
+def source_text(method: str, files: Mapping[str, bytes]) -> dict[str, Any]:
+    """An algorithm's code to be read by people: a candidate's files as they are, and what it consists of of ours.
+
+    {"files": [[name, encoding, text], …], "algorithms": [text, …]}; nothing imports or runs it from where it is kept.
+    """
+    ours = imported(files.values()) if files else built_in_files(method) if method in ALGORITHMS else []
+    return {
+        "files": [[name, *_decoded(data)] for name, data in files.items()],
+        "algorithms": [code(path) for path in ours],
+    }
+
+
+def source_hash(text: dict[str, Any]) -> str:
+    """The `source` of the algorithm whose code this is."""
+    files = [[name, sha256(content.encode(encoding))] for name, encoding, content in text["files"]]
+    return sha256(files + text["algorithms"])
+
+
+def _decoded(data: bytes) -> tuple[str, str]:
+    """Encoding and text, from which the bytes come back."""
+    try:
+        return "utf-8", data.decode()
+    except UnicodeDecodeError:
+        return "latin-1", data.decode("latin-1")
 
 
 @cache

@@ -1,12 +1,16 @@
 """What a store holds: benchmarks, banks, how complete they are, and why runs failed."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 
 from harness.bank import RECORD_NAME
 from harness.record import Damaged, decode
 from harness.store import Store
+from harness.stored import CONFIDENCES
+
+CONFIDENCES_NAME = re.compile(CONFIDENCES.format(r"(\d+)"))
 
 
 @dataclass(frozen=True)
@@ -60,4 +64,7 @@ def _bank(store: Store, fingerprint: str, bank: str, files: list[tuple[str, int]
             reasons[decode(store.get(f"banks/{fingerprint}/{bank}/{file}")).error] += 1
         except Damaged as error:
             reasons[f"damaged record: {error}"] += 1
-    return BankStatus(fingerprint, bank, len(finished), len(last), dict(reasons), sum(size for _, size in files))
+    confidences = [int(match[1]) for file, _ in files if (match := CONFIDENCES_NAME.fullmatch(file))]
+    return BankStatus(
+        fingerprint, bank, max(len(finished), *confidences, 0), len(last), dict(reasons), sum(size for _, size in files)
+    )

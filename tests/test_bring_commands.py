@@ -9,7 +9,7 @@ from commands import command, run_cli
 
 from harness.benchmark import make_benchmark
 from harness.candidates import built_in, load_candidates
-from harness.evaluate import Evaluation
+from harness.evaluation import Evaluation
 from harness.store import Store
 
 HEAD = "def unlearning(net, retain, forget, validation"

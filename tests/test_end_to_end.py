@@ -10,7 +10,7 @@ from commands import contents, finished_records
 from harness.benchmark import make_benchmark
 from harness.candidates import built_in, find_algorithms
 from harness.cluster import Compute
-from harness.evaluate import Evaluation
+from harness.evaluation import Evaluation
 from harness.leaderboard import leaderboard
 from harness.record import decode
 from harness.store import Store

@@ -6,7 +6,7 @@ from commands import contents
 from harness.benchmark import make_benchmark
 from harness.candidates import find_algorithms
 from harness.cluster import Compute, choose_compute
-from harness.evaluate import Evaluation
+from harness.evaluation import Evaluation
 from harness.store import Store
 
 pytestmark = pytest.mark.gpu

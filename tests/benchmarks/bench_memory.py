@@ -14,7 +14,7 @@ import psutil
 from harness.benchmark import make_benchmark
 from harness.candidates import built_in
 from harness.cluster import Compute
-from harness.evaluate import Evaluation
+from harness.evaluation import Evaluation
 from harness.store import Store
 
 

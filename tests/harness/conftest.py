@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from safetensors.torch import save
 from algorithms import retrain
 from harness.bank import Bank
 from harness.benchmark import Benchmark, TrainingPart, make_benchmark
-from harness.candidates import Algorithm, load_candidates
-from harness.record import Provenance, RunRecord
+from harness.candidates import Algorithm, built_in, load_candidates
+from harness.identity import sha256
+from harness.originals import keep_original
+from harness.record import Provenance, RunRecord, failed
 from harness.store import Store
 from harness.unlearn import Seeds, Unlearner
 
@@ -154,3 +157,66 @@ def candidate(tmp_path: Path) -> Callable[..., Algorithm]:
         return load_candidates([path])[0]
 
     return make
+
+
+@dataclasses.dataclass(frozen=True)
+class Filled:
+    """A store whose runs are all there: nothing is trained by commands that use it. Not to be changed: copy it.
+
+    options: of `evaluate`, for its benchmark. idea: a candidate's file that has runs in it.
+    """
+
+    store: Path
+    benchmark: Benchmark
+    options: list[Any]
+    idea: Path
+    runs: int = 16
+
+    def copy(self, to: Path) -> Path:
+        return Path(shutil.copytree(self.store, to))
+
+
+@pytest.fixture(scope="session")
+def filled_store(make_tiny, tiny_npz, make_record, original, tmp_path_factory) -> Filled:
+    """16 runs of retrain, of two settings of finetune, and of a candidate; 15 of forget_remember, whose 16th failed."""
+    folder = tmp_path_factory.mktemp("filled")
+    tiny = make_tiny(forget_fraction=0.5)  # 30 forgotten
+    store = Store(folder / "store")
+    retrained = built_in("retrain", tiny.dataset.name, tiny.recipe.hyper_parameters)
+    keep_original(store, tiny, retrained, original)
+    idea = folder / "idea.py"
+    idea.write_text(
+        "SECRET = 'shown to all'\n\n\ndef unlearning(net, retain, forget, validation, lr=0.1):\n    return net\n"
+    )
+    finetune = built_in("finetune", tiny.dataset.name)
+
+    def outputs(rng: np.random.Generator, targets: np.ndarray, shift: float, spread: float) -> np.ndarray:
+        found = np.zeros((len(targets), CLASSES), dtype=np.float32)
+        found[np.arange(len(targets)), targets] = np.log(2) + shift + spread * rng.normal(size=len(targets))
+        return found
+
+    for number, (algorithm, shift, spread) in enumerate(
+        [
+            (retrained, 0.0, 1.0),
+            (finetune, 1.5, 0.4),
+            (dataclasses.replace(finetune, hyper_parameters={**finetune.hyper_parameters, "lr": 0.5}), 1.0, 0.6),
+            (built_in("forget_remember", tiny.dataset.name), 0.1, 0.95),
+            (load_candidates([idea])[0], 0.1, 0.9),
+        ]
+    ):
+        bank = Bank(store, tiny, algorithm, sha256(original))
+        for seed in range(16):
+            if algorithm.name == "forget_remember" and seed == 5:
+                bank.add(failed(make_record(bank, seed), "ValueError: no such layer").encode())
+                continue
+            rng = np.random.default_rng([number, seed])
+            targets = {"forget": tiny.forget_targets, **tiny.probe_targets}
+            logits = {name: outputs(rng, classes, shift, spread) for name, classes in targets.items()}
+            accuracies = {
+                f"{name}_accuracy": float((values.argmax(1) == targets[name]).mean()) for name, values in logits.items()
+            }
+            names = {"forget": "forget_logits", "retain": "probe_retain_logits", "test": "probe_test_logits"}
+            arrays = {names[name]: values for name, values in logits.items()}
+            bank.add(make_record(bank, seed, **arrays, **accuracies).encode())
+    options = ["--dataset", tiny_npz, "--model", "resnet8-thin", "--epochs", 2, "--forget-fraction", 0.5, "--runs", 16]
+    return Filled(folder / "store", tiny, options, idea)

@@ -97,7 +97,9 @@ def test_the_first_record_of_a_seed_stays(bank, make_record):
     assert reopened(bank).add(second.encode()).test_accuracy == 0.25
     for found in (bank, reopened(bank)):
         assert found.columns([0]).test_accuracy.tolist() == [0.25]
-    assert len(list(bank.store.list(bank.folder))) == 2  # the record and bank.json
+    assert [name for name, _ in bank.store.list(bank.folder) if name.endswith(".safetensors")] == [
+        f"{bank.folder}/00000.finished.safetensors"
+    ]
 
 
 def test_a_bank_says_what_it_is(bank, make_record):

@@ -16,7 +16,7 @@ from harness.cluster import Compute
 from harness.decide import Looks
 from harness.display import console, show_leaderboard
 from harness.errors import UserError
-from harness.evaluate import Evaluation
+from harness.evaluation import Evaluation
 from harness.leaderboard import leaderboard
 from harness.originals import keep_original
 from harness.report import leaderboard_report

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.bank import Bank
+from harness.bank import Bank, Runs
 from harness.benchmark import Benchmark
 from harness.candidates import Algorithm, built_in
 from harness.cluster import Compute, Lost, Pool
@@ -24,6 +24,7 @@ from harness.originals import (
 from harness.record import decode
 from harness.run import ExamineOriginal, Runner, RunSeed, TrainOriginal
 from harness.store import Store
+from harness.stored import imported_reference
 from harness.unlearn import Seeds
 
 FIRST_RUNS = 3  # of an algorithm: if all fail with the same error, the others would as well
@@ -45,7 +46,8 @@ class Event:
 class Evaluation:
     """The reference bank and the candidates' banks of one benchmark in one store, brought to N runs.
 
-    Opening it reads what the store holds; `run` does what is missing. Nothing but the store is state.
+    Opening it reads what the store holds; `run` does what is missing. Nothing but the store is state. A reference bank
+    that was imported, and has the N runs that the own one lacks, stands in for it: nobody trains it twice.
     """
 
     def __init__(
@@ -86,8 +88,12 @@ class Evaluation:
         self.retry_failed, self.mode = retry_failed, mode
         self.retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
         self.algorithms = list(algorithms)
-        self.reference = Bank(store, benchmark, self.retrain, None, mode)
-        self.reference.refresh()
+        self._retrained = Bank(store, benchmark, self.retrain, None, mode)
+        self._retrained.refresh()
+        self.reference: Runs = self._retrained
+        if len(self._retrained.seeds(runs)) < runs:
+            imported = imported_reference(store, benchmark, self._retrained.key, runs, mode)
+            self.reference = imported or self._retrained
         self.banks: dict[str, Bank] = {}
         self.floor: Bank | None = None  # finetune's runs with its preset, as far as the store has them
         self.lost: list[str] = []  # runs that the machine failed to do; the next command tries them again
@@ -105,7 +111,7 @@ class Evaluation:
             self._open_banks(self.original)
 
     @property
-    def all_banks(self) -> list[Bank]:
+    def all_banks(self) -> list[Runs]:
         """The reference bank, then those of the candidates (once there is an original model)."""
         return [self.reference, *self.banks.values()]
 
@@ -117,7 +123,7 @@ class Evaluation:
 
     def missing(self, algorithm: Algorithm) -> list[int]:
         """Seeds that are still to be run; none for an algorithm that stopped."""
-        bank = self.reference if algorithm.from_scratch else self.banks.get(algorithm.name)
+        bank: Runs | None = self.reference if algorithm.from_scratch else self.banks.get(algorithm.name)
         if bank is None:
             return list(range(self.runs))
         if self.stopped(bank) and not self.retry_failed:
@@ -141,7 +147,7 @@ class Evaluation:
         )
 
     @staticmethod
-    def stopped(bank: Bank) -> str:
+    def stopped(bank: Runs) -> str:
         """The error with which an algorithm's first runs all failed; empty otherwise."""
         kinds = {re.sub(r"\d+", "#", failure.error) for failure in bank.failures}  # counts and sizes differ by run
         seeds = {failure.seed for failure in bank.failures}
@@ -153,7 +159,7 @@ class Evaluation:
         total = 0.0
         for algorithm in (self.retrain, *self.algorithms):
             missing = len(self.missing(algorithm))
-            bank = self.reference if algorithm.from_scratch else self.banks.get(algorithm.name)
+            bank: Runs | None = self.reference if algorithm.from_scratch else self.banks.get(algorithm.name)
             seconds = bank.median_seconds() if bank else None
             if missing and seconds is None:
                 return None
@@ -180,7 +186,7 @@ class Evaluation:
         pool = None
         try:
             while True:
-                queue.extend(self._work(self.reference, only_first))
+                queue.extend(self._work(self._retrained, only_first))
                 for bank in self.banks.values():
                     self._enqueue(queue, bank, only_first)
                 if queue:
@@ -254,7 +260,7 @@ class Evaluation:
         queue.extend(work[ahead:])
 
     def _bank(self, work: RunSeed) -> Bank:
-        return self.reference if work.algorithm.from_scratch else self.banks[work.algorithm.name]
+        return self._retrained if work.algorithm.from_scratch else self.banks[work.algorithm.name]
 
     def _keep(self, work: RunSeed, result: bytes | Lost) -> Event:
         name, seed = work.algorithm.name, work.seeds.seed

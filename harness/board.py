@@ -1,0 +1,130 @@
+"""The leaderboard of a store: all its banks, benchmark by benchmark, without data, network or anybody's code."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from algorithms import SMALL
+from harness.benchmark import Described
+from harness.errors import UserError
+from harness.identity import canonical_json
+from harness.leaderboard import Leaderboard, score_banks
+from harness.record import Damaged
+from harness.store import Store
+from harness.stored import (
+    RETRAIN,
+    StoredBank,
+    StoredBenchmark,
+    read_benchmark,
+    settings_tried,
+    stored_banks,
+    stored_benchmarks,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredBoard:
+    """One benchmark's leaderboard. notes: what was left out of it, and why."""
+
+    benchmark: Described
+    leaderboard: Leaderboard
+    notes: list[str]
+
+
+def boards(store: Store, runs: int | None = None, mode: str = "released") -> tuple[list[StoredBoard], list[str]]:
+    """A board for each benchmark that can be scored, and a line for each that cannot.
+
+    runs: N; None: the one that most of a benchmark's banks have.
+
+    Raises:
+        UserError: fewer than 2 runs asked for, or no benchmark can be scored.
+    """
+    if runs is not None and runs < 2:
+        raise UserError(f"--runs {runs}: two distributions of at least 2 runs are compared (512 in the competition).")
+    found, left_out = [], []
+    for short in stored_benchmarks(store):
+        try:
+            found.append(_board(store, read_benchmark(store, short), runs, mode))
+        except (Damaged, UserError) as error:
+            left_out.append(f"benchmark {short} is left out: {error}".rstrip(".") + ".")
+    if not found:
+        raise UserError(" ".join([f"{store.root} holds nothing that can be scored.", *left_out]))
+    return found, left_out
+
+
+def _board(store: Store, benchmark: StoredBenchmark, runs: int | None, mode: str) -> StoredBoard:
+    banks, wrong = stored_banks(store, benchmark, mode)
+    label(banks)
+    reference = choose_reference(banks)
+    candidates = [bank for bank in banks if bank.identity["algorithm"] != RETRAIN and bank.tried]
+    if not candidates:
+        raise UserError("it has no bank of a candidate.")
+    wanted = runs or usual_runs([reference, *candidates])
+    others = [bank for bank in banks if bank.identity["algorithm"] == RETRAIN and bank is not reference]
+    notes = [
+        f"{bank.folder} is another reference bank ({len(bank.readings)} runs): nothing is scored against it."
+        for bank in others
+    ]
+    notes += wrong + [line for bank in banks for line in bank.damaged]
+    board = score_banks(
+        reference,
+        candidates,
+        find_floor(benchmark, candidates),
+        wanted,
+        benchmark.identity["recipe"]["epochs"],
+        mode,
+        partial=True,
+        settings=settings_tried(store, benchmark.fingerprint[:12]),
+    )
+    return StoredBoard(benchmark, board, notes)
+
+
+def choose_reference(banks: Sequence[StoredBank]) -> StoredBank:
+    """The bank of `retrain` with the most runs; of several, one that was done here.
+
+    Raises:
+        UserError: there is none with 2 runs.
+    """
+    retrained = [bank for bank in banks if bank.identity["algorithm"] == RETRAIN and len(bank.readings) > 1]
+    if not retrained:
+        raise UserError("it has no reference bank of 2 runs or more (`run_eval.py retrain` or `import` fills it).")
+    return max(retrained, key=lambda bank: (len(bank.readings), not bank.origins, bank.folder))
+
+
+def usual_runs(banks: Sequence[StoredBank]) -> int:
+    """How many runs most banks were brought to; the larger number where two are as frequent."""
+    counts = Counter(bank.tried for bank in banks if len(bank.readings) > 1)
+    return max(counts, key=lambda runs: (counts[runs], runs), default=2)
+
+
+def find_floor(benchmark: StoredBenchmark, banks: Sequence[StoredBank]) -> StoredBank | None:
+    """Finetune's bank with its preset for this data set, as far as there is one."""
+    preset = SMALL.get(("finetune", benchmark.name), {})
+    found = [
+        bank
+        for bank in banks
+        if bank.identity["algorithm"] == "finetune"
+        and all(bank.identity["hyper_parameters"].get(name) == value for name, value in preset.items())
+    ]
+    return max(found, key=lambda bank: len(bank.readings), default=None)
+
+
+def label(banks: Sequence[StoredBank]) -> None:
+    """Name each bank after its algorithm, and where that is not enough by what tells it from the others of it."""
+    for bank in banks:
+        alike = [other.identity for other in banks if other.identity["algorithm"] == bank.identity["algorithm"]]
+        parts = [
+            f"{name}={canonical_json(bank.identity['hyper_parameters'].get(name))}"
+            for name in _differing([identity["hyper_parameters"] for identity in alike])
+        ]
+        same = [one for one in alike if one["hyper_parameters"] == bank.identity["hyper_parameters"]]
+        parts += [
+            f"{name} {str(bank.identity[name])[:8]}" for name in _differing(same) if name in ("source", "original")
+        ]
+        bank.name = bank.identity["algorithm"] + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _differing(values: Sequence[dict[str, Any]]) -> list[str]:
+    names = sorted({name for each in values for name in each})
+    return [name for name in names if len({canonical_json(each.get(name)) for each in values}) > 1]

@@ -1,0 +1,192 @@
+"""`from harness import evaluate`: an evaluation as one call, and its result."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from harness import display
+from harness.assess import example_table
+from harness.benchmark import make_benchmark
+from harness.candidates import find_usable
+from harness.cluster import Compute, choose_compute
+from harness.decide import Looks
+from harness.errors import UserError, one_of
+from harness.evaluation import Evaluation
+from harness.leaderboard import Leaderboard, Row, leaderboard
+from harness.original_file import read_original
+from harness.report import leaderboard_report
+from harness.store import Store
+from scoring import LEVEL, MODES, PerExample
+
+
+def prepare(
+    algorithms: Sequence[str | Path] = (),
+    *,
+    runs: int = 512,
+    store: str | Path = "store",
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    mode: str = "released",
+    retry_failed: bool = False,
+    device: str = "auto",
+    actors: int | None = None,
+    gpus_per_run: float | None = None,
+    batch_format: str | None = None,
+    original: str | Path | None = None,
+    dataset: str = "digits",
+    **benchmark: Any,
+) -> tuple[Evaluation, Compute, list[str]]:
+    """What `evaluate` would do, with nothing done yet, and a line for each file that cannot be scored.
+
+    Raises:
+        UserError: see `evaluate`.
+    """
+    one_of("--mode", mode, MODES)
+    if isinstance(settings, Mapping):
+        settings = [f"{name}={value!r}" for name, value in settings.items()]
+    found, refused = find_usable([str(name) for name in algorithms], settings, dataset, batch_format)
+    compute = choose_compute(device, actors, gpus_per_run)
+    made = make_benchmark(dataset, **benchmark)
+    start = 0 if original is None else read_original(Path(original), made)
+    return Evaluation(made, found, runs, Store(Path(store)), retry_failed, mode, start), compute, refused
+
+
+def evaluate(
+    *algorithms: str | Path,
+    partial: bool = False,
+    stop_when_decided: bool = False,
+    width: float = 0.1,
+    progress: bool = True,
+    **options: Any,
+) -> "Result":
+    """Run what is missing of the reference and of each algorithm, and score: N unlearned v N retrained networks.
+
+        result = evaluate("my_idea.py", "finetune", runs=32)
+        result.score, result.interval     # of the first one named
+        result["finetune"].score          # of another
+
+    algorithms: names of built-in ones, or candidates' files; none: the reference bank is filled. partial: score banks
+    short of N as well. stop_when_decided, width: stop at 32, 64, 128, … runs when every pair is decided, or tied within
+    this share of the ceiling. progress: bars on standard error, or in the notebook. options: `runs` (512), `store`
+    ("store"), `settings` ({"lr": 0.1} or {"my_idea.lr": 0.1}), `mode`, `retry_failed`, `device`, `actors`,
+    `gpus_per_run`, `batch_format`, `original`, and what makes a benchmark: `dataset`, `model`, `epochs`, `precision`,
+    `data_dir`, `forget_fraction`, `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`,
+    `image_size`; as the command line has them.
+
+    Raises:
+        UserError: a mistake in what was asked for, in one sentence. Runs that fail are no exception: see `Result`.
+    """
+    evaluation, compute, refused = prepare(algorithms, **options)
+    looks = Looks(evaluation, width) if stop_when_decided else None
+    with display.live_progress(evaluation, compute, display.console(stderr=True, quiet=not progress)) as bars:
+        for event in evaluation.run(compute, grow=looks.grow if looks else lambda: None):
+            bars.take(event)
+    notes = evaluation.damaged + evaluation.lost + (looks.said if looks else [])
+    board = leaderboard(evaluation, partial, level=looks.level if looks else LEVEL)
+    return Result(evaluation, board, notes, refused)
+
+
+class Result:
+    """The scores of an evaluation; its own numbers are those of the first algorithm named.
+
+    evaluation: with the benchmark and the banks. board: all rows, with ceiling and pairs. notes: what was damaged or
+    lost, a line each. refused: a line for each file that could not be scored. In a notebook it shows as the board.
+    """
+
+    def __init__(
+        self, evaluation: Evaluation, board: Leaderboard, notes: list[str], refused: list[str], name: str | None = None
+    ):
+        self.evaluation, self.board, self.notes, self.refused = evaluation, board, notes, refused
+        self.names = [algorithm.name for algorithm in evaluation.algorithms]
+        self.name = name or next(iter(self.names), None)
+
+    def __getitem__(self, name: str) -> "Result":
+        """The same result, for another of the algorithms: 'finetune', 'my_idea' or 'my_idea@1a2b3c4d'."""
+        called = {short: full for full in self.names for short in (full, full.partition("@")[0])}
+        chosen = called[one_of("algorithm", name.removesuffix(".py"), called)]
+        return Result(self.evaluation, self.board, self.notes, self.refused, chosen)
+
+    def __iter__(self) -> Iterator["Result"]:
+        """One for each algorithm, as named."""
+        return (self[name] for name in self.names)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every algorithm could be read, and every bank has its N runs."""
+        return self.evaluation.complete and not self.refused
+
+    @property
+    def row(self) -> Row:
+        """All that the board has of it. Raises UserError where no algorithm was named."""
+        if self.name is None:
+            raise UserError("no algorithm was named, so there is no score: evaluate('my_idea.py').")
+        return next(row for row in self.board.rows if row.algorithm == self.name)
+
+    @property
+    def score(self) -> float:
+        """F × accuracy ratios. Raises UserError where it has none: runs are missing or failed."""
+        return self._scored.score.score
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 %, over runs; None below 8 runs a side."""
+        return self._scored.score.interval
+
+    @property
+    def forgetting_quality(self) -> float:
+        """F."""
+        return self._scored.score.forgetting_quality
+
+    @property
+    def share_of_ceiling(self) -> float | None:
+        """F as a share of that of retraining against itself; None below 8 runs a side."""
+        return self._scored.score.share_of_ceiling
+
+    @cached_property
+    def examples(self) -> PerExample:
+        """Arrays with one value a forget example: ε, the rule behind it, and both sides' confidences."""
+        row, reference = self.row, self.evaluation.reference
+        scored = self._scored.score
+        assert row.columns is not None, "what has a score has runs"
+        return example_table(reference.columns(reference.seeds(self.evaluation.runs)), row.columns, scored)
+
+    @property
+    def per_example(self) -> Any:
+        """`examples` as a pandas DataFrame, one row a forget example, with its index among the training images and its
+        label.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise UserError("per_example needs pandas (pip install pandas); `examples` has it as arrays.") from error
+        benchmark = self.evaluation.benchmark
+        columns = {name: values for name, values in vars(self.examples).items() if values is not None}
+        return pandas.DataFrame({"index": benchmark.split.forget, "label": benchmark.forget_targets, **columns})
+
+    def to_json(self) -> str:
+        """The whole board with other readings of the runs, as docs/scores.schema.json describes it."""
+        return leaderboard_report(self.board, self.evaluation)
+
+    def _repr_html_(self) -> str:
+        console = display.console(file=io.StringIO(), record=True)
+        console.print(display.show_leaderboard(self.board, self.evaluation.benchmark))
+        for line in self.refused:
+            console.print(line, markup=False)
+        return console.export_html(inline_styles=True, code_format='<pre style="line-height: 1.2">{code}</pre>')
+
+    def __repr__(self) -> str:
+        scored = self.row.score if self.name else None
+        said = f"score {scored.score:.4f}" if scored else "no score"
+        return f"<{self.name or 'retrain'}: {said}, N = {self.evaluation.runs}>"
+
+    @property
+    def _scored(self) -> Any:
+        row = self.row
+        if row.assessment is None:
+            why = f": {row.failed} failed, the last with {row.failure.error!r}" if row.failure else ""
+            raise UserError(f"{row.algorithm} has no score: {row.runs} of {row.wanted} runs are finished{why}.")
+        return row.assessment
