@@ -14,7 +14,7 @@ DESCRIPTION = "bank.json"
 
 @dataclass(frozen=True)
 class Prunable:
-    """A bank to be removed. reason: why nothing can add to it any more. size: bytes of all its files."""
+    """A bank to be removed. reason: why nothing can add to it any more. runs: finished ones. size: bytes of all its files."""
 
     bank: str
     reason: str
@@ -46,7 +46,8 @@ def prunable(store: Store, kept: Sequence[Algorithm]) -> list[Prunable]:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # `verify-store` names it
         if reason:
-            runs = sum(RECORD_NAME.fullmatch(name) is not None for name in names)
+            records = [match for name in names if (match := RECORD_NAME.fullmatch(name))]
+            runs = sum(match[2] == "finished" for match in records)
             # bank.json last: what is interrupted can be pruned on
             ordered = sorted((name for name, _ in files), key=lambda name: name.endswith(DESCRIPTION))
             found.append(Prunable(folder, reason, runs, sum(size for _, size in files), tuple(ordered)))

@@ -4,6 +4,7 @@ import json
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from algorithms import ALGORITHMS
@@ -15,7 +16,6 @@ from harness.errors import UserError
 from harness.evaluation import Event
 from harness.examination import EXAMINED
 from harness.identity import sha256
-from harness.originals import load_original
 from harness.run import Runner, RunSeed
 from harness.store import Store
 from harness.unlearn import Seeds
@@ -36,8 +36,7 @@ class Retry:
             UserError: nothing failed that was named.
         """
         self.benchmark, self.store = benchmark, store
-        retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
-        self.original = load_original(store, benchmark, retrain)
+        self.originals: dict[str | None, bytes | None] = {None: None}  # by hash; the reference starts from none
         self.banks: list[Bank] = []
         self.left: list[str] = []  # banks with failures that cannot be run again, each with the reason
         wanted = {*names, *(_stem(candidate.method) for candidate in candidates)}
@@ -63,30 +62,30 @@ class Retry:
     def run(self, compute: Compute) -> Iterator[Event]:
         """One more attempt of each, on Ray actors, kept as it comes."""
         banks = {bank.key: bank for bank in self.banks}
-        queue: deque[Any] = deque(
-            RunSeed(bank.algorithm, Seeds(bank.key, seed), bank.attempts(seed) + 1)
-            for bank in self.banks
-            for seed in self.failed(bank)
-        )
-        if not queue:
+        queues: dict[str | None, deque[Any]] = {}  # by original model, which the units of a queue share
+        for bank in self.banks:
+            units = [RunSeed(bank.algorithm, Seeds(bank.key, s), bank.attempts(s) + 1) for s in self.failed(bank)]
+            queues.setdefault(bank.identity["original"], deque()).extend(units)
+        compute = replace(compute, actors=min(compute.actors, max(map(len, queues.values()), default=0)))
+        if not compute.actors:
             return
-        compute = replace(compute, actors=min(compute.actors, len(queue)))
         pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
         try:
-            for work, result in pool.completed(queue, shared=lambda: self.original):
-                assert isinstance(work, RunSeed)
-                name, seed = work.algorithm.name, work.seeds.seed
-                if isinstance(result, Lost):
-                    yield Event("lost", name, seed, result.reason)
-                else:
-                    record = banks[work.seeds.key].add(result)
-                    yield Event(record.status, name, seed, record.error)
+            for digest, queue in queues.items():
+                for work, result in pool.completed(queue, shared=partial(self.originals.get, digest)):
+                    assert isinstance(work, RunSeed)
+                    name, seed = work.algorithm.name, work.seeds.seed
+                    if isinstance(result, Lost):
+                        yield Event("lost", name, seed, result.reason)
+                    else:
+                        record = banks[work.seeds.key].add(result)
+                        yield Event(record.status, name, seed, record.error)
         finally:
             pool.close()
 
     def _find(self, folder: str, identity: dict[str, Any], candidates: Sequence[Algorithm]) -> Bank | str:
         """The bank with its algorithm, or why it cannot be run again."""
-        method, digest = identity["algorithm"], None if self.original is None else sha256(self.original)
+        method, digest = identity["algorithm"], identity["original"]
         known = [candidate for candidate in candidates if candidate.method == method]
         if any(name == f"{folder}/{EXAMINED}" for name, _ in self.store.list(folder)):
             return "its checkpoints did not fit: mend them, and `examine` them under another name"
@@ -102,10 +101,13 @@ class Retry:
             batch_format=identity.get("batch_format", "tuples"),
         )
         bank = Bank(self.store, self.benchmark, algorithm, digest)
-        if bank.identity["original"] != identity["original"]:
-            return "it started from another original model than the store has now"
         if bank.key != sha256(identity):
             return f"the source of {method} has changed since: `evaluate` makes a new bank"
+        if digest not in self.originals:
+            try:
+                self.originals[digest] = self.store.get(f"originals/{digest}.safetensors")
+            except FileNotFoundError:
+                return "the original model that it started from is no longer in the store"
         return bank
 
 

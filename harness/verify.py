@@ -8,6 +8,7 @@ from typing import Any
 from harness.bank import RECORD_NAME, record_name
 from harness.examination import EXAMINED
 from harness.identity import sha256
+from harness.originals import ACCURACIES
 from harness.record import Damaged, RunRecord, decode
 from harness.store import Store
 
@@ -89,6 +90,10 @@ def _original(data: bytes, name: str, names: set[str]) -> None:
     if name.endswith(".safetensors"):
         if sha256(data) != name.rpartition("/")[2].removesuffix(".safetensors"):
             raise Damaged("its content is not the one that it is named by")
+        return
+    if name.endswith("-accuracies.json"):
+        if not all(0 <= json.loads(data)[each] <= 1 for each in ACCURACIES):
+            raise Damaged("its accuracies are no fractions")
         return
     target = f"originals/{json.loads(data)['sha256']}.safetensors"
     if target not in names:

@@ -15,7 +15,7 @@ from harness.cluster import Compute
 from harness.errors import UserError
 from harness.examination import Examination
 from harness.identity import sha256
-from harness.originals import keep_original
+from harness.originals import ACCURACIES, keep_original
 from harness.prune import prunable, prune
 from harness.record import failed
 from harness.retry import Retry
@@ -74,8 +74,10 @@ def filled(store, fill, retrain, benchmark, tmp_path, original) -> Store:
 
 
 def test_a_sound_store_has_no_problem(filled):
+    fractions = dict.fromkeys(ACCURACIES, 0.5)
+    filled.put_if_absent("originals/0-0-accuracies.json", json.dumps(fractions).encode())
     assert problems(filled) == {}
-    assert sum(1 for _ in verify(filled)) == 13  # 6 records, 3 bank.json, examined.json, benchmark, original, pointer
+    assert sum(1 for _ in verify(filled)) == 14  # records 6, banks 3, examined, benchmark, originals 3
 
 
 def test_a_flipped_bit_is_found_in_every_file(filled):
@@ -207,9 +209,9 @@ def test_what_cannot_be_run_again_is_named_with_the_reason(store, fill, benchmar
         Retry(benchmark, store, ["retrain"], [])
 
 
-def test_another_original_model_is_no_ground_for_a_retry(store, fill, benchmark, tmp_path):
+def test_a_lost_original_model_is_named(store, fill, benchmark, tmp_path):
     bank = fill(built_in("finetune", benchmark.dataset.name), failing=(0,))
     for file in (store.root / "originals").iterdir():
         file.unlink()
     [line] = Retry(benchmark, store, [], []).left
-    assert line == f"{bank.folder}: it started from another original model than the store has now"
+    assert line == f"{bank.folder}: the original model that it started from is no longer in the store"
