@@ -14,7 +14,10 @@ DESCRIPTION = "bank.json"
 
 @dataclass(frozen=True)
 class Prunable:
-    """A bank to be removed. reason: why nothing can add to it any more. runs: finished ones. size: bytes of all its files."""
+    """A bank to be removed.
+
+    reason: why nothing can add to it any more. runs: finished ones. size: bytes of all its files.
+    """
 
     bank: str
     reason: str
