@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from algorithms import ALGORITHMS
 from harness.bank import RECORD_NAME
 from harness.candidates import Algorithm, built_in
+from harness.examination import EXAMINED
+from harness.origin import PREFIX
 from harness.store import Store
 
 DESCRIPTION = "bank.json"
@@ -31,8 +33,8 @@ def prunable(store: Store, kept: Sequence[Algorithm]) -> list[Prunable]:
     earlier versions.
 
     kept: candidates as they are now. Of a file that is not among them it is not known whether its versions still exist:
-    its banks stay. So do, always, the reference's, those that came from elsewhere (examined or brought, which a file of
-    their own beside bank.json tells), and those whose bank.json cannot be read.
+    its banks stay. So do, always, the reference's, those that came from elsewhere (examined or imported, which a note
+    beside their records tells), and those whose bank.json cannot be read.
     """
     current = {candidate.method.rpartition("@")[0]: candidate for candidate in kept}
     folders: dict[str, list[tuple[str, int]]] = {}
@@ -41,7 +43,7 @@ def prunable(store: Store, kept: Sequence[Algorithm]) -> list[Prunable]:
     found = []
     for folder, files in folders.items():
         names = [name.rpartition("/")[2] for name, _ in files]
-        if any(name.endswith(".json") and name != DESCRIPTION for name in names):
+        if any(name == EXAMINED or name.startswith(PREFIX) for name in names):
             continue
         try:
             identity = json.loads(store.get(f"{folder}/{DESCRIPTION}"))

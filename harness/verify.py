@@ -10,6 +10,7 @@ from harness.examination import EXAMINED
 from harness.identity import sha256
 from harness.originals import ACCURACIES
 from harness.record import Damaged, RunRecord, decode
+from harness.sources import source_hash
 from harness.store import Store
 
 
@@ -58,6 +59,8 @@ def _bank(store: Store, folder: str, files: list[str], descriptions: dict[str, A
         yield Checked(name, f"is missing or damaged, and {folder} needs it", missing=True)
     if f"{folder}/{EXAMINED}" in files:
         yield _checked(store, f"{folder}/{EXAMINED}", lambda data: _examined(data, store, described))
+    if f"{folder}/source.json" in files:
+        yield _checked(store, f"{folder}/source.json", lambda data: _source(data, store, described))
     for name in records:
         yield _checked(store, name, lambda data, name=name: _record(decode(data), name, key, description))
 
@@ -112,6 +115,11 @@ def _examined(data: bytes, store: Store, described: str) -> None:
     digests = [checkpoint["sha256"] for checkpoint in json.loads(data)["checkpoints"]]
     if sha256(digests) != json.loads(store.get(described))["source"]:
         raise Damaged("its checkpoints' hashes are not those that the bank is named by")
+
+
+def _source(data: bytes, store: Store, described: str) -> None:
+    if source_hash(json.loads(data)) != json.loads(store.get(described))["source"]:
+        raise Damaged("it is not the source that the bank is named by")
 
 
 def _record(record: RunRecord, name: str, key: str, description: dict[str, Any] | None) -> None:

@@ -77,13 +77,13 @@ def test_a_sound_store_has_no_problem(filled):
     fractions = dict.fromkeys(ACCURACIES, 0.5)
     filled.put_if_absent("originals/0-0-accuracies.json", json.dumps(fractions).encode())
     assert problems(filled) == {}
-    assert sum(1 for _ in verify(filled)) == 14  # records 6, banks 3, examined, benchmark, originals 3
+    assert sum(1 for _ in verify(filled)) == 16  # records 6, banks 3, sources 2, examined, benchmark, originals 3
 
 
 def test_a_flipped_bit_is_found_in_every_file(filled):
     files = [path for part in ("banks", "benchmarks", "originals") for path in (filled.root / part).rglob("*.*")]
     files = [path for path in files if path.is_file()]
-    assert len(files) == 13
+    assert len(files) == 15
     for path in files:
         sound = path.read_bytes()
         for place in (len(sound) // 3, len(sound) - 10):
