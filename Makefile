@@ -1,6 +1,8 @@
 # Everything runs in .venv, which is made anew only when pyproject.toml changes.
 PYTHON ?= python3
 RUNS ?= 512
+PYTEST = .venv/bin/python -m pytest -q
+TWO = -n 2 --dist loadfile  # one process a core
 
 .PHONY: eval test test-all test-gpu check benchmark
 
@@ -8,13 +10,13 @@ eval: .venv/installed
 	.venv/bin/python run_eval.py evaluate finetune forget_remember --runs $(RUNS)
 
 test: .venv/installed
-	.venv/bin/python -m pytest -q
+	$(PYTEST) $(TWO)
 
 test-gpu: .venv/installed
-	.venv/bin/python -m pytest -q -m gpu
+	$(PYTEST) -m gpu
 
 test-all: .venv/installed
-	.venv/bin/python -m pytest -q -m "not gpu"
+	$(PYTEST) $(TWO) -m "not gpu"
 
 check: .venv/installed
 	.venv/bin/ruff check .

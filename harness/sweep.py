@@ -20,7 +20,7 @@ import torch
 
 from harness.assess import Cost
 from harness.benchmark import Benchmark, Split
-from harness.candidates import Algorithm, with_settings
+from harness.candidates import Algorithm, published, with_settings
 from harness.errors import UserError
 from harness.leaderboard import Leaderboard, Row
 
@@ -91,6 +91,7 @@ def settings_of(
         if axes:
             points = [dict(zip((n for n, _ in own), values, strict=True)) for values in product(*(v for _, v in own))]
         elif algorithm.method in built_in_grids:
+            algorithm = replace(published(algorithm.method, dataset), name=algorithm.name)
             points = [
                 {name: repr(value) for name, value in point.items()} for point in built_in_grids[algorithm.method]
             ]

@@ -1,11 +1,20 @@
-"""Shared by the tests that go through Ray."""
+"""Shared by all tests: one thread for each process that runs them, commands, and what goes through Ray."""
 
 import os
+import sys
 
 import pytest
 from commands import command
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # two processes run tests on two cores
+    os.environ.setdefault(name, "1")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """As in an actor: sums have one order, whatever the test before left behind."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
