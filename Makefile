@@ -2,13 +2,16 @@
 PYTHON ?= python3
 RUNS ?= 512
 
-.PHONY: eval test test-all test-gpu check benchmark
+.PHONY: eval test test-all test-gpu test-notebooks check benchmark
 
 eval: .venv/installed
 	.venv/bin/python run_eval.py evaluate finetune forget_remember --runs $(RUNS)
 
 test: .venv/installed
-	.venv/bin/python -m pytest -q
+	.venv/bin/python -m pytest -q -rs
+
+test-notebooks: .venv/installed
+	.venv/bin/python -m pytest -q --nbmake --nbmake-timeout=1200 notebooks
 
 test-gpu: .venv/installed
 	.venv/bin/python -m pytest -q -m gpu
