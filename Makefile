@@ -2,15 +2,19 @@
 PYTHON ?= python3
 RUNS ?= 512
 PYTEST = .venv/bin/python -m pytest -q
-TWO = -n 2 --dist loadfile  # one process a core
+# One process a core, for two cores.
+TWO = -n 2 --dist loadfile
 
-.PHONY: eval test test-all test-gpu check benchmark
+.PHONY: eval test test-all test-gpu test-notebooks check benchmark
 
 eval: .venv/installed
 	.venv/bin/python run_eval.py evaluate finetune forget_remember --runs $(RUNS)
 
 test: .venv/installed
-	$(PYTEST) $(TWO)
+	$(PYTEST) $(TWO) -rs
+
+test-notebooks: .venv/installed
+	$(PYTEST) --nbmake --nbmake-timeout=1200 notebooks
 
 test-gpu: .venv/installed
 	$(PYTEST) -m gpu

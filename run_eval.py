@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Command line of forget512."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -555,6 +556,62 @@ def import_(context: click.Context, file: Path, store: Path, benchmark: str | No
         said = import_bundle(Store(store), file, benchmark)
     print("\n".join(said))
     return 0
+
+
+@cli.command()
+@benchmark_options
+@benchmark_option
+@click.option("--runs", type=int, help="N, on each side [default: the most that a candidate and the reference have]")
+@store_option
+@click.option("--out", type=FILE, default="report", show_default=True, help="folder to write")
+@click.option("--partial", is_flag=True, help="score banks that are short of N as well")
+def report(out: Path, runs: int | None, partial: bool, **given: Any) -> int:
+    """Write a page with the board, distributions, examples and pairs; it opens from disk, offline."""
+    from harness.page import write_page
+
+    contents, dataset = _contents(given)
+    command = shlex.join(["run_eval.py", *sys.argv[1:]])
+    size = write_page(contents, out, runs=runs, partial=partial, dataset=dataset, command=command)
+    print(f"{out / 'index.html'}: {contents.title}, {size / 1e6:.1f} MB. Open it in a browser.")
+    return 0
+
+
+@cli.command()
+@click.argument("names", nargs=-1, metavar="[CANDIDATE ...]")
+@benchmark_options
+@benchmark_option
+@click.option("--runs", type=int, help="N, on each side [default: the most that a candidate and the reference have]")
+@store_option
+@click.option("--out", type=FILE, default="figures", show_default=True, help="folder to write")
+@click.option("--partial", is_flag=True, help="draw banks that are short of N as well")
+@click.option("--reproduction", "reproductions", type=FILE, multiple=True, help="file that `reproduce --json` printed")
+def figures(
+    names: tuple[str, ...], out: Path, runs: int | None, partial: bool, reproductions: tuple[Path, ...], **given: Any
+) -> int:
+    """Draw the candidates (all of them, or those named) for a paper, as PDF and PNG."""
+    from harness.figures import write_figures
+
+    contents, _ = _contents(given)
+    for path in write_figures(contents, out, names=names, runs=runs, partial=partial, reproductions=reproductions):
+        print(path)
+    return 0
+
+
+def _contents(given: dict[str, Any]) -> tuple[Any, Any]:
+    """What the store has of the benchmark that a command means, and the data set where that is at hand."""
+    from harness.contents import find_contents
+    from harness.thumbnails import find_dataset
+
+    store, fingerprint, data_dir = _existing(given.pop("store")), given.pop("benchmark"), given["data_dir"]
+    source = click.get_current_context().get_parameter_source
+    said = [name for name in given if name != "data_dir" and source(name) is click.core.ParameterSource.COMMANDLINE]
+    if said and fingerprint:
+        raise UserError(f"--benchmark and --{said[0].replace('_', '-')} both choose the benchmark: give one of them.")
+    if said:
+        benchmark = _benchmark(given)
+        return find_contents(store, benchmark.fingerprint), benchmark.dataset
+    contents = find_contents(store, fingerprint)
+    return contents, find_dataset(contents.benchmark, data_dir)
 
 
 def _algorithms(names: tuple[str, ...], settings: tuple[str, ...], dataset: str, batch_format: str | None) -> list[Any]:

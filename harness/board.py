@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from algorithms import SMALL
 from harness.benchmark import Described
@@ -100,17 +100,25 @@ def usual_runs(banks: Sequence[StoredBank]) -> int:
 
 def find_floor(benchmark: StoredBenchmark, banks: Sequence[StoredBank]) -> StoredBank | None:
     """Finetune's bank with its preset for this data set, as far as there is one."""
-    preset = SMALL.get(("finetune", benchmark.name), {})
-    found = [
-        bank
-        for bank in banks
-        if bank.identity["algorithm"] == "finetune"
-        and all(bank.identity["hyper_parameters"].get(name) == value for name, value in preset.items())
-    ]
+    found = [bank for bank in banks if is_floor(benchmark.name, bank.identity)]
     return max(found, key=lambda bank: len(bank.readings), default=None)
 
 
-def label(banks: Sequence[StoredBank]) -> None:
+def is_floor(dataset: str, identity: dict[str, Any]) -> bool:
+    """Whether a bank is finetune's, with its preset for this data set."""
+    preset = SMALL.get(("finetune", dataset), {})
+    own = identity["hyper_parameters"]
+    return identity["algorithm"] == "finetune" and all(own.get(name) == value for name, value in preset.items())
+
+
+class Named(Protocol):
+    """What `label` needs of a bank."""
+
+    name: str
+    identity: dict[str, Any]
+
+
+def label(banks: Sequence[Named]) -> None:
     """Name each bank after its algorithm, and where that is not enough by what tells it from the others of it."""
     for bank in banks:
         alike = [other.identity for other in banks if other.identity["algorithm"] == bank.identity["algorithm"]]

@@ -129,7 +129,7 @@ def score_banks(
     rated = [rate(bank) for bank in candidates]
     most = max((found.score.runs for found in rated if found), default=0)
     rows = [
-        _row(bank, reference, runs, epochs, found, most, settings or {})
+        make_row(bank, reference, runs, epochs, found, most, settings or {})
         for bank, found in zip(candidates, rated, strict=True)
     ]
     rows.sort(key=lambda row: (row.ranked, row.score.score if row.score else -1.0), reverse=True)
@@ -138,17 +138,22 @@ def score_banks(
         least = rated[candidates.index(floor)] if floor in candidates else rate(floor)
     ranked = sum(row.ranked for row in rows)
     pairs = ranked * (ranked - 1) // 2
-    each = 1 - (1 - level) / max(pairs, 1)
+    each = level_of_each(level, pairs)
     pairings = list(_pairings(rows, each))
     return Leaderboard(
         mode,
-        _row(reference, reference, runs, epochs, None, 0, {}),
+        make_row(reference, reference, runs, epochs, None, 0, {}),
         top,
         least.score if least else None,
         [replace(row, rank=_rank(row, pairings)) for row in rows],
         pairings,
         each,
     )
+
+
+def level_of_each(level: float, pairs: int) -> float:
+    """So that all of so many comparisons together are right with this level (Bonferroni)."""
+    return 1 - (1 - level) / max(pairs, 1)
 
 
 def _pairings(rows: list[Row], level: float) -> Iterator[Pairing]:
@@ -164,7 +169,7 @@ def _rank(row: Row, pairings: Sequence[Pairing]) -> int | None:
     return 1 + sum(pairing.comparison is not None and not pairing.comparison.tied for pairing in above)
 
 
-def _row(
+def make_row(
     bank: Runs,
     reference: Runs,
     runs: int,
@@ -173,6 +178,7 @@ def _row(
     most: int,
     settings: Mapping[tuple[str, str], int],
 ) -> Row:
+    """A bank's row, not ranked among others yet. found: its score, if it has one. most: N of the board."""
     seeds = bank.seeds(runs)
     columns = bank.columns(seeds) if seeds else None
     failures = [f for f in bank.failures if f.seed < runs and f.seed not in bank.readings]

@@ -1,6 +1,7 @@
 """Benchmarks and banks as a store holds them: what can be scored without the data, and without anybody's code."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -131,6 +132,13 @@ def read_source(store: Store, folder: str) -> dict[str, Any] | None:
         return json.loads(store.get(f"{folder}/source.json"))
     except (FileNotFoundError, ValueError, RecursionError):
         return None
+
+
+def count_confidences(store: Store, folder: str) -> int:
+    """How many runs of a bank are known by their confidences alone."""
+    pattern = re.compile(re.escape(CONFIDENCES).replace(r"\{\}", r"(\d+)"))
+    names = (name.rpartition("/")[2] for name, _ in store.list(folder))
+    return max((int(match[1]) for name in names if (match := pattern.fullmatch(name))), default=0)
 
 
 class StoredBank(Runs):

@@ -1,0 +1,119 @@
+"""What a store has of one benchmark: banks are listed without opening a record, and read one at a time."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from harness.bank import list_records
+from harness.board import label
+from harness.errors import UserError
+from harness.record import Damaged
+from harness.store import Store
+from harness.stored import (
+    RETRAIN,
+    StoredBank,
+    StoredBenchmark,
+    bank_folders,
+    count_confidences,
+    read_benchmark,
+    read_identity,
+    stored_benchmarks,
+)
+
+
+@dataclass(eq=False)
+class ListedBank:
+    """A bank by its files' names. seeds: those with a finished run. failed: how many have failures alone."""
+
+    folder: str
+    name: str
+    identity: dict[str, Any]
+    seeds: tuple[int, ...]
+    failed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """others: reference banks beside the one with the most runs, which are not used."""
+
+    store: Store
+    benchmark: StoredBenchmark
+    reference: ListedBank
+    candidates: tuple[ListedBank, ...]
+    others: tuple[ListedBank, ...]
+
+    @property
+    def title(self) -> str:
+        """Data set, network, forget set, recipe."""
+        identity = self.benchmark.identity
+        forget, retain = (identity["split"][part]["examples"] for part in ("forget", "retain"))
+        return (
+            f"{self.benchmark.name}, {identity['model']['name']}, {forget} of {forget + retain} forgotten, "
+            f"{identity['recipe']['epochs']} epochs, {identity['precision']}"
+        )
+
+    def read(self, bank: ListedBank) -> StoredBank:
+        """All runs of a bank.
+
+        Raises:
+            UserError: a record is damaged.
+        """
+        try:
+            found = StoredBank(self.store, bank.folder, self.benchmark)
+        except Damaged as error:
+            raise UserError(f"{error}.") from error
+        if found.damaged:
+            raise UserError(f"{found.damaged[0]}: `evaluate` sets it aside and runs it again.")
+        found.name = bank.name
+        return found
+
+
+def find_contents(store: Store, benchmark: str | None = None) -> Contents:
+    """A benchmark of a store by the first digits of its fingerprint; None: the only one.
+
+    Raises:
+        UserError: none or several fit, or it has no reference bank.
+    """
+    known = stored_benchmarks(store)
+    fitting = [short for short in known if short.startswith((benchmark or "")[:12])]
+    if not known:
+        raise UserError(f"--store {store.root} holds no runs yet: `evaluate` fills it.")
+    if not fitting:
+        raise UserError(f"--store {store.root} has no benchmark {benchmark}: it holds {_listed(store, known)}.")
+    if len(fitting) > 1:
+        raise UserError(
+            f"--store {store.root} holds several benchmarks: choose one by --benchmark ({_listed(store, fitting)})."
+        )
+    try:
+        found = read_benchmark(store, fitting[0])
+    except Damaged as error:
+        raise UserError(f"--store {store.root}: {error}.") from error
+    banks = [bank for folder in bank_folders(store, fitting[0]) if (bank := _list(store, folder))]
+    label(banks)
+    references = sorted((b for b in banks if b.identity["algorithm"] == RETRAIN), key=lambda b: -len(b.seeds))
+    if not references or len(references[0].seeds) < 2:
+        raise UserError(
+            f"--store {store.root} has no retrained runs of benchmark {fitting[0]}: `evaluate` or `retrain` does them."
+        )
+    candidates = tuple(b for b in banks if b.identity["algorithm"] != RETRAIN)
+    return Contents(store, found, references[0], candidates, tuple(references[1:]))
+
+
+def _listed(store: Store, shorts: list[str]) -> str:
+    names = []
+    for short in shorts:
+        try:
+            names.append(f"{short} ({read_benchmark(store, short).name})")
+        except Damaged:
+            names.append(short)
+    return "; ".join(names)
+
+
+def _list(store: Store, folder: str) -> ListedBank | None:
+    try:
+        identity = read_identity(store, folder)
+    except Damaged:
+        return None  # `leaderboard` and `verify-store` name it
+    records = list_records(store, folder)
+    seeds = {seed for seed, attempt, _ in records if attempt is None} | set(range(count_confidences(store, folder)))
+    failed = {seed for seed, attempt, _ in records if attempt is not None} - seeds
+    return ListedBank(folder, identity["algorithm"], identity, tuple(sorted(seeds)), len(failed))
