@@ -3,101 +3,26 @@
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from harness.errors import UserError
-
-
-def options(*decorators: Callable) -> Callable:
-    """Several options as one decorator, in the order in which --help shows them."""
-
-    def decorate(function: Callable) -> Callable:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-FILE = click.Path(path_type=Path)
-
-benchmark_options = options(
-    click.option(
-        "--dataset",
-        default="digits",
-        show_default=True,
-        help="digits, cifar10, cifar10-mini, cifar100, svhn, mnist, fashionmnist, FILE.npz, or a folder of images "
-        "(DIR/train/CLASS/… with DIR/test/CLASS/… or DIR/val/CLASS/…; or DIR/CLASS/…, a fifth of which tests)",
-    ),
-    click.option(
-        "--image-size", type=int, help="pixels that a folder's images are cut and resized to, squares [default: 32]"
-    ),
-    click.option(
-        "--model",
-        help="resnet8-thin, resnet8, resnet18, resnet18-cifar, or FILE.py:FUNCTION, called with the number of classes "
-        "and (channels, height, width), that gives a torch.nn.Module [default: by data set]",
-    ),
-    click.option("--epochs", type=int, help="of the recipe that retrains [default: by data set]"),
-    click.option("--recipe", type=FILE, help="TOML file with any of the recipe's epochs, batch_size, lr, …"),
-    click.option("--precision", default="float32", show_default=True, help="of training: float32 or bfloat16"),
-    click.option(
-        "--data-dir",
-        type=FILE,
-        default="data",
-        show_default=True,
-        help="where torchvision's files are, or are downloaded to (CIFAR-10: or one .npz)",
-    ),
-    click.option("--forget-fraction", type=float, help="of the training images, drawn at random [default: 0.1]"),
-    click.option("--forget-indices", type=FILE, help="file of indices to forget (.npy or text)"),
-    click.option("--forget-class", type=int, help="forget all training images of a class"),
-    click.option(
-        "--forget-groups",
-        metavar="FILE[:GROUP,…]",
-        help="CSV `index,group` of all training images: forget these groups, or whole ones drawn at random until "
-        "--forget-fraction is reached",
-    ),
-    click.option("--split-seed", type=int, default=0, show_default=True, help="of the random split"),
-)
-original_option = click.option(
-    "--original",
-    type=FILE,
-    help="unlearn from this model instead of one that is trained here: safetensors, or a state_dict by torch.save",
-)
-store_option = click.option(
-    "--store", type=FILE, default="store", show_default=True, help="folder that keeps every finished run"
-)
-device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda")
-run_options = options(
-    click.option("--runs", type=int, default=512, show_default=True, help="N, on each side"),
-    store_option,
-)
-compute_options = options(
-    click.option("--actors", type=int, help="that work at the same time [default: one a core, or all GPU places]"),
-    device_option,
-    click.option("--gpus-per-run", type=float, help="1 or an exact fraction 1/k [default: 1 on a GPU]"),
-)
-benchmark_option = click.option("--benchmark", metavar="FINGERPRINT", help="which one is wanted; its first digits do")
-mode_option = click.option(
-    "--mode", default="released", show_default=True, help="definition: released, spec, exact or certified"
-)
-settings_option = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="a hyper-parameter, of every algorithm that has it or of one (finetune.lr=0.01)",
-)
-batch_format_option = click.option(
-    "--batch-format", help="of a file's loaders: tuples or kaggle [default: kaggle for .ipynb]"
-)
-candidate_options = options(
-    click.argument("algorithms", nargs=-1, required=True, metavar="ALGORITHM|FILE.py|FILE.ipynb ..."),
-    settings_option,
+from harness.options import (
+    FILE,
     batch_format_option,
+    benchmark_option,
+    benchmark_options,
+    candidate_options,
+    compute_options,
+    device_option,
+    mode_option,
+    original_option,
+    run_options,
+    settings_option,
+    store_option,
 )
 
 
@@ -141,8 +66,7 @@ def evaluate(algorithms: tuple[str, ...], settings: tuple[str, ...], batch_forma
 
     found, refused = find_usable(algorithms, settings, given["dataset"], batch_format)
     status = _evaluate(found, **given)
-    for line in refused:
-        print(f"not scored: {line}", file=sys.stderr)
+    _say(f"not scored: {line}" for line in refused)
     return 1 if refused else status
 
 
@@ -153,7 +77,7 @@ def evaluate(algorithms: tuple[str, ...], settings: tuple[str, ...], batch_forma
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of the table")
 def retrain(**given: Any) -> int:
     """Fill the reference bank."""
-    return _evaluate([], mode="released", partial=False, stop_when_decided=False, width=0.0, **given)
+    return _evaluate([], **given)
 
 
 @cli.command()
@@ -173,8 +97,7 @@ def plan(
     if timed:
         _run(evaluation, compute, only_first=True)
     else:
-        for line in evaluation.damaged:
-            print(line, file=sys.stderr)
+        _say(evaluation.damaged)
     display.console().print(display.show_plan(evaluation, compute))
     return 0
 
@@ -664,72 +587,55 @@ def _benchmark(given: dict[str, Any]) -> Any:
     )
 
 
-def _prepare(algorithms: list[Any], given: dict[str, Any], benchmark: Any = None, number: int = 0) -> tuple[Any, Any]:
-    """number: of the original model, where --original gives none."""
-    from harness.cluster import choose_compute
-    from harness.errors import one_of
-    from harness.evaluation import Evaluation
-    from harness.original_file import read_original
-    from harness.store import Store
-    from scoring import MODES
+def _prepare(algorithms: list[Any], given: dict[str, Any], benchmark: Any = None, **more: Any) -> tuple[Any, Any]:
+    from harness.library import prepare
 
-    mode = one_of("--mode", given.get("mode", "released"), MODES)
-    compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"])
-    benchmark = benchmark or _benchmark(given)
-    file, several = given.get("original"), given.get("originals", 1) > 1
-    if file and several:
-        raise UserError(f"--original {file} and --originals both choose where unlearning starts: give one of them.")
-    original = read_original(file, benchmark) if file else number
-    store, retry = Store(given["store"]), given.get("retry_failed", False)
-    evaluation = Evaluation(
-        benchmark, algorithms, given["runs"], store, retry, mode, original, examine_original=bool(file) or several
-    )
-    return evaluation, compute
+    names = ("runs", "store", "mode", "retry_failed", "device", "actors", "gpus_per_run", "original")
+    options = {name: given[name] for name in names if name in given}
+    return prepare(algorithms, benchmark or _benchmark(given), **options, **more)
 
 
 def _run(evaluation: Any, compute: Any, **how: Any) -> None:
     """Do what is missing, with progress on stderr."""
+    from harness.library import run
+
+    _say(run(evaluation, compute, **how))
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)
+
+
+def _evaluate(algorithms: list[Any], *, as_json: bool, originals: int = 1, **given: Any) -> int:
     from harness import display
-
-    stderr = display.console(stderr=True)
-    with display.live_progress(evaluation, compute, stderr) as progress:
-        for event in evaluation.run(compute, **how):
-            progress.take(event)
-    for line in evaluation.damaged + evaluation.lost:
-        stderr.print(line, markup=False)
-
-
-def _evaluate(
-    algorithms: list[Any], *, partial: bool, stop_when_decided: bool, width: float, as_json: bool, **given: Any
-) -> int:
-    from harness import display
-    from harness.decide import Looks
-    from harness.leaderboard import leaderboard
+    from harness.library import score
     from harness.report import leaderboard_report, originals_report
     from harness.spread import spread_over_originals
 
-    several = given.get("originals", 1)
-    if stop_when_decided and several > 1:
+    file, several = given.get("original"), originals > 1
+    if given.get("stop_when_decided") and several:
         raise UserError("--stop-when-decided ends each original model at another N: leave it out with --originals.")
+    if file and several:
+        raise UserError(f"--original {file} and --originals both choose where unlearning starts: give one of them.")
     benchmark = _benchmark(given)
-    evaluations, boards = [], []
-    for number in range(several):
-        evaluation, compute = _prepare(algorithms, given, benchmark, number)
-        looks = Looks(evaluation, width) if stop_when_decided else None
-        _run(evaluation, compute, **({"grow": looks.grow} if looks else {}))
-        for line in looks.said if looks else []:
-            print(line, file=sys.stderr)
-        evaluations.append(evaluation)
-        boards.append(leaderboard(evaluation, partial, **({"level": looks.level} if looks else {})))
+    how = {name: given[name] for name in ("partial", "stop_when_decided", "width") if name in given}
+    results = []
+    for number in range(originals):
+        examined = {"number": number, "examine_original": bool(file) or several}
+        results.append(score(*_prepare(algorithms, given, benchmark, **examined), **how))
+        _say(results[-1].notes)
+    boards, evaluations = [result.board for result in results], [result.evaluation for result in results]
     if as_json:
-        print(originals_report(boards, evaluations) if several > 1 else leaderboard_report(boards[0], evaluations[0]))
-    else:
-        for board, evaluation in zip(boards, evaluations, strict=True):
-            display.console().print(display.show_leaderboard(board, evaluation.benchmark))
-            if evaluation.original_accuracies:
-                display.console().print(display.show_original(evaluation))
-        if several > 1:
-            display.console().print(display.show_spread(spread_over_originals(boards)))
+        print(originals_report(boards, evaluations) if several else leaderboard_report(boards[0], evaluations[0]))
+        return 0 if all(evaluation.complete for evaluation in evaluations) else 1
+    console = display.console()
+    for board, evaluation in zip(boards, evaluations, strict=True):
+        console.print(display.show_leaderboard(board, evaluation.benchmark))
+        if evaluation.original_accuracies:
+            console.print(display.show_original(evaluation))
+    if several:
+        console.print(display.show_spread(spread_over_originals(boards)))
     return 0 if all(evaluation.complete for evaluation in evaluations) else 1
 
 

@@ -1,5 +1,6 @@
 """`from harness import evaluate`: an evaluation as one call, and its result."""
 
+import inspect
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -8,8 +9,8 @@ from typing import Any
 
 from harness import display
 from harness.assess import example_table
-from harness.benchmark import make_benchmark
-from harness.candidates import find_usable
+from harness.benchmark import Benchmark, make_benchmark
+from harness.candidates import Algorithm, find_usable
 from harness.cluster import Compute, choose_compute
 from harness.decide import Looks
 from harness.errors import UserError, one_of
@@ -22,38 +23,67 @@ from scoring import LEVEL, MODES, PerExample
 
 
 def prepare(
-    algorithms: Sequence[str | Path] = (),
+    algorithms: Sequence[Algorithm],
+    benchmark: Benchmark,
     *,
     runs: int = 512,
     store: str | Path = "store",
-    settings: Sequence[str] | Mapping[str, Any] = (),
     mode: str = "released",
     retry_failed: bool = False,
     device: str = "auto",
     actors: int | None = None,
     gpus_per_run: float | None = None,
-    batch_format: str | None = None,
     original: str | Path | None = None,
-    dataset: str = "digits",
-    **benchmark: Any,
-) -> tuple[Evaluation, Compute, list[str]]:
-    """What `evaluate` would do, with nothing done yet, and a line for each file that cannot be scored.
+    number: int = 0,
+    examine_original: bool = False,
+) -> tuple[Evaluation, Compute]:
+    """An evaluation with nothing done yet, and where its runs are going to be executed.
+
+    original: file of the original model; None: the benchmark's own of this number. examine_original: whether its
+    accuracies are wanted.
 
     Raises:
-        UserError: see `evaluate`.
+        UserError: an option that does not fit.
     """
     one_of("--mode", mode, MODES)
-    if isinstance(settings, Mapping):
-        settings = [f"{name}={value!r}" for name, value in settings.items()]
-    found, refused = find_usable([str(name) for name in algorithms], settings, dataset, batch_format)
     compute = choose_compute(device, actors, gpus_per_run)
-    made = make_benchmark(dataset, **benchmark)
-    start = 0 if original is None else read_original(Path(original), made)
-    return Evaluation(made, found, runs, Store(Path(store)), retry_failed, mode, start), compute, refused
+    start = number if original is None else read_original(Path(original), benchmark)
+    kept = Store(Path(store))
+    return Evaluation(benchmark, algorithms, runs, kept, retry_failed, mode, start, examine_original), compute
+
+
+def run(evaluation: Evaluation, compute: Compute, progress: bool = True, **how: Any) -> list[str]:
+    """Do what is missing, with bars on standard error or in the notebook; a line for what was damaged or lost.
+
+    how: as `Evaluation.run` takes it.
+    """
+    with display.live_progress(evaluation, compute, display.console(stderr=True, quiet=not progress)) as bars:
+        for event in evaluation.run(compute, **how):
+            bars.take(event)
+    return evaluation.damaged + evaluation.lost
+
+
+def score(
+    evaluation: Evaluation,
+    compute: Compute,
+    *,
+    partial: bool = False,
+    stop_when_decided: bool = False,
+    width: float = 0.1,
+    progress: bool = True,
+) -> "Result":
+    """Do what is missing, and score. The options are those of `evaluate`."""
+    looks = Looks(evaluation, width) if stop_when_decided else None
+    notes = run(evaluation, compute, progress, **({"grow": looks.grow} if looks else {}))
+    board = leaderboard(evaluation, partial, level=looks.level if looks else LEVEL)
+    return Result(evaluation, board, [*notes, *(looks.said if looks else [])])
 
 
 def evaluate(
     *algorithms: str | Path,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    batch_format: str | None = None,
+    dataset: str = "digits",
     partial: bool = False,
     stop_when_decided: bool = False,
     width: float = 0.1,
@@ -66,25 +96,26 @@ def evaluate(
         result.score, result.interval     # of the first one named
         result["finetune"].score          # of another
 
-    algorithms: names of built-in ones, or candidates' files; none: the reference bank is filled. partial: score banks
-    short of N as well. stop_when_decided, width: stop at 32, 64, 128, … runs when every pair is decided, or tied within
-    this share of the ceiling. progress: bars on standard error, or in the notebook. options: `runs` (512), `store`
-    ("store"), `settings` ({"lr": 0.1} or {"my_idea.lr": 0.1}), `mode`, `retry_failed`, `device`, `actors`,
-    `gpus_per_run`, `batch_format`, `original`, and what makes a benchmark: `dataset`, `model`, `epochs`, `precision`,
-    `data_dir`, `forget_fraction`, `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`,
-    `image_size`; as the command line has them.
+    algorithms: names of built-in ones, or candidates' files; none: the reference bank is filled. settings: {"lr": 0.1}
+    or {"my_idea.lr": 0.1}. partial: score banks short of N as well. stop_when_decided, width: stop at 32, 64, 128, …
+    runs when every pair is decided, or tied within this share of the ceiling. progress: bars on standard error, or in
+    the notebook. options: `runs` (512), `store` ("store"), `mode`, `retry_failed`, `device`, `actors`, `gpus_per_run`,
+    `original`, and what makes a benchmark: `model`, `epochs`, `precision`, `data_dir`, `forget_fraction`,
+    `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`, `image_size`; as the command line has
+    them.
 
     Raises:
         UserError: a mistake in what was asked for, in one sentence. Runs that fail are no exception: see `Result`.
     """
-    evaluation, compute, refused = prepare(algorithms, **options)
-    looks = Looks(evaluation, width) if stop_when_decided else None
-    with display.live_progress(evaluation, compute, display.console(stderr=True, quiet=not progress)) as bars:
-        for event in evaluation.run(compute, grow=looks.grow if looks else lambda: None):
-            bars.take(event)
-    notes = evaluation.damaged + evaluation.lost + (looks.said if looks else [])
-    board = leaderboard(evaluation, partial, level=looks.level if looks else LEVEL)
-    return Result(evaluation, board, notes, refused)
+    if isinstance(settings, Mapping):
+        settings = [f"{name}={value!r}" for name, value in settings.items()]
+    found, refused = find_usable([str(name) for name in algorithms], settings, dataset, batch_format)
+    of_benchmark = {name: options.pop(name) for name in inspect.signature(make_benchmark).parameters if name in options}
+    evaluation, compute = prepare(found, make_benchmark(dataset, **of_benchmark), **options)
+    how = {"partial": partial, "stop_when_decided": stop_when_decided, "width": width, "progress": progress}
+    result = score(evaluation, compute, **how)  # type: ignore[arg-type]
+    result.refused = refused
+    return result
 
 
 class Result:
@@ -95,7 +126,12 @@ class Result:
     """
 
     def __init__(
-        self, evaluation: Evaluation, board: Leaderboard, notes: list[str], refused: list[str], name: str | None = None
+        self,
+        evaluation: Evaluation,
+        board: Leaderboard,
+        notes: Sequence[str],
+        refused: Sequence[str] = (),
+        name: str | None = None,
     ):
         self.evaluation, self.board, self.notes, self.refused = evaluation, board, notes, refused
         self.names = [algorithm.name for algorithm in evaluation.algorithms]
