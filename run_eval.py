@@ -21,6 +21,7 @@ from harness.options import (
     mode_option,
     original_option,
     run_options,
+    runs_option,
     settings_option,
     store_option,
 )
@@ -162,7 +163,15 @@ def list_algorithms() -> int:
     "--grid", multiple=True, metavar="NAME=V1,V2", help="values of a hyper-parameter [default: our own grids]"
 )
 @benchmark_options
-@run_options
+@original_option
+@runs_option
+@click.option(
+    "--store",
+    type=FILE,
+    default="dev-store",
+    show_default=True,
+    help="of these runs, which are not scored",
+)
 @compute_options
 @click.option("--log", type=FILE, help="file that gets a JSON line for each setting")
 def sweep(
@@ -177,17 +186,16 @@ def sweep(
     from itertools import groupby
 
     from harness import display
-    from harness.evaluation import Evaluation
     from harness.leaderboard import leaderboard
     from harness.sweep import best, development, log_lines, settings_of, trials
 
     benchmark = development(_benchmark(given))
-    chosen = _algorithms(algorithms, settings, given["dataset"], batch_format)
-    found = settings_of(chosen, grid, given["dataset"])
-    evaluation, compute = _prepare([algorithm for algorithm, _ in found], given, benchmark)
+    named = _algorithms(algorithms, (), given["dataset"], batch_format)
+    found = settings_of(named, settings, grid, given["dataset"])
+    evaluation, compute = _prepare([setting.algorithm for setting in found], given, benchmark)
     _run(evaluation, compute)
     boards = [
-        leaderboard(Evaluation(benchmark, list(own), evaluation.runs, evaluation.store), project_to=None)
+        leaderboard(_prepare(list(own), given, benchmark)[0], project_to=None)
         for _, own in groupby(evaluation.algorithms, key=lambda algorithm: algorithm.method)
     ]
     made = trials(found, boards)
@@ -201,6 +209,7 @@ def sweep(
 @cli.command()
 @click.argument("name", metavar="NAME")
 @benchmark_options
+@original_option
 @run_options
 @compute_options
 @click.option("--partial", is_flag=True, help="run nothing: show the rows whose runs are complete")

@@ -26,7 +26,7 @@ from harness.report import comparison_text, projected_text
 from harness.reproduction import Reproduction, Statement, TableResult
 from harness.spread import Spread
 from harness.status import BenchmarkStatus
-from harness.sweep import Trial, set_line
+from harness.sweep import Trial
 from harness.trial import TriedRun
 from scoring import LEVEL, MODES, Ceiling, Score
 
@@ -76,8 +76,8 @@ def show_reproduction(
     ]
     if top:
         parts.append(Text(f"Ceiling: F = {top.quality:.4f} ± {top.spread:.4f}. Intervals are 95 %, over runs."))
-    if reproduction.lr_factor != 1:
-        parts.append(Text(f"Learning rates are the writeup's times {reproduction.lr_factor:g}."))
+    unknown = "" if reproduction.lr_known else " (no factor is known for this data set)"
+    parts.append(Text(f"Learning rates are the writeup's times {reproduction.lr_factor:g}{unknown}."))
     for result in tables:
         table = Table(title=result.table.name, title_justify="left", box=box.SIMPLE_HEAD)
         table.add_column("row", overflow="fold")
@@ -111,7 +111,7 @@ def show_algorithms() -> RenderableType:
     return Group(*parts, Text(f"\n{note}"))
 
 
-def show_sweep(made: Sequence[Trial], chosen: dict[str, Trial], benchmark: Benchmark) -> RenderableType:
+def show_sweep(made: Sequence[Trial], chosen: Sequence[Trial], benchmark: Benchmark) -> RenderableType:
     """The settings of each algorithm by rank, and how to take the best ones."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("rank", justify="right")
@@ -121,8 +121,8 @@ def show_sweep(made: Sequence[Trial], chosen: dict[str, Trial], benchmark: Bench
     for trial in made:
         row, score = trial.row, trial.row.score
         table.add_row(
-            str(trial.rank) if score else NONE,
-            escape(trial.algorithm.name),
+            str(row.rank or NONE),
+            escape(trial.setting.algorithm.name),
             f"{score.score:.4f}" if score else NONE,
             f"{score.interval[0]:.4f} … {score.interval[1]:.4f}" if score and score.interval else NONE,
             f"{score.share_of_ceiling:.1%}" if score and score.share_of_ceiling is not None else NONE,
@@ -132,8 +132,8 @@ def show_sweep(made: Sequence[Trial], chosen: dict[str, Trial], benchmark: Bench
         )
     notes: list[RenderableType] = [Text(f"Development split of {title(benchmark)}.", style="bold"), table]
     notes.append(Text("Equal ranks are tied: no interval of their difference excludes 0. Nothing here was scored."))
-    notes += [Text(f"{t.algorithm.name}: failed: {t.row.failure.error}") for t in made if t.row.failure]
-    notes += [Text(f"{owner}: {set_line(trial)}") for owner, trial in chosen.items() if trial.row.score]
+    notes += [Text(f"{t.setting.algorithm.name}: failed: {t.row.failure.error}") for t in made if t.row.failure]
+    notes += [Text(f"best: {t.setting.algorithm.name}: {t.setting.set_line}") for t in chosen if t.row.score]
     return Group(*notes)
 
 

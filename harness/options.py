@@ -65,10 +65,8 @@ store_option = click.option(
     "--store", type=FILE, default="store", show_default=True, help="folder that keeps every finished run"
 )
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda")
-run_options = options(
-    click.option("--runs", type=int, default=512, show_default=True, help="N, on each side"),
-    store_option,
-)
+runs_option = click.option("--runs", type=int, default=512, show_default=True, help="N, on each side")
+run_options = options(runs_option, store_option)
 compute_options = options(
     click.option("--actors", type=int, help="that work at the same time [default: one a core, or all GPU places]"),
     device_option,

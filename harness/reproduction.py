@@ -44,10 +44,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Reproduction:
+    """algorithms: one a setting, under its name; settings that come to the same here stand under the first one's.
+
+    lr_factor: of the publication's learning rates. lr_known: whether it is stated for this data set; 1 where not.
+    """
+
     title: str
-    algorithms: list[Algorithm]  # one a setting, under the setting's name
+    algorithms: list[Algorithm]
     tables: list[Table]
     lr_factor: float
+    lr_known: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +87,18 @@ def load_reproduction(name: str, benchmark: Benchmark) -> Reproduction:
     algorithms = [
         _algorithm(label, dict(settings), data["of"], factor, benchmark) for label, settings in data["settings"].items()
     ]
+    first = {algorithm.bank: algorithm for algorithm in reversed(algorithms)}
+    run_of = {algorithm.name: first[algorithm.bank].name for algorithm in algorithms}
     tables = [
-        Table(t["name"], tuple(TableRow(**row) for row in t["rows"]), tuple((b, w) for b, w in t["orders"]))
-        for t in data["table"]
+        Table(
+            table["name"],
+            tuple(TableRow(**{**row, "run": run_of[row["run"]]}) for row in table["rows"]),
+            tuple((better, worse) for better, worse in table["orders"]),
+        )
+        for table in data["table"]
     ]
-    return Reproduction(data["title"], algorithms, tables, factor)
+    distinct = [algorithm for algorithm in algorithms if first[algorithm.bank] is algorithm]
+    return Reproduction(data["title"], distinct, tables, factor, benchmark.dataset.name in data["lr_factor"])
 
 
 def _algorithm(
@@ -151,7 +164,7 @@ def results(reproduction: Reproduction, evaluation: Evaluation) -> tuple[Ceiling
 
 
 def _table_result(table: Table, found: dict[str, Assessment | None]) -> TableResult:
-    by_label = {row.label: found[row.run] for row in table.rows}
+    by_label = {row.label: found.get(row.run) for row in table.rows}
     return TableResult(table, by_label, [_statement(b, w, by_label[b], by_label[w]) for b, w in table.orders])
 
 

@@ -7,8 +7,8 @@ it. Its fingerprint is another one, and so are the seeds of its runs.
 
 import ast
 import json
+import re
 import tomllib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -27,14 +27,28 @@ from harness.leaderboard import Leaderboard, Row
 GRIDS = Path(__file__).resolve().parent / "grids.toml"
 
 
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """One setting. rank: 1 + the number of settings of its algorithm that are significantly better."""
+@dataclass(frozen=True)
+class Setting:
+    """An algorithm under one point of a grid. changes: all that differs from the algorithm as the command named it."""
 
     algorithm: Algorithm
-    setting: dict[str, Any]
+    point: dict[str, Any]
+    changes: dict[str, Any]
+
+    @property
+    def set_line(self) -> str:
+        """What an evaluation of that name is given to take it."""
+        owner = re.split("[@:]", self.algorithm.name)[0].split()[0]
+        lines = [f"--set '{owner}.{name}={_short(value)}'" for name, value in self.changes.items()]
+        return " ".join([*lines, *(["--batch-format kaggle"] if self.algorithm.batch_format == "kaggle" else [])])
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A setting and its row, whose rank is among the settings of its algorithm."""
+
+    setting: Setting
     row: Row
-    rank: int
 
     @property
     def score(self) -> float:
@@ -48,7 +62,8 @@ class Trial:
 
 
 def development(benchmark: Benchmark) -> Benchmark:
-    """The same data, network and recipe with another forget set of the same size (a class for a class).
+    """The same data, network and recipe with another forget set of the same size: a class for a class, else images
+    drawn at random (for a benchmark that forgets whole groups as well).
 
     Raises:
         UserError: too few images are left to forget, retain, validate or test.
@@ -73,38 +88,41 @@ def development(benchmark: Benchmark) -> Benchmark:
 
 
 def settings_of(
-    algorithms: Sequence[Algorithm], grid: Sequence[str], dataset: str
-) -> list[tuple[Algorithm, dict[str, Any]]]:
-    """Every algorithm under every combination of the grid's values that it has, and what of them makes the setting.
+    algorithms: Sequence[Algorithm], settings: Sequence[str], grid: Sequence[str], dataset: str
+) -> list[Setting]:
+    """Every algorithm under every combination of the grid's values that it has, each setting once, sorted by algorithm.
 
-    grid: NAME=V1,V2,…, the values as for --set. Empty: our own methods' published settings, under our own grids.
+    settings: as for --set. grid: NAME=V1,V2,…, the values as for --set. Without a grid: our own methods' published
+    settings, under our own grids.
 
     Raises:
         UserError: malformed, a value of another kind, an unknown hyper-parameter, or an algorithm without a grid.
     """
-    found = []
     axes = [_axis(text) for text in grid]
-    with_settings(algorithms, [f"{name}={values[0]}" for name, values in axes])  # names and kinds are right
+    bases = with_settings(algorithms, settings)
+    with_settings(bases, [f"{name}={values[0]}" for name, values in axes])  # names and kinds are right
     built_in_grids = tomllib.loads(GRIDS.read_text())
-    for algorithm in algorithms:
-        own = [(name, values) for name, values in axes if name in algorithm.hyper_parameters]
+    found: dict[str, Setting] = {}
+    for named, base in sorted(zip(algorithms, bases, strict=True), key=lambda pair: pair[0].method):
+        own = [(name, values) for name, values in axes if name in base.hyper_parameters]
         if axes:
             points = [dict(zip((n for n, _ in own), values, strict=True)) for values in product(*(v for _, v in own))]
-        elif algorithm.method in built_in_grids:
-            algorithm = replace(published(algorithm.method, dataset), name=algorithm.name)
-            points = [
-                {name: repr(value) for name, value in point.items()} for point in built_in_grids[algorithm.method]
-            ]
-        elif not algorithm.hyper_parameters:
+        elif base.method in built_in_grids:
+            if settings or ":" in base.name:
+                raise UserError("without --grid our own grids are tried, on published settings: give --grid as well.")
+            base = replace(published(base.method, dataset), name=base.name)
+            points = [{name: repr(value) for name, value in point.items()} for point in built_in_grids[base.method]]
+        elif not base.hyper_parameters:
             points = [{}]
         else:
-            raise UserError(f"{algorithm.name} has no grid of its own: give --grid NAME=V1,V2.")
-        for point in points:
-            (changed,) = with_settings([algorithm], [f"{name}={value}" for name, value in point.items()])
-            setting = {name: changed.hyper_parameters[name] for name in point}
-            label = " ".join([algorithm.name, *(f"{name}={_short(value)}" for name, value in setting.items())])
-            found.append((replace(changed, name=label), setting))
-    return list({a.bank: (a, setting) for a, setting in found}.values())
+            raise UserError(f"{base.name} has no grid of its own: give --grid NAME=V1,V2.")
+        for values in points:
+            (changed,) = with_settings([base], [f"{name}={value}" for name, value in values.items()])
+            point = {name: changed.hyper_parameters[name] for name in values}
+            label = " ".join([base.name, *(f"{name}={_short(value)}" for name, value in point.items())])
+            changes = {n: v for n, v in changed.hyper_parameters.items() if v != named.hyper_parameters[n]}
+            found.setdefault(changed.bank, Setting(replace(changed, name=label), point, changes))
+    return list(found.values())
 
 
 def _axis(text: str) -> tuple[str, list[str]]:
@@ -112,56 +130,48 @@ def _axis(text: str) -> tuple[str, list[str]]:
     name, equals, values = text.partition("=")
     if not equals or not name or not values.strip():
         raise UserError(f"--grid {text!r}: write NAME=V1,V2,…")
+    source = f"[{values}]"
     try:
-        parts = ast.parse(f"[{values}]", mode="eval").body
-        assert isinstance(parts, ast.List)
-        return name, [ast.unparse(part) for part in parts.elts]
+        parts = ast.parse(source, mode="eval").body
     except SyntaxError:
         return name, [part.strip() for part in values.split(",")]
+    if not isinstance(parts, ast.List):
+        raise UserError(f"--grid {text!r}: write NAME=V1,V2,…")
+    return name, [ast.get_source_segment(source, part) or "" for part in parts.elts]
 
 
 def _short(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")) if isinstance(value, list) else f"{value}"
 
 
-def trials(found: Sequence[tuple[Algorithm, dict[str, Any]]], boards: Sequence[Leaderboard]) -> list[Trial]:
+def trials(settings: Sequence[Setting], boards: Sequence[Leaderboard]) -> list[Trial]:
     """The settings of each algorithm, best first. boards: one an algorithm, in which only its own settings stand."""
-    by_name = {algorithm.name: (algorithm, setting) for algorithm, setting in found}
-    made = []
-    for board in boards:
-        better = Counter(pair.worse for pair in board.pairings if pair.comparison and not pair.comparison.tied)
-        for row in board.rows:
-            made.append(Trial(*by_name[row.algorithm], row, 1 + better[row.algorithm]))
-    return made
+    by_name = {setting.algorithm.name: setting for setting in settings}
+    return [Trial(by_name[row.algorithm], row) for board in boards for row in board.rows]
 
 
-def best(made: Sequence[Trial]) -> dict[str, Trial]:
+def best(made: Sequence[Trial]) -> list[Trial]:
     """Of each algorithm the setting with the highest score among those that keep the limit of time, if any does."""
     chosen: dict[str, Trial] = {}
     for trial in sorted(made, key=lambda trial: (not trial.allowed, -trial.score)):
-        chosen.setdefault(trial.algorithm.method, trial)
-    return chosen
-
-
-def set_line(trial: Trial) -> str:
-    """What an evaluation is given to take a setting."""
-    owner = trial.algorithm.method.split("@")[0]
-    return " ".join(f"--set '{owner}.{name}={_short(value)}'" for name, value in trial.setting.items())
+        chosen.setdefault(trial.setting.algorithm.method, trial)
+    return list(chosen.values())
 
 
 def log_lines(made: Sequence[Trial], benchmark: Benchmark) -> list[str]:
     """One JSON line a setting: what was tried, where, and what came of it."""
     lines = []
     for trial in made:
-        row, score = trial.row, trial.row.score
+        algorithm, row, score = trial.setting.algorithm, trial.row, trial.row.score
         lines.append(
             json.dumps(
                 {
                     "dataset": benchmark.dataset.name,
                     "development": benchmark.fingerprint[:12],
-                    "algorithm": trial.algorithm.method,
-                    "source": trial.algorithm.source[:12],
-                    "setting": trial.setting,
+                    "algorithm": algorithm.method,
+                    "source": algorithm.source[:12],
+                    "setting": trial.setting.point,
+                    "hyper_parameters": algorithm.hyper_parameters,
                     "runs": row.runs,
                     "score": score.score if score else None,
                     "interval": score.interval if score else None,
@@ -169,7 +179,7 @@ def log_lines(made: Sequence[Trial], benchmark: Benchmark) -> list[str]:
                     "retain_accuracy": row.retain_accuracy,
                     "test_accuracy": row.test_accuracy,
                     "share_of_30_epochs": row.cost.share_of_30_epochs if row.cost else None,
-                    "rank": trial.rank,
+                    "rank": row.rank,
                     "failure": row.failure.error if row.failure else None,
                     "torch": torch.__version__,
                 }

@@ -17,6 +17,8 @@ from algorithms import retrain
 from harness.bank import Bank
 from harness.benchmark import Benchmark, TrainingPart, make_benchmark
 from harness.candidates import Algorithm, built_in, load_candidates
+from harness.display import console
+from harness.evaluation import Evaluation
 from harness.identity import sha256
 from harness.originals import keep_original
 from harness.record import Provenance, RunRecord, failed
@@ -159,6 +161,44 @@ def candidate(tmp_path: Path) -> Callable[..., Algorithm]:
     return make
 
 
+def logits(rng: np.random.Generator, targets: np.ndarray, shift: float, spread: float) -> np.ndarray:
+    """One run's (S, 3) float32 logits whose confidences are N(shift, spread)."""
+    found = np.zeros((len(targets), 3), dtype=np.float32)
+    found[np.arange(len(targets)), targets] = np.log(2) + shift + spread * rng.normal(size=len(targets))
+    return found
+
+
+@pytest.fixture
+def filled(make_tiny, original, store, make_record) -> Callable[..., Evaluation]:
+    """filled(runs, finetune=(1.0, 0.5, N), forget_remember=(0.2, 0.9, N)): an evaluation whose runs are all there."""
+    tiny = make_tiny(forget_fraction=0.5)  # 30 forgotten
+
+    def fill(bank: Bank, shift: float, spread: float, runs: int) -> None:
+        rng = np.random.default_rng([round(100 * shift), round(100 * spread)])
+        for seed in range(runs):
+            values = logits(rng, tiny.forget_targets, shift, spread)
+            probes = {
+                f"probe_{name}_logits": logits(rng, targets, shift, spread)
+                for name, targets in tiny.probe_targets.items()
+            }
+            bank.add(make_record(bank, seed, forget_logits=values, **probes).encode())
+
+    def make(runs: int, mode: str = "released", reference: int | None = None, **candidates) -> Evaluation:
+        names = [name for name in candidates if name != "floor"]
+        algorithms = [built_in(name, tiny.dataset.name) for name in names]
+        first = Evaluation(tiny, algorithms, runs, store)
+        keep_original(store, tiny, first.retrain, original)
+        first = Evaluation(tiny, algorithms, runs, store)
+        fill(first.reference, 0.0, 1.0, reference or runs)
+        for name in names:
+            fill(first.banks[name], *candidates[name])
+        if "floor" in candidates:
+            fill(first.floor, *candidates["floor"])
+        return Evaluation(tiny, algorithms, runs, store, mode=mode)
+
+    return make
+
+
 @dataclasses.dataclass(frozen=True)
 class Filled:
     """A store whose runs are all there: nothing is trained by commands that use it. Not to be changed: copy it.
@@ -190,11 +230,6 @@ def filled_store(make_tiny, tiny_npz, make_record, original, tmp_path_factory) -
     )
     finetune = built_in("finetune", tiny.dataset.name)
 
-    def outputs(rng: np.random.Generator, targets: np.ndarray, shift: float, spread: float) -> np.ndarray:
-        found = np.zeros((len(targets), CLASSES), dtype=np.float32)
-        found[np.arange(len(targets)), targets] = np.log(2) + shift + spread * rng.normal(size=len(targets))
-        return found
-
     for number, (algorithm, shift, spread) in enumerate(
         [
             (retrained, 0.0, 1.0),
@@ -211,12 +246,26 @@ def filled_store(make_tiny, tiny_npz, make_record, original, tmp_path_factory) -
                 continue
             rng = np.random.default_rng([number, seed])
             targets = {"forget": tiny.forget_targets, **tiny.probe_targets}
-            logits = {name: outputs(rng, classes, shift, spread) for name, classes in targets.items()}
+            outputs = {name: logits(rng, classes, shift, spread) for name, classes in targets.items()}
             accuracies = {
-                f"{name}_accuracy": float((values.argmax(1) == targets[name]).mean()) for name, values in logits.items()
+                f"{name}_accuracy": float((values.argmax(1) == targets[name]).mean())
+                for name, values in outputs.items()
             }
             names = {"forget": "forget_logits", "retain": "probe_retain_logits", "test": "probe_test_logits"}
-            arrays = {names[name]: values for name, values in logits.items()}
+            arrays = {names[name]: values for name, values in outputs.items()}
             bank.add(make_record(bank, seed, **arrays, **accuracies).encode())
     options = ["--dataset", tiny_npz, "--model", "resnet8-thin", "--epochs", 2, "--forget-fraction", 0.5, "--runs", 16]
     return Filled(folder / "store", tiny, options, idea)
+
+
+@pytest.fixture
+def shown() -> Callable[[Any], str]:
+    """shown(renderable): what a person sees of it, on one line."""
+
+    def show(renderable: Any) -> str:
+        out = console()
+        with out.capture() as capture:
+            out.print(renderable)
+        return " ".join(capture.get().split())
+
+    return show

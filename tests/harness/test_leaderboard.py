@@ -3,65 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
-import numpy as np
 import pytest
 
-from harness.bank import Bank
-from harness.candidates import built_in, with_settings
+from harness.candidates import with_settings
 from harness.cluster import Compute
 from harness.decide import Looks
 from harness.display import console, show_leaderboard
 from harness.errors import UserError
 from harness.evaluation import Evaluation
 from harness.leaderboard import leaderboard
-from harness.originals import keep_original
 from harness.report import leaderboard_report
 
 pytestmark = pytest.mark.usefixtures("coarse_projection")
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "scores.schema.json").read_text())
 NOWHERE = Compute("cpu", 0, 0.0)  # no actor: a run that were missing could not be done
-
-
-def logits(rng: np.random.Generator, targets: np.ndarray, shift: float, spread: float) -> np.ndarray:
-    """One run's (S, 3) float32 logits whose confidences are N(shift, spread)."""
-    found = np.zeros((len(targets), 3), dtype=np.float32)
-    found[np.arange(len(targets)), targets] = np.log(2) + shift + spread * rng.normal(size=len(targets))
-    return found
-
-
-@pytest.fixture
-def filled(make_tiny, original, store, make_record) -> Callable[..., Evaluation]:
-    """filled(runs, finetune=(1.0, 0.5, N), forget_remember=(0.2, 0.9, N)): an evaluation whose runs are all there."""
-    tiny = make_tiny(forget_fraction=0.5)  # 30 forgotten
-
-    def fill(bank: Bank, shift: float, spread: float, runs: int) -> None:
-        rng = np.random.default_rng([round(100 * shift), round(100 * spread)])
-        for seed in range(runs):
-            values = logits(rng, tiny.forget_targets, shift, spread)
-            probes = {
-                f"probe_{name}_logits": logits(rng, targets, shift, spread)
-                for name, targets in tiny.probe_targets.items()
-            }
-            bank.add(make_record(bank, seed, forget_logits=values, **probes).encode())
-
-    def make(runs: int, mode: str = "released", reference: int | None = None, **candidates) -> Evaluation:
-        names = [name for name in candidates if name != "floor"]
-        algorithms = [built_in(name, tiny.dataset.name) for name in names]
-        first = Evaluation(tiny, algorithms, runs, store)
-        keep_original(store, tiny, first.retrain, original)
-        first = Evaluation(tiny, algorithms, runs, store)
-        fill(first.reference, 0.0, 1.0, reference or runs)
-        for name in names:
-            fill(first.banks[name], *candidates[name])
-        if "floor" in candidates:
-            fill(first.floor, *candidates["floor"])
-        return Evaluation(tiny, algorithms, runs, store, mode=mode)
-
-    return make
 
 
 def text_of(board, evaluation) -> str:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.benchmark import make_benchmark
+from harness.candidates import built_in
+from harness.display import show_reproduction
 from harness.errors import UserError
-from harness.reproduction import load_reproduction, scaled_draws
+from harness.evaluation import Evaluation
+from harness.reproduction import (
+    Reproduction,
+    Table,
+    TableRow,
+    load_reproduction,
+    reproduction_json,
+    results,
+    scaled_draws,
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +83,66 @@ def test_scaled_draws_keep_the_share_of_the_pool(draws, of, layers):
         assert abs(sum(found[:cycle]) - wanted) <= max(0.5, 1 - wanted)
     if of == layers:
         assert found == draws
+
+
+def small(evaluation, *orders: tuple[str, str]) -> Reproduction:
+    """One table, whose rows are the runs of an evaluation."""
+    rows = tuple(TableRow(name, name, 0.05) for name in ("finetune", "forget_remember", "absent"))
+    return Reproduction("a small one", evaluation.algorithms, [Table("all", rows, orders)], 50, True)
+
+
+def test_order_statements_hold_fail_or_stay_open(filled, shown):
+    evaluation = filled(40, finetune=(1.0, 0.5, 40), forget_remember=(0.2, 0.9, 40))
+    reproduction = small(
+        evaluation, ("forget_remember", "finetune"), ("finetune", "forget_remember"), ("finetune", "absent")
+    )
+    top, tables = results(reproduction, evaluation)
+    assert [s.verdict for s in tables[0].statements] == ["holds", "fails", "open"]
+    text = shown(show_reproduction(reproduction, evaluation, top, tables))
+    assert (
+        "forget_remember > finetune: holds, by 0." in text
+        and "Of 3 order statements: 1 hold, 1 fail, 1 are open" in text
+    )
+    found = reproduction_json(reproduction, evaluation, top, tables)["tables"][0]
+    assert found["rows"][1]["share_of_ceiling"] > 0.3 and found["rows"][2]["score"] is None
+    assert json.loads(json.dumps(found, allow_nan=False)) and found["orders"][0]["verdict"] == "holds"
+
+
+def test_what_is_compared_with_itself_is_tied(filled):
+    evaluation = filled(40, finetune=(1.0, 0.5, 40))
+    rows = (TableRow("one", "finetune"), TableRow("other", "finetune"))
+    reproduction = Reproduction("twice", evaluation.algorithms, [Table("t", rows, (("one", "other"),))], 1, False)
+    (table,) = results(reproduction, evaluation)[1]
+    assert [s.verdict for s in table.statements] == ["tied"]
+
+
+def test_without_an_original_model_every_row_is_open(make_tiny, store, make_record):
+    tiny = make_tiny()
+    evaluation = Evaluation(tiny, [built_in("finetune", tiny.dataset.name)], 8, store)
+    for seed in range(8):
+        evaluation.reference.add(make_record(evaluation.reference, seed).encode())
+    evaluation = Evaluation(tiny, [built_in("finetune", tiny.dataset.name)], 8, store)
+    (table,) = results(small(evaluation, ("finetune", "absent")), evaluation)[1]
+    assert [s.verdict for s in table.statements] == ["open"]
+
+
+def test_a_short_reference_is_one_sentence(make_tiny, store):
+    tiny = make_tiny()
+    evaluation = Evaluation(tiny, [], 8, store)
+    with pytest.raises(UserError, match="reference bank has 0 of 8 runs"):
+        results(small(evaluation), evaluation)
+
+
+def test_rows_that_come_to_the_same_on_a_small_network_are_run_once(tmp_path, npz):
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n\n\ndef make(classes, shape):\n"
+        "    convs = [nn.Conv2d(shape[0] if i == 0 else 4, 4, 3, padding=1) for i in range(4)]\n"
+        "    return nn.Sequential(*convs, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))\n"
+    )
+    benchmark = make_benchmark(str(npz()), model=f"{tmp_path / 'net.py'}:make")
+    found = load_reproduction("writeup-8th-place", benchmark)
+    assert len({a.bank for a in found.algorithms}) == len(found.algorithms) and not found.lr_known
+    names = {algorithm.name for algorithm in found.algorithms}
+    runs = {row.label: row.run for table in found.tables for row in table.rows}
+    assert set(runs.values()) == names
+    assert runs["1 (2 epochs), 10 %"] == runs["1 (2 epochs), 20 %"]

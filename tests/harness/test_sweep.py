@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+
 import numpy as np
 import pytest
 
 from algorithms import METHODS
-from harness.candidates import built_in, find_algorithms
+from harness.candidates import built_in, find_algorithms, with_settings
+from harness.display import show_sweep
 from harness.errors import UserError
-from harness.sweep import development, settings_of
+from harness.leaderboard import leaderboard
+from harness.sweep import Setting, best, development, log_lines, settings_of, trials
 
 
 @pytest.mark.parametrize("options", [{}, {"forget_fraction": 0.3}, {"split_seed": 4}])
@@ -44,26 +49,26 @@ def test_too_few_images_for_a_development_split_are_one_sentence(make_tiny):
 
 def test_a_grid_is_every_combination_of_the_values_that_an_algorithm_has():
     algorithms = [built_in(name, "digits") for name in ("finetune", "scrub")]
-    found = settings_of(algorithms, ["lr=0.1,0.2", "alpha=0.5,0.25"], "digits")
-    names = [algorithm.name for algorithm, _ in found]
+    found = settings_of(algorithms, [], ["lr=0.1,0.2", "alpha=0.5,0.25"], "digits")
+    names = [setting.algorithm.name for setting in found]
     assert names == [
         "finetune lr=0.1",
         "finetune lr=0.2",
         *(f"scrub lr={lr} alpha={alpha}" for lr in (0.1, 0.2) for alpha in (0.5, 0.25)),
     ]
-    assert found[-1][0].hyper_parameters["alpha"] == 0.25 and found[-1][1] == {"lr": 0.2, "alpha": 0.25}
+    assert found[-1].algorithm.hyper_parameters["alpha"] == 0.25 and found[-1].point == {"lr": 0.2, "alpha": 0.25}
 
 
 def test_lists_and_words_are_values():
     algorithm = built_in("forget_remember", "digits")
-    found = settings_of([algorithm], ["draws=(1,2,1),(2,2,2)", "loss=mse,ce"], "digits")
-    assert [(a.hyper_parameters["draws"], a.hyper_parameters["loss"]) for a, _ in found] == [
+    found = settings_of([algorithm], [], ["draws=(1,2,1),(2,2,2)", "loss=mse,ce"], "digits")
+    assert [(s.point["draws"], s.point["loss"]) for s in found] == [
         ([1, 2, 1], "mse"), ([1, 2, 1], "ce"), ([2, 2, 2], "mse"), ([2, 2, 2], "ce"),
     ]  # fmt: skip
 
 
 def test_the_same_setting_is_tried_once():
-    assert len(settings_of([built_in("finetune", "digits")], ["lr=0.1,0.1"], "digits")) == 1
+    assert len(settings_of([built_in("finetune", "digits")], [], ["lr=0.1,0.1"], "digits")) == 1
 
 
 @pytest.mark.parametrize(
@@ -74,17 +79,18 @@ def test_the_same_setting_is_tried_once():
         ("rate=0.1", "hyper-parameter 'rate' is not known"),
         ("lr=fast,slow", "'fast' is a str"),
         ("lr=0.1,fast", "'fast' is a str"),
+        ("lr=0.1],[0.2", "write NAME=V1,V2"),
     ],
 )
 def test_a_grid_that_does_not_fit_is_one_sentence(grid, sentence):
     with pytest.raises(UserError, match=sentence):
-        settings_of([built_in("finetune", "digits")], [grid], "digits")
+        settings_of([built_in("finetune", "digits")], [], [grid], "digits")
 
 
 def test_our_own_grids_are_of_values_that_the_methods_have():
     for method in METHODS:
         if method.name not in ("retrain", "original"):
-            found = settings_of([built_in(method.name, "digits")], [], "digits")
+            found = settings_of([built_in(method.name, "digits")], [], [], "digits")
             assert len(found) >= 3, method.name
 
 
@@ -93,5 +99,43 @@ def test_an_algorithm_without_a_grid_needs_one(tmp_path):
     path.write_text("def unlearning(net, retain, forget, validation, lr=0.1): pass")
     algorithms = find_algorithms([str(path)], [], "digits")
     with pytest.raises(UserError, match=r"idea@\w+ has no grid of its own: give --grid"):
-        settings_of(algorithms, [], "digits")
-    assert len(settings_of(algorithms, ["lr=1,2.5"], "digits")) == 2
+        settings_of(algorithms, [], [], "digits")
+    assert len(settings_of(algorithms, [], ["lr=1,2.5"], "digits")) == 2
+
+
+def test_words_with_hyphens_are_words():
+    found = settings_of([built_in("forget_remember", "digits")], [], ["pool=all,no-fc,no-fc-no-shortcut"], "digits")
+    assert [setting.point["pool"] for setting in found] == ["all", "no-fc", "no-fc-no-shortcut"]
+
+
+def test_the_set_line_gives_the_very_setting_that_was_tried():
+    """On top of what the bare name stands for, presets included."""
+    names = [method.name for method in METHODS if method.name != "retrain"]
+    for setting in settings_of([built_in(name, "digits") for name in names], [], [], "digits"):
+        named = built_in(setting.algorithm.method, "digits")
+        lines = [part for part in shlex.split(setting.set_line) if part != "--set"]
+        assert with_settings([named], lines)[0].bank == setting.algorithm.bank, setting.algorithm.name
+
+
+def test_what_was_set_beside_the_grid_is_in_the_set_line():
+    (one, other) = settings_of([built_in("ssd", "digits")], ["samples=50"], ["alpha=2.0,3.0"], "digits")
+    assert one.algorithm.hyper_parameters["samples"] == other.algorithm.hyper_parameters["samples"] == 50
+    assert one.set_line == "--set 'ssd.alpha=2.0' --set 'ssd.samples=50'"
+
+
+@pytest.mark.parametrize(("name", "settings"), [("seif", ["sigma=0.3"]), ("finetune:starting-kit", [])])
+def test_our_own_grids_stand_on_published_settings_alone(name, settings):
+    with pytest.raises(UserError, match="give --grid as well"):
+        settings_of([built_in(name, "digits")], settings, [], "digits")
+
+
+def test_the_best_keeps_the_limit_of_time_and_ties_share_a_rank(filled, shown):
+    evaluation = filled(40, finetune=(1.0, 0.5, 40), forget_remember=(0.2, 0.9, 40))
+    settings = [Setting(algorithm, {}, {}) for algorithm in evaluation.algorithms]
+    made = trials(settings, [leaderboard(evaluation, project_to=None)])
+    assert [(t.setting.algorithm.name, t.row.rank) for t in made] == [("forget_remember", 1), ("finetune", 2)]
+    assert [t.setting.algorithm.name for t in best(made)] == ["forget_remember", "finetune"]
+    lines = [json.loads(line) for line in log_lines(made, evaluation.benchmark)]
+    assert lines[0]["rank"] == 1 and lines[0]["hyper_parameters"]["loss"] == "mse" and lines[0]["runs"] == 40
+    text = shown(show_sweep(made, best(made), evaluation.benchmark))
+    assert "best: forget_remember" in text and "Nothing here was scored" in text
