@@ -6,6 +6,7 @@ along. Nothing of ours but this file and json is
 imported before it, so that what it loads can be told from what we did.
 """
 
+import ast
 import importlib.util
 import inspect
 import json
@@ -107,11 +108,21 @@ def _report(path: Path, source: bytes | None) -> dict[str, Any]:
             "error": f"`{ENTRY}{inspect.signature(function)}` cannot be called with (net, retain, forget, "
             f"validation): {error}; give every further parameter a default"
         }
-    return {"defaults": defaults(function), "files": [path.name, *own_files(path, before)]}
+    try:
+        files = [path.name, *own_files(path, path.read_bytes() if source is None else source, before)]
+    except (SyntaxError, ValueError) as error:
+        return {"error": f"cannot be imported: {describe_error(error, str(folder))}"}
+    return {"defaults": defaults(function), "files": files}
 
 
-def own_files(path: Path, before: set[str]) -> list[str]:
-    """Of the modules imported since `before` those that stand in path's folder, relative to it; path not among them."""
+def own_files(path: Path, source: bytes, before: set[str]) -> list[str]:
+    """The user's files that path's text brings along, relative to its folder; path not among them.
+
+    They are those of the modules imported since `before`, and those that all of these import when they are run.
+
+    Raises:
+        SyntaxError, ValueError: one of the latter is no Python.
+    """
     loaded = [getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)]
     # Some modules of torch name files that do not exist.
     paths = [
@@ -120,14 +131,50 @@ def own_files(path: Path, before: set[str]) -> list[str]:
         if file and file.endswith(".py") and os.path.isabs(file) and os.path.isfile(file)
     ]
     not_own = _not_own()
-    return sorted(
-        str(p.relative_to(path.parent))
-        for p in paths
-        if p.is_relative_to(path.parent)
-        and p != path
-        and not any(p.is_relative_to(d) for d in not_own)
-        and "site-packages" not in p.parts
-    )
+
+    def is_own(p: Path) -> bool:
+        elsewhere = any(p.is_relative_to(d) for d in not_own) or "site-packages" in p.parts
+        return p.is_relative_to(path.parent) and p != path and not elsewhere
+
+    found = {p for p in paths if is_own(p)}
+    waiting = [(path, source), *((p, p.read_bytes()) for p in found)]
+    while waiting:
+        importing, text = waiting.pop()
+        new = {p for p in _imports(importing, text, path.parent) if is_own(p)} - found
+        found |= new
+        waiting += [(p, p.read_bytes()) for p in new]
+    return sorted(str(p.relative_to(path.parent)) for p in found)
+
+
+def _imports(importing: Path, text: bytes, folder: Path) -> Iterator[Path]:
+    """The files that a text in the folder imports, at its beginning or later, where they stand below the folder.
+
+    A name under which a module is loaded from elsewhere is that module's.
+    """
+    for node in ast.walk(ast.parse(text, str(importing))):
+        start = folder
+        if isinstance(node, ast.Import):
+            wanted = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = f"{node.module}." if node.module else ""
+            wanted = [base + alias.name for alias in node.names]
+            if node.level:
+                start = importing.parents[min(node.level, len(importing.parents)) - 1]
+        else:
+            continue
+        for parts in (name.split(".") for name in wanted):
+            loaded = None if start != folder else getattr(sys.modules.get(parts[0]), "__file__", None)
+            if (loaded and not Path(loaded).resolve().is_relative_to(folder)) or parts[0] in sys.builtin_module_names:
+                continue
+            stem = start
+            for part in parts:
+                stem /= part
+                package, module = stem / "__init__.py", stem.with_name(f"{part}.py")
+                if package.is_file():
+                    yield package.resolve()
+                elif module.is_file():
+                    yield module.resolve()
+                    break
 
 
 def _not_own() -> list[Path]:

@@ -257,8 +257,34 @@ def _value(setting: str, text: str, default: Any) -> Any:
             f"--set {setting}: {value!r} is a {type(value).__name__}, "
             f"but the default {default!r} is a {type(default).__name__}."
         )
+    if isinstance(default, list) and isinstance(value, list):
+        value = _elements(setting, value, default)
     try:
         canonical_json(value)
     except (TypeError, ValueError) as error:
         raise UserError(f"--set {setting}: {value!r} is no plain value (number, text, truth, list).") from error
     return value
+
+
+def _elements(setting: str, values: list[Any], default: list[Any]) -> list[Any]:
+    """A list's elements in the kind of its default's, so that 1 and 1.0 make no two banks; any kind if it has several.
+
+    Numbers of both kinds are floats.
+    """
+    kinds = {type(element) for element in default}
+    kind = float if kinds == {int, float} else kinds.pop() if len(kinds) == 1 else None
+    if kind is None:
+        return values
+    found = []
+    for value in values:
+        if isinstance(value, tuple):
+            value = list(value)
+        if kind is float and type(value) is int or kind is int and isinstance(value, float) and value.is_integer():
+            value = kind(value)
+        if type(value) is not kind:
+            raise UserError(
+                f"--set {setting}: {value!r} is a {type(value).__name__}, "
+                f"but the default {default!r} holds {kind.__name__}s."
+            )
+        found.append(value)
+    return found

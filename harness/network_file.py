@@ -124,6 +124,7 @@ def read_network(text: str) -> NetworkFile:
     sys.path.insert(0, folder)
     try:
         module = import_file(path, source)
+        others = own_files(path, source, before)
     except BaseException as error:  # a user's file may raise anything, SystemExit included
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -135,7 +136,7 @@ def read_network(text: str) -> NetworkFile:
             n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__
         ]
         one_of(f"--model {text}: function", function, functions or ["none (it defines no function)"])
-    files = {path.name: source, **{each: (path.parent / each).read_bytes() for each in own_files(path, before)}}
+    files = {path.name: source, **{each: (path.parent / each).read_bytes() for each in others}}
     network = NetworkFile(function, folder, files)
     _modules[sha256([folder, network.source])] = module
     return network

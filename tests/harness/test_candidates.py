@@ -123,6 +123,45 @@ def test_a_helper_beside_the_file_belongs_to_the_candidate(write):
     assert load(path).name == found.name
 
 
+@pytest.mark.parametrize(
+    ("lazy", "helper"),
+    [
+        ("from helper import step", "helper.py"),
+        ("import pack.helper as h", "pack/helper.py"),
+        ("from pack import helper", "pack/helper.py"),
+        ("import middle", "helper.py"),  # which imports it, in a function too
+    ],
+)
+def test_a_helper_that_is_imported_late_belongs_to_the_candidate_too(write, lazy, helper):
+    path = write(f"{HEAD}):\n    {lazy}\n")
+    write("def f():\n    from helper import step", "middle.py")
+    write("step = 1", helper)
+    found = load(path)
+    assert helper in found.files and ("middle.py" in found.files) == ("middle" in lazy)
+    write("step = 2", helper)
+    assert load(path).bank != found.bank
+
+
+def test_a_late_helper_of_a_package_is_found_from_there(write):
+    path = write(f"import pack\n{HEAD}): pass")
+    write("def f():\n    from . import inner\n    from .other import x", "pack/__init__.py")
+    write("", "pack/inner.py")
+    write("from ......away import y", "pack/other.py")
+    assert list(load(path).files) == ["idea.py", "pack/__init__.py", "pack/inner.py", "pack/other.py"]
+
+
+def test_a_late_import_of_a_module_that_is_loaded_from_elsewhere_brings_no_file_along(write):
+    path = write(f"{HEAD}):\n    import json, sys")
+    for name in ("json.py", "sys.py", "unused.py", "__init__.py"):
+        write("", name)
+    assert list(load(path).files) == ["idea.py"]
+
+
+def test_a_late_helper_that_is_no_python_is_refused_with_its_line(write):
+    write("x = 1\nx = = 2", "helper.py")
+    refusal(write(f"{HEAD}):\n    import helper"), "SyntaxError", "(helper.py, line 2)")
+
+
 def test_an_algorithm_of_ours_may_be_the_candidate(write):
     path = write("from algorithms import forget_remember as unlearning")
     found = load(path)
@@ -291,6 +330,45 @@ def algorithm(name: str = "idea@12345678", **hyper_parameters) -> Algorithm:
 def test_a_setting_takes_the_kind_of_its_default(default, text, value):
     (found,) = with_settings([algorithm(x=default)], [f"x={text}"])
     assert found.hyper_parameters["x"] == value and type(found.hyper_parameters["x"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("default", "text", "value"),
+    [
+        ([1, 2], "1.0,2.0", [1, 2]),
+        ([1, 2], "1.5,2", None),
+        ([0.1], "1,2", [1.0, 2.0]),
+        ([0.1, 1], "1", [1.0]),
+        ([True], "1, False", None),
+        ([1, 2], "1,'x'", None),
+        ([1, 2], "1,True", None),
+        ([0.1], "None,", None),
+        (["a"], "'b','c'", ["b", "c"]),
+        (["a"], "'b',1", None),
+        ([[1]], "[2],", [[2]]),
+        ([[1]], "[2],3", None),
+        ([], "1,2.0", [1, 2.0]),
+    ],
+)
+def test_a_lists_elements_take_the_kind_of_its_defaults(default, text, value):
+    if value is None:
+        with pytest.raises(UserError, match=r"--set x=.* is a .*, but the default .* holds"):
+            with_settings([algorithm(x=default)], [f"x={text}"])
+        return
+    (found,) = with_settings([algorithm(x=default)], [f"x={text}"])
+    assert repr(found.hyper_parameters["x"]) == repr(value)
+
+
+def test_settings_that_mean_the_same_have_one_bank():
+    banks = [with_settings([algorithm(x=[1, 2])], [f"x={text}"])[0].bank for text in ("1,1", "1.0,1.0", "[1, 1.0]")]
+    assert len(set(banks)) == 1
+
+
+def test_a_fraction_of_an_epoch_is_refused_before_it_runs():
+    chosen = [built_in("forget_remember", "digits")]
+    with pytest.raises(UserError, match=r"epochs=1.5,2,2: 1\.5 is a float, .* holds ints"):
+        with_settings(chosen, ["forget_remember.epochs=1.5,2,2"])
+    assert with_settings(chosen, ["ratio=0.5,2"])[0].hyper_parameters["ratio"] == [0.5, 2]
 
 
 @pytest.mark.parametrize(
