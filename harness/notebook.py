@@ -154,18 +154,46 @@ def _names(parts: Sequence[ast.AST]) -> set[str]:
 
 
 def _check_bound(path: Path, needed: set[str], kept: Sequence[ast.AST], dropped: Sequence[ast.stmt]) -> None:
-    known = {name for part in kept for name in _bound(part)} | set(vars(builtins))
+    """Refuse where a name that is needed would have another value than in the notebook, or none."""
+    known = {name for part in kept for name in _bound(part)}
+    modules = {name for part in kept if isinstance(part, ast.Import | ast.ImportFrom) for name in _bound(part)}
+    own = {name for part in kept if not isinstance(part, ast.Import | ast.ImportFrom) for name in _bound(part)}
+    unsure = {"*"} & known
     for statement in dropped:
-        if not isinstance(statement, ast.For | ast.While | ast.With):
-            continue
-        stored = {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-        lost = sorted(stored & needed - known)
-        if lost and "*" not in known:
-            kind = type(statement).__name__.lower()
+        lost = sorted(_changed(statement) & needed - (modules - own) - (set(vars(builtins)) - known))
+        if lost and (lost[0] in known or not unsure):
+            kinds = {ast.For: "a `for` block", ast.While: "a `while` block", ast.With: "a `with` block"}
+            what = kinds.get(type(statement), f"`{first_line(ast.unparse(statement))}`")
             raise UserError(
-                f"{path}: `{ENTRY}` needs {lost[0]!r}, which a `{kind}` block outside of all functions makes: "
-                "such blocks are not run. Give it by an assignment, or make it in a function."
+                f"{path}: `{ENTRY}` needs {lost[0]!r}, which {what} outside of all functions "
+                f"{'changes' if lost[0] in known else 'makes'}: such statements are not run. "
+                "Give it by an assignment, or make it in a function."
             )
+
+
+def _changed(statement: ast.stmt) -> set[str]:
+    """The module's names that a statement binds, stores into, deletes, or calls a method of."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [statement]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Definition):
+            found |= {node.name}
+            continue
+        if isinstance(node, ast.Lambda):
+            continue
+        if isinstance(node, ast.comprehension):
+            waiting += [node.iter, *node.ifs]  # its variable is its own
+            continue
+        match node:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
+                found.add(name)
+            case ast.Attribute(ctx=ast.Store() | ast.Del()) | ast.Subscript(ctx=ast.Store() | ast.Del()):
+                found |= _roots(node)
+            case ast.Call(func=ast.Attribute(value=value)):
+                found |= _roots(value)
+        waiting += ast.iter_child_nodes(node)
+    return found
 
 
 def _without(text: str, dropped: Sequence[ast.stmt]) -> str:

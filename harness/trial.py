@@ -20,6 +20,7 @@ from harness.bank import Bank
 from harness.benchmark import Benchmark
 from harness.candidate_file import ENTRY, changed, describe_error, import_file
 from harness.candidates import NOTEBOOK, Algorithm, built_in, find_algorithms
+from harness.errors import UserError
 from harness.examine import Examiner, NotExaminable
 from harness.identity import sha256
 from harness.network_file import NetworkFile
@@ -80,6 +81,10 @@ def try_algorithm(
         Stopped: the candidate failed; its traceback is printed.
     """
     set_up_torch()
+    if name == "all":
+        raise UserError("try takes one algorithm, and all are several: name one of them, or a file.")
+    if name.partition(":")[0] == "retrain":
+        raise UserError("try retrain: that is the reference, which unlearning is held against; name an algorithm.")
     function = _import(Path(name)) if name.endswith((".py", NOTEBOOK)) else None
     (algorithm,) = find_algorithms([name], settings, dataset, batch_format)
     if isinstance(benchmark.model, NetworkFile):

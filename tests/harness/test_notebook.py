@@ -157,6 +157,42 @@ def test_a_notebook_without_a_usable_function_is_one_line(notebook, cells, said)
     refusal(notebook(*cells), said)
 
 
+@pytest.mark.parametrize(
+    ("before", "dropped", "said"),
+    [
+        (
+            "cfg = []",
+            "for i in range(3):\n    cfg.append(i)",
+            "'cfg', which a `for` block outside of all functions changes",
+        ),
+        ("cfg = {}", "cfg.update(lr=5)", "'cfg', which `cfg.update(lr=5)` outside of all functions changes"),
+        ("cfg = {}", "for k in 'ab':\n    cfg[k] = 1", "'cfg', which a `for` block"),
+        ("class cfg: pass", "with open('x') as f:\n    cfg.lr = f.read()", "'cfg', which a `with` block"),
+        ("cfg = [1]", "while cfg[0] < 9:\n    cfg[0] += 1", "'cfg', which a `while` block"),
+        ("cfg = 1", "for cfg in range(3): pass", "'cfg', which a `for` block"),
+        ("cfg = [[]]", "cfg[0].append(1)", "'cfg', which `cfg[0].append(1)`"),
+        ("cfg = [1]", "del cfg[0]", "'cfg', which `del cfg[0]`"),
+    ],
+)
+def test_a_statement_that_is_not_run_and_changes_what_is_needed_is_one_line(notebook, before, dropped, said):
+    refusal(notebook(before, dropped, f"{HEAD}): return cfg"), f"`unlearning` needs {said}")
+
+
+@pytest.mark.parametrize(
+    "dropped",
+    [
+        "import torch, numpy as np\nnp.random.seed(0)\ntorch.manual_seed(3)",
+        "print(cfg[0], [cfg for cfg in range(3)])",
+        "for i in range(3):\n    print(unlearning, cfg, len(cfg))",
+        "other = 1\nfor k in 'ab':\n    print(other.upper())",
+        "for x in range(3):\n    f = lambda: cfg.append(1)",
+    ],
+)
+def test_a_statement_that_is_not_run_and_changes_nothing_needed_does_no_harm(notebook, dropped):
+    path = notebook("import numpy as np", "cfg = [5]", dropped, f"{HEAD}): return np.int64(cfg[0])")
+    assert run(path)["unlearning"](1, 2, 3, 4) == 5
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", "no json", '{"cells": 3, "nbformat": 4, "nbformat_minor": 5}', "\0"])
 def test_a_file_that_is_no_notebook_is_one_line(tmp_path, text):
     path = tmp_path / "idea.ipynb"

@@ -162,3 +162,9 @@ def test_a_breakpoint_reaches_the_terminal(tmp_path):
     os.close(ours)
     assert process.wait(60) == 0, seen
     assert "42" in seen and "Traceback" not in seen and "unlearned" in seen
+
+
+@pytest.mark.parametrize(("name", "said"), [("all", "takes one algorithm"), ("retrain", "is the reference")])
+def test_what_is_not_one_algorithm_that_unlearns_is_refused(benchmark, store, name, said):
+    with pytest.raises(UserError, match=said):
+        try_algorithm(name, [], "tiny", benchmark, store, 0, "cpu")
