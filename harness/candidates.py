@@ -279,7 +279,8 @@ def _elements(setting: str, values: list[Any], default: list[Any]) -> list[Any]:
     for value in values:
         if isinstance(value, tuple):
             value = list(value)
-        if kind is float and type(value) is int or kind is int and isinstance(value, float) and value.is_integer():
+        whole = type(value) is int or (isinstance(value, float) and value.is_integer())
+        if whole and kind in (int, float):
             value = kind(value)
         if type(value) is not kind:
             raise UserError(

@@ -5,11 +5,13 @@ the benchmark's architecture could fill.
 """
 
 import io
+import pickle
 import re
 import stat
+import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -22,6 +24,8 @@ from harness.errors import UserError, first_line
 from harness.unlearn import State
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
+WRAPPED = ("state_dict", "model_state_dict")  # keys of the checkpoints that training scripts write
+PARALLEL = "module."  # what DataParallel puts before each name
 MOST = 10_000  # checkpoints in a zip (512 in the competition)
 
 
@@ -62,7 +66,8 @@ def list_checkpoints(path: Path, limit: int) -> list[Checkpoint]:
 
 
 def read_state(data: bytes, limit: int) -> State:
-    """A state_dict from a file's bytes: safetensors, or what torch.save wrote.
+    """A state_dict from a file's bytes: safetensors, or what torch.save wrote; alone, or under `state_dict` or
+    `model_state_dict` among what else a training script keeps.
 
     Raises:
         NotACheckpoint: too large, damaged, compressed inside, or with anything but tensors in it.
@@ -75,6 +80,8 @@ def read_state(data: bytes, limit: int) -> State:
         raise
     except Exception as error:  # torch, zipfile, pickle and safetensors each have their own types
         raise NotACheckpoint(_reason(error)) from error
+    if isinstance(state, dict):
+        state = next((state[key] for key in WRAPPED if isinstance(state.get(key), dict)), state)
     if not isinstance(state, dict):
         raise NotACheckpoint(f"it holds a {type(state).__name__}, not a state_dict: save net.state_dict() alone")
     for name, value in state.items():
@@ -82,6 +89,16 @@ def read_state(data: bytes, limit: int) -> State:
         if not plain or value.is_quantized or value.is_complex():
             kind = f"{value.dtype} {value.layout}" if isinstance(value, Tensor) else type(value).__name__
             raise NotACheckpoint(f"{str(name)!r} is no plain tensor ({kind}): save net.state_dict() alone")
+    if not all(isinstance(name, str) for name in state):
+        raise NotACheckpoint("its names are not all text: save net.state_dict() alone")
+    return dict(state)
+
+
+def as_named(state: State, wanted: Iterable[str]) -> State:
+    """The state under an architecture's names: without what DataParallel put before them."""
+    parallel = state and all(name.startswith(PARALLEL) for name in state)
+    if parallel and not all(name.startswith(PARALLEL) for name in wanted):
+        return {name.removeprefix(PARALLEL): value for name, value in state.items()}
     return state
 
 
@@ -154,13 +171,17 @@ def _unpickle(data: bytes) -> object:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
                 raise NotACheckpoint("it is compressed inside, which torch.save never does")
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's, about pickles of other protocols
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 
 def _reason(error: Exception) -> str:
     forbidden = re.search(r"GLOBAL ([\w.]+)", str(error))
     if forbidden:
         return f"its pickle asks for code ({forbidden[1]}): it was not loaded, and nothing of it was run"
+    if isinstance(error, pickle.UnpicklingError):  # torch's text advises to unpickle it all the same
+        return "it cannot be read as a state_dict: it holds more than tensors, or is damaged; nothing of it was run"
     return f"it cannot be read as a state_dict ({type(error).__name__}: {first_line(error)})"
 
 

@@ -12,7 +12,7 @@ from harness import models
 from harness.bank import Bank
 from harness.benchmark import Benchmark
 from harness.candidates import Algorithm
-from harness.checkpoints import Checkpoint, NotACheckpoint, list_checkpoints, read_state
+from harness.checkpoints import Checkpoint, NotACheckpoint, as_named, list_checkpoints, read_state
 from harness.cluster import Compute, Lost, Pool
 from harness.errors import UserError
 from harness.evaluation import Evaluation, Event
@@ -42,7 +42,8 @@ class ExamineCheckpoint:
         provenance = replace(runner.provenance, engine="examined", share=1.0)
         record = RunRecord(self.bank, self.seed, 1, "finished", provenance, seconds=0.0)
         try:
-            return runner.examiner.examine(read_state(self.data, self.limit), record).encode()
+            state = as_named(read_state(self.data, self.limit), runner.examiner.net.state_dict())
+            return runner.examiner.examine(state, record).encode()
         except (NotACheckpoint, NotExaminable) as error:
             return failed(record, f"{self.file}: {error}").encode()
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from harness.checkpoints import NotACheckpoint, list_checkpoints, read_state
+from harness.checkpoints import NotACheckpoint, as_named, list_checkpoints, read_state
 from harness.errors import UserError
 
 LIMIT = 1_000_000
@@ -90,6 +90,14 @@ def test_a_state_dict_is_read_back(original, write, half):
     assert all(found[name].equal(value) and found[name].dtype == value.dtype for name, value in state.items())
 
 
+@pytest.mark.parametrize("wrap", ["state_dict", "model_state_dict"])
+def test_what_training_scripts_wrap_around_a_state_dict_is_taken_off(wrap):
+    state = {f"module.{name}": torch.ones(2) for name in "ab"}
+    found = as_named(read_state(pth({wrap: state, "epoch": 3, "optimizer": {"state": {}}}), LIMIT), ["a", "b"])
+    assert list(found) == ["a", "b"] and found["a"].equal(torch.ones(2))
+    assert as_named(state, list(state)) == state  # an architecture that has it in its own names
+
+
 class Payload:
     """What pickle would run on loading."""
 
@@ -121,7 +129,8 @@ def test_a_pickle_with_code_is_refused_naming_it_and_its_code_is_not_run(tmp_pat
     ("value", "said"),
     [
         ([torch.zeros(2)], "it holds a list, not a state_dict"),
-        ({"state_dict": {"a": torch.zeros(2)}}, "'state_dict' is no plain tensor (dict)"),
+        ({"net": {"a": torch.zeros(2)}}, "'net' is no plain tensor (dict)"),
+        ({1: torch.zeros(2)}, "its names are not all text"),
         ({"epoch": 3}, "'epoch' is no plain tensor (int)"),
         ({"a": torch.zeros(2, 2).to_sparse()}, "'a' is no plain tensor (torch.float32 torch.sparse_coo)"),
         ({"a": torch.zeros(2, dtype=torch.complex64)}, "torch.complex64"),

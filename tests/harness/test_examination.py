@@ -71,6 +71,17 @@ def refusal(call: Callable, *parts: str) -> None:
         assert part in str(caught.value)
 
 
+def test_a_wrapped_checkpoint_gives_the_same_record(runner, benchmark, states):
+    buffer = io.BytesIO()
+    torch.save({"state_dict": {f"module.{name}": value for name, value in states[0].items()}, "epoch": 1}, buffer)
+    records = [
+        decode(ExamineCheckpoint("bank", 0, "net_0", data, 10**7).perform(runner, None))
+        for data in (save(states[0]), buffer.getvalue())
+    ]
+    assert [r.status for r in records] == ["finished", "finished"]
+    assert records[0].forget_logits.tobytes() == records[1].forget_logits.tobytes()
+
+
 def test_a_checkpoint_gives_the_record_that_examining_the_network_gives(runner, benchmark, states):
     data = save(states[0])
     record = decode(ExamineCheckpoint("bank", 3, "net_3.pt", data, 10**6).perform(runner, None))

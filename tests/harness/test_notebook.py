@@ -163,7 +163,7 @@ def test_a_notebook_without_a_usable_function_is_one_line(notebook, cells, said)
         (
             "cfg = []",
             "for i in range(3):\n    cfg.append(i)",
-            "'cfg', which a `for` block outside of all functions changes",
+            "'cfg', which a `for` block outside of all",
         ),
         ("cfg = {}", "cfg.update(lr=5)", "'cfg', which `cfg.update(lr=5)` outside of all functions changes"),
         ("cfg = {}", "for k in 'ab':\n    cfg[k] = 1", "'cfg', which a `for` block"),
