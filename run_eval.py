@@ -85,21 +85,38 @@ def retrain(**given: Any) -> int:
 @candidate_options
 @benchmark_options
 @original_option
+@click.option(
+    "--originals",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="of an evaluation from so many original models: a plan for each",
+)
 @run_options
 @compute_options
 @click.option("--time", "timed", is_flag=True, help="first run one of each algorithm that has no timed run")
 def plan(
-    algorithms: tuple[str, ...], settings: tuple[str, ...], batch_format: str | None, timed: bool, **given: Any
+    algorithms: tuple[str, ...],
+    settings: tuple[str, ...],
+    batch_format: str | None,
+    timed: bool,
+    originals: int,
+    **given: Any,
 ) -> int:
     """Show what `evaluate` would run, and how long that would take."""
     from harness import display
 
-    evaluation, compute = _prepare(_algorithms(algorithms, settings, given["dataset"], batch_format), given)
-    if timed:
-        _run(evaluation, compute, only_first=True)
-    else:
-        _say(evaluation.damaged)
-    display.console().print(display.show_plan(evaluation, compute))
+    _check_originals(given["original"], originals)
+    chosen, benchmark = _algorithms(algorithms, settings, given["dataset"], batch_format), _benchmark(given)
+    for number in range(originals):
+        evaluation, compute = _prepare(chosen, given, benchmark, number=number)
+        if timed:
+            _run(evaluation, compute, only_first=True)
+        else:
+            _say(evaluation.damaged)
+        if originals > 1:
+            display.console().print(f"From original model {number + 1} of {originals} (the reference is shared):")
+        display.console().print(display.show_plan(evaluation, compute))
     return 0
 
 
@@ -321,20 +338,26 @@ def prune(store: Path, kept: tuple[Path, ...], yes: bool) -> int:
 @cli.command()
 @click.option("--out", type=FILE, required=True, help="a new folder")
 @benchmark_options
+@original_option
 @store_option
 @compute_options
 @click.pass_context
 def split(context: click.Context, out: Path, **given: Any) -> int:
     """Write what an outside program needs to unlearn: data without the test set, original model, a loader."""
     from harness.cluster import choose_compute
+    from harness.original_file import read_original
     from harness.split import check_out, ensure_original, write_split
     from harness.store import Store
 
     benchmark = _benchmark(given)
     check_out(out, benchmark)
     compute = choose_compute(given["device"], 1 if given["actors"] is None else given["actors"], given["gpus_per_run"])
-    original = ensure_original(benchmark, Store(given["store"]), compute)
-    write_split(out, benchmark, original, _options(context, without=("out", "actors", "device", "gpus_per_run")))
+    if given["original"]:
+        original = read_original(given["original"], benchmark)
+    else:
+        original = ensure_original(benchmark, Store(given["store"]), compute)
+    left_out = ("out", "actors", "device", "gpus_per_run", "original")
+    write_split(out, benchmark, original, _options(context, without=left_out))
     print(f"{out}: benchmark {benchmark.fingerprint[:12]}; README.md there says how to go on.")
     return 0
 
@@ -504,6 +527,7 @@ def report(out: Path, runs: int | None, partial: bool, **given: Any) -> int:
     contents, dataset = _contents(given)
     command = shlex.join(["run_eval.py", *sys.argv[1:]])
     size = write_page(contents, out, runs=runs, partial=partial, dataset=dataset, command=command)
+    _say(contents.damaged)
     print(f"{out / 'index.html'}: {contents.title}, {size / 1e6:.1f} MB. Open it in a browser.")
     return 0
 
@@ -526,6 +550,7 @@ def figures(
     contents, _ = _contents(given)
     for path in write_figures(contents, out, names=names, runs=runs, partial=partial, reproductions=reproductions):
         print(path)
+    _say(contents.damaged)
     return 0
 
 
@@ -616,6 +641,11 @@ def _say(lines: Iterable[str]) -> None:
         print(line, file=sys.stderr)
 
 
+def _check_originals(file: Path | None, originals: int) -> None:
+    if file and originals > 1:
+        raise UserError(f"--original {file} and --originals both choose where unlearning starts: give one of them.")
+
+
 def _evaluate(algorithms: list[Any], *, as_json: bool, originals: int = 1, **given: Any) -> int:
     from harness import display
     from harness.library import score
@@ -625,8 +655,7 @@ def _evaluate(algorithms: list[Any], *, as_json: bool, originals: int = 1, **giv
     file, several = given.get("original"), originals > 1
     if given.get("stop_when_decided") and several:
         raise UserError("--stop-when-decided ends each original model at another N: leave it out with --originals.")
-    if file and several:
-        raise UserError(f"--original {file} and --originals both choose where unlearning starts: give one of them.")
+    _check_originals(file, originals)
     benchmark = _benchmark(given)
     how = {name: given[name] for name in ("partial", "stop_when_decided", "width") if name in given}
     results = []

@@ -225,12 +225,12 @@ def make_benchmark(
     model: str | None = None,
     epochs: int | None = None,
     precision: str = "float32",
-    data_dir: Path = Path("data"),
+    data_dir: str | Path = "data",
     forget_fraction: float | None = None,
-    forget_indices: Path | None = None,
+    forget_indices: str | Path | None = None,
     forget_class: int | None = None,
     split_seed: int = 0,
-    recipe: Path | None = None,
+    recipe: str | Path | None = None,
     image_size: int | None = None,
     forget_groups: str | None = None,
 ) -> Benchmark:
@@ -249,7 +249,7 @@ def make_benchmark(
     network = None if model is None else models.find(model)
     if epochs is not None and epochs < 1:
         raise UserError(f"--epochs {epochs}: a recipe has at least 1 epoch.")
-    data = load_dataset(dataset, data_dir, image_size)
+    data = load_dataset(dataset, Path(data_dir), image_size)
     usual_model, training = DEFAULTS.get(
         dataset, ("resnet18" if image_size and image_size >= LARGE else "resnet8", CIFAR_RECIPE)
     )
@@ -258,13 +258,14 @@ def make_benchmark(
             raise UserError(
                 f"--epochs {epochs} and --recipe {recipe} both choose the recipe: write epochs in the file."
             )
-        training = read_recipe(recipe, training)
+        training = read_recipe(Path(recipe), training)
     elif epochs is not None:
         training = training.of_epochs(epochs)
     if isinstance(network, NetworkFile):
         network.check(data.classes, data.image_shape)
     random = np.random.RandomState(split_seed)  # its stream is frozen; a Generator's is not
-    forget = _forget_set(data, random, forget_fraction, forget_indices, forget_class, forget_groups)
+    indices = None if forget_indices is None else Path(forget_indices)
+    forget = _forget_set(data, random, forget_fraction, indices, forget_class, forget_groups)
     retain = np.setdiff1d(np.arange(len(data.y_train)), forget)
     if len(data.y_test) < 2:
         raise UserError(f"{dataset} has {len(data.y_test)} test example: validation and test need at least one each.")

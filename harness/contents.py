@@ -1,6 +1,6 @@
 """What a store has of one benchmark: banks are listed without opening a record, and read one at a time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.bank import list_records
@@ -33,13 +33,15 @@ class ListedBank:
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """others: reference banks beside the one with the most runs, which are not used."""
+    """others: reference banks beside the one with the most runs, which are not used. damaged: a line for each record
+    that could not be read so far."""
 
     store: Store
     benchmark: StoredBenchmark
     reference: ListedBank
     candidates: tuple[ListedBank, ...]
     others: tuple[ListedBank, ...]
+    damaged: list[str] = field(default_factory=list)
 
     @property
     def title(self) -> str:
@@ -52,17 +54,17 @@ class Contents:
         )
 
     def read(self, bank: ListedBank) -> StoredBank:
-        """All runs of a bank.
+        """All runs of a bank; what is damaged of them is not counted, and listed in `damaged`.
 
         Raises:
-            UserError: a record is damaged.
+            UserError: the folder does not say what it is.
         """
         try:
             found = StoredBank(self.store, bank.folder, self.benchmark)
         except Damaged as error:
-            raise UserError(f"{error}.") from error
-        if found.damaged:
-            raise UserError(f"{found.damaged[0]}: `evaluate` sets it aside and runs it again.")
+            raise UserError(f"{error}: `verify-store --set-aside` moves it out of the way.") from error
+        lines = [f"{line}; `verify-store --set-aside` moves it out of the way" for line in found.damaged]
+        self.damaged.extend(line for line in lines if line not in self.damaged)
         found.name = bank.name
         return found
 

@@ -1,8 +1,10 @@
 """The report: a folder with a page that opens from disk, offline. One candidate's runs are in memory at a time."""
 
 import json
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
@@ -37,7 +39,7 @@ def write_page(
     dataset: Dataset | None = None,
     command: str = "",
 ) -> int:
-    """Write the folder; how many bytes it has.
+    """Write the folder, in the place of an older report once it is whole; how many bytes it has.
 
     runs: N on each side; None: the most that a candidate and the reference have. partial: score short banks as well.
     dataset: for the thumbnails. command: shown on the page.
@@ -45,8 +47,29 @@ def write_page(
     Raises:
         UserError: out holds something else, or the runs cannot be read or scored.
     """
+    out = out.resolve()
+    _check_folder(out)
     reference = read_reference(contents, runs)
-    _make_folder(out)
+    part, old = (out.with_name(f".{out.name}.{kind}-{os.getpid()}") for kind in ("part", "old"))
+    try:
+        with _writing(out):
+            (part / "data").mkdir(parents=True)
+        _write(contents, part, reference, partial, dataset, command)
+        with _writing(out):
+            if out.exists():
+                out.rename(old)
+            part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if old.exists() and not out.exists():
+            old.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+    return sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+
+
+def _write(
+    contents: Contents, out: Path, reference: Reference, partial: bool, dataset: Dataset | None, command: str
+) -> None:
     columns = reference.columns
     examples = pack_side(columns.confidences, columns.correct)
     _script(out, "reference", {"examples": examples, **runs_json(reference.readings)})
@@ -80,19 +103,28 @@ def write_page(
         shutil.copyfile(TEMPLATES / name, out / name)
     made = _made(contents, entries, reference, command)
     (out / "index.html").write_text(_render(board, made, sprite is not None), encoding="utf-8")
-    return sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
 
 
-def _make_folder(out: Path) -> None:
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not (out / COPIED[1]).is_file()):
-        raise UserError(f"--out {out} holds something that is no report: give a new or empty folder.")
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
     try:
-        (out / "data").mkdir(parents=True, exist_ok=True)
-        for old in [*(out / "data").glob("*.js"), *out.glob("thumbnails.*")]:
-            old.unlink()
-        shutil.copyfile(TEMPLATES / COPIED[1], out / COPIED[1])  # from now on it is a report's folder
+        yield
     except OSError as error:
         raise UserError(f"--out {out} cannot be written ({error.strerror}): give a folder that can.") from error
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a folder with anything in it that a report does not consist of: all of it is going to be replaced."""
+    ours = {"index.html", "plotly.min.js", "data", *COPIED}
+    try:
+        names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+        foreign = {name for name in names - ours if not name.startswith("thumbnails.")}
+        foreign |= {path.name for path in (out / "data").glob("*") if path.suffix != ".js"}
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be read ({error.strerror}): give a new folder.") from error
+    if (out.exists() and not out.is_dir()) or foreign or (names and not names.issuperset(COPIED)):
+        what = f" ({min(foreign)})" if foreign else ""
+        raise UserError(f"--out {out} holds something that is no report{what}: give a new or empty folder.")
 
 
 def _pairs(entries: Sequence[Entry]) -> tuple[dict[str, str], dict[str, int]]:
@@ -146,7 +178,13 @@ def _board(
     scored = [entry.score for entry in entries if entry.score]
     ends = [found.interval[1] if found.interval else found.score for found in scored]
     ends += [top.quality] if top else []
-    return {"rows": rows, "ceiling": top, "floor": floor, "runs": reference.runs, "most": 1.05 * max(ends, default=1.0)}
+    return {
+        "rows": rows,
+        "ceiling": top,
+        "floor": floor,
+        "runs": reference.runs,
+        "most": 1.05 * max(ends, default=1.0) or 1.0,
+    }
 
 
 def _made(contents: Contents, entries: Sequence[Entry], reference: Reference, command: str) -> dict[str, Any]:
@@ -168,6 +206,7 @@ def _made(contents: Contents, entries: Sequence[Entry], reference: Reference, co
         },
         "banks": [contents.reference, *(entry.bank for entry in entries)],
         "others": contents.others,
+        "damaged": contents.damaged,
         "provenance": done,
         "quantiles": QUANTILES,
         "step": STEP,

@@ -62,7 +62,7 @@ def read_reference(contents: Contents, runs: int | None) -> Reference:
     runs: N on each side; None: the most that a candidate and the reference have.
 
     Raises:
-        UserError: too few runs, a damaged record, or arrays that cannot be scored.
+        UserError: too few runs, or arrays that cannot be scored.
     """
     if runs is not None and runs < 2:
         raise UserError(f"--runs {runs}: two distributions of at least 2 runs are compared.")
@@ -88,13 +88,15 @@ def summaries(
     partial: score it although it is short of N. The second is empty where it was not scored.
 
     Raises:
-        UserError: a name is not known, a record is damaged, or arrays that cannot be scored.
+        UserError: a name is not known, or arrays that cannot be scored.
     """
     for name in names:
         one_of("candidate", name, [bank.name for bank in contents.candidates])
     for number, bank in enumerate(contents.candidates):
         if any(seed < reference.runs for seed in bank.seeds) and (not names or bank.name in names):
-            yield summarise(f"c{number:03}", bank, contents.read(bank), reference, partial)
+            read = contents.read(bank)
+            if read.seeds(reference.runs):
+                yield summarise(f"c{number:03}", bank, read, reference, partial)
 
 
 def summarise(

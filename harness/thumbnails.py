@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from harness.data import Dataset, cifar10, digits, load_dataset
+from harness.errors import UserError
 from harness.stored import StoredBenchmark
 
 LARGEST = 32  # pixels a side
@@ -30,10 +31,13 @@ def find_dataset(benchmark: StoredBenchmark, data_dir: Path) -> Dataset | None:
     """The benchmark's data set where it is at hand without a download; None otherwise."""
     name = benchmark.name
     found = None
-    if name == "digits":
-        found = digits()
-    elif name in ("cifar10", "cifar10-mini") and _has_cifar10(data_dir):
-        found = cifar10(data_dir) if name == "cifar10" else load_dataset(name, data_dir)
+    try:
+        if name == "digits":
+            found = digits()
+        elif name in ("cifar10", "cifar10-mini") and _has_cifar10(data_dir):
+            found = cifar10(data_dir) if name == "cifar10" else load_dataset(name, data_dir)
+    except UserError:
+        return None  # what lies there is something else
     return found if found and found.sha256 == benchmark.identity["data"]["sha256"] else None
 
 

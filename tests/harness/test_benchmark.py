@@ -257,3 +257,11 @@ def test_a_description_can_be_scored_without_the_data(benchmark):
     found = benchmark.description
     assert found["fingerprint"] == benchmark.fingerprint
     assert found["forget_targets"] == benchmark.dataset.y_train[benchmark.split.forget].tolist()
+
+
+def test_paths_may_be_given_as_text(tmp_path):
+    (tmp_path / "recipe.toml").write_text("epochs = 3\n")
+    np.save(tmp_path / "indices.npy", np.arange(20))
+    given = {"recipe": tmp_path / "recipe.toml", "forget_indices": tmp_path / "indices.npy", "data_dir": tmp_path}
+    as_text = {name: str(path) for name, path in given.items()}
+    assert make_benchmark(**as_text).fingerprint == make_benchmark(**given).fingerprint

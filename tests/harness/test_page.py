@@ -22,7 +22,8 @@ from harness.errors import UserError
 from harness.page import write_page
 from harness.page_data import QUANTILES, STEP, density_json, epsilon_json, pack_rules, pack_side, pooled_densities
 from harness.store import Store
-from harness.thumbnails import make_sprite
+from harness.stored import StoredBenchmark
+from harness.thumbnails import find_dataset, make_sprite
 from scoring import epsilons, forgetting_quality, per_example
 
 NASTY = "<script>window.hacked=1<script><img src=x onerror=window.hacked=1>"  # a folder's name as well
@@ -223,12 +224,47 @@ def test_a_report_is_written_over_an_older_one(tmp_path):
     assert not (out / "data" / "c999.js").exists() and (out / "data" / "c000.js").exists()
 
 
-def test_a_damaged_record_is_named(tmp_path):
-    folders = fill(tmp_path / "store", describe(3), {"near": (0, 1)}, 3)
-    broken = folders["near"] / "00001.finished.safetensors"
+@pytest.mark.parametrize("bank", ["near", "retrain"])
+def test_a_damaged_record_is_not_counted_and_named_on_the_page(tmp_path, bank):
+    folders = fill(tmp_path / "store", describe(3), {"near": (0, 1)}, 4)
+    broken = next((tmp_path / "store").rglob(f"{bank}-*/00001.finished.safetensors"))
     broken.write_bytes(broken.read_bytes()[:-1])
-    with pytest.raises(UserError, match=r"00001\.finished\.safetensors: .*runs it again"):
-        write_page(find_contents(Store(tmp_path / "store")), tmp_path / "out")
+    contents = find_contents(Store(tmp_path / "store"))
+    write_page(contents, tmp_path / "out", partial=True)
+    assert len(contents.damaged) == 1 and "verify-store --set-aside" in contents.damaged[0]
+    assert "00001.finished.safetensors" in (tmp_path / "out" / "index.html").read_text()
+    assert broken.exists() and folders["near"].is_dir()
+
+
+def test_a_report_that_fails_leaves_the_older_one_and_nothing_beside_it(tmp_path):
+    fill(tmp_path / "store", describe(3), {"near": (0, 1)}, 3)
+    stored, out = find_contents(Store(tmp_path / "store")), tmp_path / "out"
+    write_page(stored, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for identity in (tmp_path / "store").rglob("near-*/*.json"):
+        identity.write_text("{")
+    with pytest.raises(UserError, match="verify-store --set-aside"):
+        write_page(stored, out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert {path.name for path in tmp_path.iterdir()} == {"store", "out"}
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "data/table.csv"])
+def test_a_reports_folder_with_something_of_the_users_is_refused(root, tmp_path, name):
+    out = tmp_path / "out"
+    write_page(find_contents(Store(root)), out)
+    (out / name).write_text("mine")
+    with pytest.raises(UserError, match="holds something that is no report"):
+        write_page(find_contents(Store(root)), out)
+    assert (out / name).read_text() == "mine"
+
+
+def test_other_arrays_among_the_data_cost_only_the_pictures(tmp_path):
+    np.savez(tmp_path / "one.npz", a=1)
+    found = StoredBenchmark("cifar10", "0" * 64, {"data": {"sha256": ""}}, None, None)
+    assert find_dataset(found, tmp_path) is None
+    np.savez(tmp_path / "two.npz", a=1)
+    assert find_dataset(found, tmp_path) is None
 
 
 def test_mistakes_of_the_command_are_one_line(refused, root, tmp_path):
