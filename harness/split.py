@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import keyword
 import shutil
 from collections import deque
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import models
+from harness import models, sources
 from harness.benchmark import Benchmark
 from harness.candidates import built_in
 from harness.cluster import Compute, Lost, Pool
@@ -97,6 +98,15 @@ def check_out(out: Path, benchmark: Benchmark) -> None:
     if isinstance(benchmark.model, NetworkFile):
         if any(name in FILES for name in benchmark.model.files):
             raise UserError(f"--model {benchmark.model}: its files and split's {', '.join(FILES)} must differ in name.")
+        file = next(iter(benchmark.model.files))
+        if not Path(file).stem.isidentifier() or keyword.iskeyword(Path(file).stem):
+            raise UserError(f"split: --model {file} cannot be imported by its name: rename it as in my_net.py.")
+        ours = sources.imported(benchmark.model.files.values())
+        if ours:
+            raise UserError(
+                f"split: --model {file} imports algorithms/{ours[0].name} of forget512, which an outside program does "
+                "not have: copy what it needs into the file."
+            )
     else:
         one_of("split: --model", benchmark.model, SOURCES)
     try:

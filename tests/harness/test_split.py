@@ -10,11 +10,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from commands import command
 from safetensors.torch import load
 
 from harness import models
+from harness.benchmark import make_benchmark
 from harness.errors import UserError
-from harness.split import SOURCES, write_split
+from harness.split import SOURCES, check_out, write_split
 from harness.unlearn import fresh_network
 
 OUTSIDE = """
@@ -110,3 +112,37 @@ def test_a_network_of_the_users_goes_along(tmp_path, make_tiny):
     code = "import model; print([tuple(p.shape) for p in model.build().parameters()])"
     found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "split", capture_output=True, text=True)
     assert found.stdout.strip() == "[(3, 64), (3,)]", found.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "said"),
+    [
+        ("my-net.py", "", "my-net.py cannot be imported by its name"),
+        ("class.py", "", "class.py cannot be imported by its name"),
+        ("my_net.py", "from algorithms import training\n", "my_net.py imports algorithms/training.py of forget512"),
+    ],
+)
+def test_a_network_that_could_not_be_imported_there_is_refused(tmp_path, make_tiny, name, head, said):
+    (tmp_path / name).write_text(
+        f"{head}from torch import nn\ndef make(classes, shape):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], classes))\n"
+    )
+    benchmark = make_tiny(model=f"{tmp_path / name}:make")
+    with pytest.raises(UserError, match=said):
+        check_out(tmp_path / "split", benchmark)
+
+
+def test_the_original_model_may_be_a_file(monkeypatch, capsys, tmp_path):
+    benchmark = make_benchmark("digits")
+    net = fresh_network(benchmark.training_part, torch.device("cpu"))
+    torch.save({"state_dict": net.state_dict()}, tmp_path / "mine.pt")
+    given = "--original", tmp_path / "mine.pt", "--store", tmp_path / "store", "--device", "cpu"
+    status, _, err = command(monkeypatch, capsys, "split", "--out", tmp_path / "split", *given)
+    assert status == 0, err
+    found = load((tmp_path / "split" / "original.safetensors").read_bytes())
+    assert all(found[name].equal(value) for name, value in net.state_dict().items())
+    assert "--original" not in (tmp_path / "split" / "README.md").read_text()
+    status, shown, err = command(monkeypatch, capsys, "plan", "finetune", "--runs", 2, "--originals", 2, *given[2:])
+    assert status == 0 and "original model 2 of 2" in shown, err
+    status, _, err = command(monkeypatch, capsys, "plan", "finetune", "--originals", 2, *given)
+    assert status == 2 and "both choose where unlearning starts" in err
