@@ -163,7 +163,7 @@ def _check_bound(path: Path, needed: set[str], kept: Sequence[ast.AST], dropped:
         lost = sorted(_changed(statement) & needed - (modules - own) - (set(vars(builtins)) - known))
         if lost and (lost[0] in known or not unsure):
             kinds = {ast.For: "a `for` block", ast.While: "a `while` block", ast.With: "a `with` block"}
-            what = kinds.get(type(statement), f"`{first_line(ast.unparse(statement))}`")
+            what = kinds.get(type(statement), f"`{ast.unparse(statement).splitlines()[0]}`")
             raise UserError(
                 f"{path}: `{ENTRY}` needs {lost[0]!r}, which {what} outside of all functions "
                 f"{'changes' if lost[0] in known else 'makes'}: such statements are not run. "
