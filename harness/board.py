@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from algorithms import SMALL
 from harness.benchmark import Described
-from harness.errors import UserError
+from harness.candidates import built_in
+from harness.errors import UserError, printable
 from harness.identity import canonical_json
 from harness.leaderboard import Leaderboard, score_banks
 from harness.record import Damaged
@@ -105,10 +105,10 @@ def find_floor(benchmark: StoredBenchmark, banks: Sequence[StoredBank]) -> Store
 
 
 def is_floor(dataset: str, identity: dict[str, Any]) -> bool:
-    """Whether a bank is finetune's, with its preset for this data set."""
-    preset = SMALL.get(("finetune", dataset), {})
-    own = identity["hyper_parameters"]
-    return identity["algorithm"] == "finetune" and all(own.get(name) == value for name, value in preset.items())
+    """Whether a bank is finetune's, with the hyper-parameters that it has on this data set where nothing is set."""
+    if identity["algorithm"] != "finetune":
+        return False
+    return identity["hyper_parameters"] == built_in("finetune", dataset).hyper_parameters
 
 
 class Named(Protocol):
@@ -128,9 +128,11 @@ def label(banks: Sequence[Named]) -> None:
         ]
         same = [one for one in alike if one["hyper_parameters"] == bank.identity["hyper_parameters"]]
         parts += [
-            f"{name} {str(bank.identity[name])[:8]}" for name in _differing(same) if name in ("source", "original")
+            f"{name} {str(bank.identity[name])[:8]}"
+            for name in _differing(same)
+            if name in bank.identity and name not in ("benchmark", "hyper_parameters")
         ]
-        bank.name = bank.identity["algorithm"] + (f" ({', '.join(parts)})" if parts else "")
+        bank.name = printable(bank.identity["algorithm"] + (f" ({', '.join(parts)})" if parts else ""))
 
 
 def _differing(values: Sequence[dict[str, Any]]) -> list[str]:
