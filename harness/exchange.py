@@ -15,7 +15,7 @@ from harness.arrays import read_side
 from harness.assess import assess, cost, scoring_errors
 from harness.bank import Runs, list_records, record_name
 from harness.benchmark import Benchmark
-from harness.board import choose_reference, label, usual_runs
+from harness.board import NO_REFERENCE, label, usual_runs
 from harness.bundle import FORMAT, Bundle, read_bundle, write_bundle
 from harness.errors import UserError, first_line, one_of, printable
 from harness.identity import canonical_json, sha256
@@ -30,6 +30,7 @@ from harness.stored import (
     RETRAIN,
     StoredBank,
     StoredBenchmark,
+    choose_reference,
     encode_confidences,
     parse_benchmark,
     read_benchmark,
@@ -64,7 +65,9 @@ def export_banks(
         described = read_benchmark(store, _choose_benchmark(store, benchmark))
         banks, _ = stored_banks(store, described, mode)
         label(banks)
-        reference = choose_reference(banks)
+        reference = choose_reference(banks, runs or usual_runs(banks))
+        if reference is None:
+            raise UserError(f"{store.root}, benchmark {described.fingerprint[:12]}: {NO_REFERENCE}")
         chosen: list[StoredBank] = [reference]
         for name in algorithms:
             bank = _find(name, [bank for bank in banks if bank.identity["algorithm"] != RETRAIN])

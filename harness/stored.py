@@ -3,9 +3,9 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 from harness.bank import Failure, Reading, Runs, Targets, list_records, read
 from harness.benchmark import Benchmark
 from harness.identity import canonical_json, sha256
-from harness.origin import read_origins
+from harness.origin import Origin, read_origins
 from harness.record import Damaged, decode
 from harness.store import Store
 from scoring import MODES, logit_scaled_confidence
@@ -242,6 +242,8 @@ def check_confidences(arrays: dict[str, np.ndarray]) -> None:
             raise Damaged(f"{name} is {values.dtype} of shape {values.shape}")
         if not np.isfinite(values).all():
             raise Damaged(f"{name} has values that are not finite")
+        if name in PER_RUN and ((values < 0).any() or (name in ACCURACIES and (values > 1).any())):
+            raise Damaged(f"{name} has values that no run can have")
 
 
 def stored_banks(
@@ -257,24 +259,48 @@ def stored_banks(
     return found, wrong
 
 
-def imported_reference(store: Store, benchmark: Benchmark, own: str, runs: int, mode: str) -> StoredBank | None:
-    """Of the imported banks of `retrain` that have so many runs, the one with the most; None if there is none.
+class Countable(Protocol):
+    """What `choose_reference` needs of a bank. readings: by seed, or the seeds alone."""
 
-    own: the key of the bank that this program would fill itself.
+    @property
+    def folder(self) -> str: ...
+    @property
+    def identity(self) -> dict[str, Any]: ...
+    @property
+    def origins(self) -> Sequence[Origin]: ...
+    @property
+    def readings(self) -> Collection[int]: ...
+
+
+AnyBank = TypeVar("AnyBank", bound=Countable)
+
+
+def choose_reference(banks: Iterable[AnyBank], runs: int) -> AnyBank | None:
+    """The bank of `retrain` that candidates are scored against, everywhere; None if there is none of 2 runs.
+
+    It is the one with the most finished runs of the first `runs`; of several, one that was done here; then the one with
+    the most runs in all.
     """
-    best = None
+
+    def order(bank: AnyBank) -> tuple[int, bool, int, str]:
+        return sum(seed < runs for seed in bank.readings), not bank.origins, len(bank.readings), bank.folder
+
+    retrained = [bank for bank in banks if bank.identity["algorithm"] == RETRAIN and len(bank.readings) > 1]
+    return max(retrained, key=order, default=None)
+
+
+def imported_references(store: Store, benchmark: Benchmark, own: str, mode: str) -> list[StoredBank]:
+    """The banks of `retrain` that were imported. own: the key of the one that this program would fill itself."""
+    found = []
     stored = parse_benchmark(benchmark.description)
     for folder in bank_folders(store, stored.fingerprint[:12]):
         try:
             identity = read_identity(store, folder)
         except Damaged:
             continue
-        if identity["algorithm"] != RETRAIN or sha256(identity) == own or not read_origins(store, folder):
-            continue
-        bank = StoredBank(store, folder, stored, mode)
-        if len(bank.seeds(runs)) == runs and (best is None or len(bank.readings) > len(best.readings)):
-            best = bank
-    return best
+        if identity["algorithm"] == RETRAIN and sha256(identity) != own and read_origins(store, folder):
+            found.append(StoredBank(store, folder, stored, mode))
+    return found
 
 
 def settings_tried(store: Store, short: str) -> dict[tuple[str, str], int]:

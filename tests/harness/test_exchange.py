@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shutil
 import struct
@@ -16,9 +17,15 @@ from commands import command
 from safetensors import safe_open
 from safetensors.numpy import save, save_file
 
+from harness import display
+from harness.board import boards
 from harness.bundle import _digest
+from harness.contents import find_contents
+from harness.evaluation import Evaluation
+from harness.exchange import export_banks, verify
 from harness.identity import canonical_json, sha256
 from harness.record import decode
+from harness.reproduction import Reproduction
 from harness.store import Store
 from harness.stored import StoredBank, decode_confidences, read_benchmark
 
@@ -34,8 +41,6 @@ def give(monkeypatch, capsys):
 @pytest.fixture(scope="session")
 def exported(filled_store, tmp_path_factory) -> Path:
     """A bundle of retrain, the candidate and one setting of finetune; not to be changed."""
-    from harness.exchange import export_banks
-
     out = tmp_path_factory.mktemp("exported") / "idea.forget512"
     export_banks(Store(filled_store.store), ["idea.py", "finetune (lr=0.5)"], out, None, "released", None)
     return out
@@ -373,6 +378,37 @@ def test_score_and_compare_of_bank_folders_say_what_was_imported(give, exported,
         assert "(imported-reference)" in out and "(imported)" in out
 
 
+def test_a_reproduction_says_that_its_reference_was_imported(give, exported, filled_store, tmp_path):
+    give("import", exported, "--store", tmp_path / "other")
+    evaluation = Evaluation(filled_store.benchmark, [], 16, Store(tmp_path / "other"))
+    shown = display.console(file=io.StringIO())
+    shown.print(display.show_reproduction(Reproduction("A table", [], [], 1.0, True), evaluation, None, []))
+    assert "Warning (imported-reference)" in shown.file.getvalue()
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_all_commands_take_the_same_reference(give, published, filled_store, tmp_path, short):
+    """An imported bank of 20 runs beside the own one of 16: the own one, as long as it has the N runs."""
+    with np.load(published) as file:
+        arrays = {name: file[name] for name in file.files}
+    more = {name: np.concatenate([a, a[:4]]) if name != "targets" else a for name, a in arrays.items()}
+    np.savez(published, **more)
+    store = filled_store.copy(tmp_path / "own")
+    give("import", published, *filled_store.options[:-2], "--store", store)
+    (own,) = (path.parent for path in store.glob("banks/*/retrain-*/00000.*"))
+    (imported,) = (path.parent for path in store.glob("banks/*/retrain-*/confidences-20.*"))
+    if short:
+        (own / "00003.finished.safetensors").unlink()
+    chosen = (imported if short else own).name
+    assert find_contents(Store(store)).reference.folder.endswith(chosen)
+    assert Evaluation(filled_store.benchmark, [], 16, Store(store)).reference.folder.endswith(chosen)
+    ((board,), _) = boards(Store(store))
+    assert any((own if short else imported).name in note and "another reference" in note for note in board.notes)
+    export_banks(Store(store), ["idea"], tmp_path / "b", None, "released", None)
+    bundle, _ = verify(tmp_path / "b")
+    assert sha256(bundle.manifest["banks"][0]["identity"])[:12] == chosen.rpartition("-")[2]
+
+
 def test_other_classes_beside_published_confidences_are_refused(refused, published, filled_store, tmp_path):
     with np.load(published) as file:
         arrays = dict(file)
@@ -396,7 +432,7 @@ def test_published_confidences_become_the_reference_and_stand_beside_each_score(
     arrays = decode_confidences(kept.read_bytes())
     assert arrays["seconds"].tolist() == list(range(1, 17)) and "forget_accuracy" in arrays
     sound = kept.read_bytes()
-    kept.write_bytes(sound[:-3] + bytes([sound[-3] ^ 1]) + sound[-2:])
+    flip(kept, kept, 8 + struct.unpack("<Q", sound[:8])[0])  # in the first confidence
     status, out, _ = give("verify-store", "--store", store)
     assert status == 1 and f"{kept.name}: its checksum does not match" in out
     kept.write_bytes(sound)
