@@ -10,10 +10,11 @@ from harness.assess import Cost, cost, scoring_errors
 from harness.bank import Columns
 from harness.benchmark import check_comparable
 from harness.errors import UserError, first_line
+from harness.origin import Origin, origin_findings
 from harness.record import Damaged
 from harness.store import Store
 from harness.stored import StoredBank, read_benchmark
-from scoring import MODES, Ceiling, ScoringError, ceiling, find_non_finite
+from scoring import MODES, Ceiling, Finding, ScoringError, ceiling, find_non_finite
 
 # What the published scoring program keeps of its retrained runs in retrain_confs.npz, by our names.
 PUBLISHED = {
@@ -28,8 +29,9 @@ PUBLISHED = {
 class Side:
     """One side of a score, and what is known of where it comes from.
 
-    seconds: of a run, the median. benchmark: its identity. classes: C. targets (S,): true classes. indices (S,): of the
-    forget examples among the training images.
+    seconds: of a run, the median; all_seconds (N,): of each, where a file has them. benchmark: its identity. classes:
+    C. targets (S,): true classes. indices (S,): of the forget examples among the training images. seeds, origins: of a
+    bank's runs, and which of them were imported.
     """
 
     name: str
@@ -39,13 +41,16 @@ class Side:
     classes: int | None = None
     targets: np.ndarray | None = None
     indices: np.ndarray | None = None
+    all_seconds: np.ndarray | None = None
+    seeds: tuple[int, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
 
 def read_side(path: Path, option: str, mode: str = "released") -> Side:
     """Read a bank folder, or a .npz file.
 
     The file has `confidences (N, S)`, or `logits (N, S, C)` with `targets (S,)`, and if known `retain_accuracy`,
-    `test_accuracy` and `seconds`, each (N,); or is the published program's `retrain_confs.npz`.
+    `forget_accuracy`, `test_accuracy` and `seconds`, each (N,); or is the published program's `retrain_confs.npz`.
 
     Raises:
         UserError: it cannot be read, or holds values that are not finite.
@@ -86,10 +91,11 @@ def read_side(path: Path, option: str, mode: str = "released") -> Side:
         confidences,
         correct=correct,
         retain_accuracy=arrays.get("retain_accuracy"),
+        forget_accuracy=arrays.get("forget_accuracy"),
         test_accuracy=arrays.get("test_accuracy"),
     )
     seconds = _seconds(arrays["seconds"], len(confidences), f"{option} {path}") if "seconds" in arrays else None
-    return Side(path.stem, columns, seconds, classes=classes, targets=targets)
+    return Side(path.stem, columns, seconds, classes=classes, targets=targets, all_seconds=arrays.get("seconds"))
 
 
 def check_sides(retrained: Side, unlearned: Side) -> None:
@@ -105,6 +111,14 @@ def check_sides(retrained: Side, unlearned: Side) -> None:
         raise UserError(f"{r.name} has logits of {r.classes} classes and {u.name} of {u.classes}: they must be equal.")
     if r.targets is not None and u.targets is not None and not np.array_equal(r.targets, u.targets):
         raise UserError(f"{r.name} and {u.name} have different `targets`: give the same examples in one order.")
+
+
+def side_origins(retrained: Side, unlearned: Side) -> tuple[Finding, ...]:
+    """Which runs of two sides were imported: it stands beside their score."""
+    return (
+        *origin_findings(retrained.origins, retrained.seeds, reference=True),
+        *origin_findings(unlearned.origins, unlearned.seeds, reference=False),
+    )
 
 
 def side_ceiling(retrained: Side, runs: int, mode: str) -> Ceiling | None:
@@ -173,4 +187,6 @@ def _read_bank(folder: Path, option: str, mode: str) -> Side:
         benchmark.identity,
         targets=benchmark.targets.forget,
         indices=benchmark.forget_indices,
+        seeds=tuple(bank.readings),
+        origins=tuple(bank.origins),
     )

@@ -79,10 +79,12 @@ class Failure:
 class Runs:
     """The runs of a bank as far as they were read, by seed.
 
-    name: as a table shows it. identity: what its key is the hash of. origins: what of it was imported, and from where.
+    name: as a table shows it. folder: in the store. identity: what its key is the hash of. origins: what of it was
+    imported, and from where.
     """
 
     name: str
+    folder: str
     identity: dict[str, Any]
 
     def __init__(self) -> None:

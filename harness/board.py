@@ -1,13 +1,13 @@
 """The leaderboard of a store: all its banks, benchmark by benchmark, without data, network or anybody's code."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from algorithms import SMALL
 from harness.benchmark import Described
-from harness.errors import UserError
+from harness.candidates import built_in
+from harness.errors import UserError, printable
 from harness.identity import canonical_json
 from harness.leaderboard import Leaderboard, score_banks
 from harness.record import Damaged
@@ -16,11 +16,14 @@ from harness.stored import (
     RETRAIN,
     StoredBank,
     StoredBenchmark,
+    choose_reference,
     read_benchmark,
     settings_tried,
     stored_banks,
     stored_benchmarks,
 )
+
+NO_REFERENCE = "it has no reference bank of 2 runs or more (`run_eval.py retrain` or `import` fills it)."
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +59,13 @@ def boards(store: Store, runs: int | None = None, mode: str = "released") -> tup
 def _board(store: Store, benchmark: StoredBenchmark, runs: int | None, mode: str) -> StoredBoard:
     banks, wrong = stored_banks(store, benchmark, mode)
     label(banks)
-    reference = choose_reference(banks)
+    wanted = runs or usual_runs(banks)
+    reference = choose_reference(banks, wanted)
+    if reference is None:
+        raise UserError(NO_REFERENCE)
     candidates = [bank for bank in banks if bank.identity["algorithm"] != RETRAIN and bank.tried]
     if not candidates:
         raise UserError("it has no bank of a candidate.")
-    wanted = runs or usual_runs([reference, *candidates])
     others = [bank for bank in banks if bank.identity["algorithm"] == RETRAIN and bank is not reference]
     notes = [
         f"{bank.folder} is another reference bank ({len(bank.readings)} runs): nothing is scored against it."
@@ -80,19 +85,16 @@ def _board(store: Store, benchmark: StoredBenchmark, runs: int | None, mode: str
     return StoredBoard(benchmark, board, notes)
 
 
-def choose_reference(banks: Sequence[StoredBank]) -> StoredBank:
-    """The bank of `retrain` with the most runs; of several, one that was done here.
+class Counted(Protocol):
+    """What `usual_runs` needs of a bank."""
 
-    Raises:
-        UserError: there is none with 2 runs.
-    """
-    retrained = [bank for bank in banks if bank.identity["algorithm"] == RETRAIN and len(bank.readings) > 1]
-    if not retrained:
-        raise UserError("it has no reference bank of 2 runs or more (`run_eval.py retrain` or `import` fills it).")
-    return max(retrained, key=lambda bank: (len(bank.readings), not bank.origins, bank.folder))
+    @property
+    def tried(self) -> int: ...
+    @property
+    def readings(self) -> Collection[int]: ...
 
 
-def usual_runs(banks: Sequence[StoredBank]) -> int:
+def usual_runs(banks: Sequence[Counted]) -> int:
     """How many runs most banks were brought to; the larger number where two are as frequent."""
     counts = Counter(bank.tried for bank in banks if len(bank.readings) > 1)
     return max(counts, key=lambda runs: (counts[runs], runs), default=2)
@@ -105,10 +107,10 @@ def find_floor(benchmark: StoredBenchmark, banks: Sequence[StoredBank]) -> Store
 
 
 def is_floor(dataset: str, identity: dict[str, Any]) -> bool:
-    """Whether a bank is finetune's, with its preset for this data set."""
-    preset = SMALL.get(("finetune", dataset), {})
-    own = identity["hyper_parameters"]
-    return identity["algorithm"] == "finetune" and all(own.get(name) == value for name, value in preset.items())
+    """Whether a bank is finetune's, with the hyper-parameters that it has on this data set where nothing is set."""
+    if identity["algorithm"] != "finetune":
+        return False
+    return identity["hyper_parameters"] == built_in("finetune", dataset).hyper_parameters
 
 
 class Named(Protocol):
@@ -128,9 +130,11 @@ def label(banks: Sequence[Named]) -> None:
         ]
         same = [one for one in alike if one["hyper_parameters"] == bank.identity["hyper_parameters"]]
         parts += [
-            f"{name} {str(bank.identity[name])[:8]}" for name in _differing(same) if name in ("source", "original")
+            f"{name} {str(bank.identity[name])[:8]}"
+            for name in _differing(same)
+            if name in bank.identity and name not in ("benchmark", "hyper_parameters")
         ]
-        bank.name = bank.identity["algorithm"] + (f" ({', '.join(parts)})" if parts else "")
+        bank.name = printable(bank.identity["algorithm"] + (f" ({', '.join(parts)})" if parts else ""))
 
 
 def _differing(values: Sequence[dict[str, Any]]) -> list[str]:

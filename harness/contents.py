@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.bank import list_records
-from harness.board import label
+from harness.board import label, usual_runs
 from harness.errors import UserError
+from harness.origin import Origin, read_origins
 from harness.record import Damaged
 from harness.store import Store
 from harness.stored import (
@@ -13,6 +14,7 @@ from harness.stored import (
     StoredBank,
     StoredBenchmark,
     bank_folders,
+    choose_reference,
     count_confidences,
     read_benchmark,
     read_identity,
@@ -22,18 +24,27 @@ from harness.stored import (
 
 @dataclass(eq=False)
 class ListedBank:
-    """A bank by its files' names. seeds: those with a finished run. failed: how many have failures alone."""
+    """A bank by its files' names. seeds: those with a finished run. failed: how many have failures alone. tried,
+    origins: as a StoredBank's.
+    """
 
     folder: str
     name: str
     identity: dict[str, Any]
     seeds: tuple[int, ...]
     failed: int
+    tried: int
+    origins: list[Origin]
+
+    @property
+    def readings(self) -> tuple[int, ...]:
+        """As much of them as counting needs."""
+        return self.seeds
 
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """others: reference banks beside the one with the most runs, which are not used. damaged: a line for each record
+    """others: reference banks beside the one that is scored against, which are not used. damaged: a line for each record
     that could not be read so far."""
 
     store: Store
@@ -91,13 +102,14 @@ def find_contents(store: Store, benchmark: str | None = None) -> Contents:
         raise UserError(f"--store {store.root}: {error}.") from error
     banks = [bank for folder in bank_folders(store, fitting[0]) if (bank := _list(store, folder))]
     label(banks)
-    references = sorted((b for b in banks if b.identity["algorithm"] == RETRAIN), key=lambda b: -len(b.seeds))
-    if not references or len(references[0].seeds) < 2:
+    reference = choose_reference(banks, usual_runs(banks))
+    if reference is None:
         raise UserError(
             f"--store {store.root} has no retrained runs of benchmark {fitting[0]}: `evaluate` or `retrain` does them."
         )
     candidates = tuple(b for b in banks if b.identity["algorithm"] != RETRAIN)
-    return Contents(store, found, references[0], candidates, tuple(references[1:]))
+    others = tuple(b for b in banks if b.identity["algorithm"] == RETRAIN and b is not reference)
+    return Contents(store, found, reference, candidates, others)
 
 
 def _listed(store: Store, shorts: list[str]) -> str:
@@ -118,4 +130,6 @@ def _list(store: Store, folder: str) -> ListedBank | None:
     records = list_records(store, folder)
     seeds = {seed for seed, attempt, _ in records if attempt is None} | set(range(count_confidences(store, folder)))
     failed = {seed for seed, attempt, _ in records if attempt is not None} - seeds
-    return ListedBank(folder, identity["algorithm"], identity, tuple(sorted(seeds)), len(failed))
+    tried = 1 + max(seeds | failed, default=-1)
+    origins = read_origins(store, folder)
+    return ListedBank(folder, identity["algorithm"], identity, tuple(sorted(seeds)), len(failed), tried, origins)

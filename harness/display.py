@@ -21,7 +21,7 @@ from harness.benchmark import Benchmark, Described
 from harness.candidate_file import defaults
 from harness.cluster import Compute
 from harness.evaluation import Evaluation, Event
-from harness.leaderboard import Leaderboard, Row
+from harness.leaderboard import Leaderboard, Row, make_row
 from harness.report import comparison_text, projected_text
 from harness.reproduction import Reproduction, Statement, TableResult
 from harness.spread import Spread
@@ -90,6 +90,9 @@ def show_reproduction(
     verdicts = [s.verdict for result in tables for s in result.statements]
     counts = (f"{verdicts.count(name)} {word}" for name, word in VERDICTS.items() if name in verdicts)
     parts.append(Text(f"\nOf {len(verdicts)} order statements: {', '.join(counts)}.", style="bold"))
+    reference, epochs = evaluation.reference, evaluation.benchmark.recipe.epochs
+    warnings = make_row(reference, reference, evaluation.runs, epochs, None, 0, {}).warnings
+    parts += [Text(f"* Warning ({warning.name}): {warning.text}") for warning in warnings]
     return Group(*parts)
 
 

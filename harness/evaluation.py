@@ -24,7 +24,7 @@ from harness.originals import (
 from harness.record import decode
 from harness.run import ExamineOriginal, Runner, RunSeed, TrainOriginal
 from harness.store import Store
-from harness.stored import imported_reference
+from harness.stored import choose_reference, imported_references
 from harness.unlearn import Seeds
 
 FIRST_RUNS = 3  # of an algorithm: if all fail with the same error, the others would as well
@@ -92,8 +92,10 @@ class Evaluation:
         self._retrained.refresh()
         self.reference: Runs = self._retrained
         if len(self._retrained.seeds(runs)) < runs:
-            imported = imported_reference(store, benchmark, self._retrained.key, runs, mode)
-            self.reference = imported or self._retrained
+            imported = imported_references(store, benchmark, self._retrained.key, mode)
+            best = choose_reference([self._retrained, *imported], runs)
+            if best is not None and len(best.seeds(runs)) == runs:
+                self.reference = best
         self.banks: dict[str, Bank] = {}
         self.floor: Bank | None = None  # finetune's runs with its preset, as far as the store has them
         self.lost: list[str] = []  # runs that the machine failed to do; the next command tries them again

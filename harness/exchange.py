@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save
 
 from harness.arrays import read_side
 from harness.assess import assess, cost, scoring_errors
 from harness.bank import Runs, list_records, record_name
 from harness.benchmark import Benchmark
-from harness.board import choose_reference, label, usual_runs
+from harness.board import NO_REFERENCE, label, usual_runs
 from harness.bundle import FORMAT, Bundle, read_bundle, write_bundle
 from harness.errors import UserError, first_line, one_of, printable
 from harness.identity import canonical_json, sha256
-from harness.origin import Origin, put_origin
+from harness.origin import Origin, put_origin, set_aside_damaged
 from harness.packed import PackedBank, pack
 from harness.record import Damaged
 from harness.report import score_json
@@ -31,6 +30,8 @@ from harness.stored import (
     RETRAIN,
     StoredBank,
     StoredBenchmark,
+    choose_reference,
+    encode_confidences,
     parse_benchmark,
     read_benchmark,
     stored_banks,
@@ -64,7 +65,9 @@ def export_banks(
         described = read_benchmark(store, _choose_benchmark(store, benchmark))
         banks, _ = stored_banks(store, described, mode)
         label(banks)
-        reference = choose_reference(banks)
+        reference = choose_reference(banks, runs or usual_runs(banks))
+        if reference is None:
+            raise UserError(f"{store.root}, benchmark {described.fingerprint[:12]}: {NO_REFERENCE}")
         chosen: list[StoredBank] = [reference]
         for name in algorithms:
             bank = _find(name, [bank for bank in banks if bank.identity["algorithm"] != RETRAIN])
@@ -200,6 +203,8 @@ def import_bundle(store: Store, path: Path, benchmark: str | None) -> list[str]:
         there = {seed for seed, attempt, _ in list_records(store, bank.folder) if attempt is None}
         new = [record for record in bank.records if record.seed not in there]
         seeds = tuple(record.seed for record in new) or (() if bank.records else tuple(bank.readings))
+        if set_aside_damaged(store, bank.folder, bundle.sha256):  # it cannot say any more which runs it brought
+            seeds = tuple(bank.readings)
         store.put_if_absent(f"{bank.folder}/bank.json", canonical_json(bank.identity).encode())
         if bank.source is not None:
             store.put_if_absent(f"{bank.folder}/source.json", canonical_json(bank.source).encode())
@@ -209,10 +214,10 @@ def import_bundle(store: Store, path: Path, benchmark: str | None) -> list[str]:
             store.put_if_absent(f"{bank.folder}/{record_name(record)}", record.encode())
         if bank.confidences:
             name = CONFIDENCES.format(len(bank.readings))
-            store.put_if_absent(f"{bank.folder}/{name}", save(bank.confidences))
-        kept = len(bank.readings) - len(seeds)
+            store.put_if_absent(f"{bank.folder}/{name}", encode_confidences(bank.confidences))
+        kept = len(bank.readings) - (len(new) if bank.records else len(seeds))
         already = f", {kept} were there already" if kept else ""
-        said.append(f"{bank.folder}: {len(seeds)} runs imported{already}.")
+        said.append(f"{bank.folder}: {len(bank.readings) - kept} runs imported{already}.")
     return said
 
 
@@ -223,18 +228,26 @@ def import_confidences(store: Store, path: Path, benchmark: Benchmark, stated: s
         UserError: it cannot be read, does not fit the benchmark, or that is not the one stated.
     """
     _check_benchmark(benchmark.fingerprint, stated, path)
-    columns = read_side(path, "import").columns
-    confidences = np.asarray(columns.confidences, np.float64)
+    side = read_side(path, "import")
+    confidences = np.asarray(side.columns.confidences, np.float64)
     if confidences.ndim != 2 or confidences.shape[1] != len(benchmark.forget_targets) or len(confidences) < 2:
         raise UserError(
             f"{path} has confidences of shape {confidences.shape}, but this benchmark forgets "
             f"{len(benchmark.forget_targets)} examples: (N, {len(benchmark.forget_targets)}) is needed, N at least 2."
         )
-    known = {name: getattr(columns, name) for name in ACCURACIES}
+    if side.targets is not None and not np.array_equal(side.targets, benchmark.forget_targets):
+        differ = int((np.asarray(side.targets) != benchmark.forget_targets).sum())
+        raise UserError(
+            f"{path}: its `targets` are not the classes of this benchmark's forget examples ({differ} of "
+            f"{len(benchmark.forget_targets)} differ): give the same examples in the benchmark's order."
+        )
+    known = {name: getattr(side.columns, name) for name in ACCURACIES}
     arrays = {name: np.asarray(values, np.float64) for name, values in known.items() if values is not None}
     for name, values in arrays.items():
         if values.shape != (len(confidences),) or not ((values >= 0) & (values <= 1)).all():
             raise UserError(f"{path}: {name} must be {len(confidences)} fractions between 0 and 1, one for each run.")
+    if side.all_seconds is not None:
+        arrays["seconds"] = np.asarray(side.all_seconds, np.float64)
     arrays["confidences"] = confidences
     digest = sha256(path.read_bytes())
     identity: dict[str, Any] = {
@@ -248,8 +261,9 @@ def import_confidences(store: Store, path: Path, benchmark: Benchmark, stated: s
     folder = f"{described.folder}/{RETRAIN}-{sha256(identity)[:12]}"
     _describe(store, described, benchmark.description)
     store.put_if_absent(f"{folder}/bank.json", canonical_json(identity).encode())
+    set_aside_damaged(store, folder, digest)
     put_origin(store, folder, Origin(path.name, digest, tuple(range(len(confidences)))))
-    store.put_if_absent(f"{folder}/{CONFIDENCES.format(len(confidences))}", save(arrays))
+    store.put_if_absent(f"{folder}/{CONFIDENCES.format(len(confidences))}", encode_confidences(arrays))
     return [
         f"{folder}: confidences of {len(confidences)} runs imported. That they are of this benchmark's "
         f"{confidences.shape[1]} forget examples, in its order, is your word: the file does not say."

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from harness.errors import UserError
 from harness.identity import canonical_json
+from harness.record import Damaged
 from harness.store import Store
 from scoring import Finding
 
@@ -23,7 +24,37 @@ class Origin:
 
 def put_origin(store: Store, folder: str, origin: Origin) -> None:
     """Keep it in a bank's folder."""
-    store.put_if_absent(f"{folder}/{PREFIX}{origin.sha256[:12]}.json", canonical_json(asdict(origin)).encode())
+    store.put_if_absent(f"{folder}/{origin_name(origin.sha256)}", canonical_json(asdict(origin)).encode())
+
+
+def origin_name(digest: str) -> str:
+    """Of the note on the import of the file with this SHA-256."""
+    return f"{PREFIX}{digest[:12]}.json"
+
+
+def set_aside_damaged(store: Store, folder: str, digest: str) -> bool:
+    """Make room for a note that cannot be read to be written anew; whether there was one."""
+    name = f"{folder}/{origin_name(digest)}"
+    try:
+        decode_origin(store.get(name))
+    except FileNotFoundError:
+        return False
+    except Damaged:
+        store.set_aside(name)
+        return True
+    return False
+
+
+def decode_origin(data: bytes) -> Origin:
+    """Raises Damaged: it is no note."""
+    try:
+        values = json.loads(data)
+        file, digest, seeds = values["file"], values["sha256"], values["seeds"]
+        if isinstance(file, str) and isinstance(digest, str) and all(type(seed) is int for seed in seeds):
+            return Origin(file, digest, tuple(seeds))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"it says of no import ({type(error).__name__})") from error
+    raise Damaged("it says of no import")
 
 
 def read_origins(store: Store, folder: str) -> list[Origin]:
@@ -36,11 +67,12 @@ def read_origins(store: Store, folder: str) -> list[Origin]:
     for name, _ in store.list(folder):
         if name.rpartition("/")[2].startswith(PREFIX):
             try:
-                values = json.loads(store.get(name))
-                found.append(Origin(str(values["file"]), str(values["sha256"]), tuple(map(int, values["seeds"]))))
-            except (OSError, ValueError, KeyError, TypeError) as error:
+                found.append(decode_origin(store.get(name)))
+            except (OSError, Damaged) as error:
+                digest = name.rpartition(PREFIX)[2].removesuffix(".json")
                 raise UserError(
-                    f"{name} in the store is damaged: import what it came from again, or delete it."
+                    f"{name} in the store is damaged: import the file that it is of (SHA-256 {digest}…) again, which "
+                    "writes it anew."
                 ) from error
     return found
 

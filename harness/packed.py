@@ -8,12 +8,13 @@ import numpy as np
 
 from harness.bank import Runs, list_records, read
 from harness.bundle import MOST_RUNS, Bundle
+from harness.errors import printable
 from harness.identity import sha256
 from harness.record import ARRAYS, Damaged, Provenance, RunRecord, decode
 from harness.sources import ENCODINGS, source_hash, source_text
 from harness.store import Store
 from harness.stored import (
-    ACCURACIES,
+    PER_RUN,
     RETRAIN,
     StoredBank,
     StoredBenchmark,
@@ -25,7 +26,7 @@ from scoring import MODES, logit_scaled_confidence
 
 NUMBERS = {"seed": np.int64, "attempt": np.int64, "seconds": np.float64}
 NUMBERS |= dict.fromkeys(("retain_accuracy", "forget_accuracy", "validation_accuracy", "test_accuracy"), np.float64)
-LONGEST = 200  # of a name that comes from a bundle
+LONGEST = 255  # of a name that comes from a bundle: as long as a file's may be
 IDENTITY = {"benchmark", "algorithm", "hyper_parameters", "source", "original"}
 
 
@@ -40,16 +41,16 @@ def pack(store: Store, bank: StoredBank, runs: int, number: int) -> tuple[dict[s
     text = read_source(store, bank.folder) or source_text(bank.identity["algorithm"], {})
     entry: dict[str, Any] = {
         "identity": bank.identity,
-        "name": bank.name,
+        "name": _short(bank.name, bank.folder.rpartition("/")[2]),
         "source": text if source_hash(text) == bank.identity["source"] else None,
         "failed": len({failure.seed for failure in bank.failures if failure.seed < runs} - set(seeds)),
-        "origins": [{"file": origin.file, "sha256": origin.sha256} for origin in bank.origins],
+        "origins": [{"file": _short(origin.file), "sha256": origin.sha256} for origin in bank.origins],
         "provenance": [],
     }
     if not names:
-        columns = bank.columns(seeds)
-        known = {name: getattr(columns, name) for name in ("confidences", *ACCURACIES)}
-        return entry, {f"{number}/{name}": values for name, values in known.items() if values is not None}
+        readings = [bank.readings[seed] for seed in seeds]
+        known = [name for name in ("confidences", *PER_RUN) if getattr(readings[0], name) is not None]
+        return entry, {f"{number}/{name}": np.array([getattr(each, name) for each in readings]) for name in known}
     records = [decode(store.get(names[seed])) for seed in seeds]
     machines = list(dict.fromkeys(record.provenance for record in records))
     entry["provenance"] = [asdict(machine) for machine in machines]
@@ -151,6 +152,10 @@ def _check_identity(identity: dict[str, Any], source: Any, fingerprint: str) -> 
     if not identity.keys() >= IDENTITY or not isinstance(identity["hyper_parameters"], dict):
         raise Damaged("a bank does not say which algorithm's it is")
     method = _plain_text(identity["algorithm"], "an algorithm's name")
+    for text in (*identity["hyper_parameters"], *identity, identity["source"], identity["original"] or "none"):
+        _plain_text(text, "what a bank is named by")
+    for name in identity.keys() - IDENTITY:
+        _plain_text(identity[name], "what a bank is named by")
     if method.startswith(".") or "/" in method or "\\" in method:
         raise Damaged(f"{method!r} is no name of an algorithm: it would leave the store")
     if identity["benchmark"] != fingerprint:
@@ -166,6 +171,12 @@ def _check_identity(identity: dict[str, Any], source: Any, fingerprint: str) -> 
             raise Damaged(f"the source of {method} is no text") from error
         if not right:
             raise Damaged(f"the source text of {method} is not the one that its bank is named after")
+
+
+def _short(text: str, otherwise: str = "") -> str:
+    """A text that `_plain_text` takes: itself, or where it is too long what else it is called, or its beginning."""
+    shown = printable(text)
+    return shown if len(shown) <= LONGEST else otherwise or shown[: LONGEST - 1] + "…"
 
 
 def _plain_text(value: Any, what: str) -> str:

@@ -3,14 +3,14 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness.arrays import check_sides, read_side, side_ceiling, side_cost
+from harness.arrays import check_sides, read_side, side_ceiling, side_cost, side_origins
 from harness.assess import (
     COMPETITION_RUNS,
     RULE_SHARE,
@@ -44,6 +44,7 @@ def score_report(
     r, u = read_side(retrained, "--retrained", mode), read_side(unlearned, "--unlearned", mode)
     check_sides(r, u)
     found = assess(r.columns, u.columns, mode, project_to=COMPETITION_RUNS if project_to is None else project_to)
+    found = replace(found, warnings=(*found.warnings, *side_origins(r, u)))
     paid = side_cost(r, u)
     readings, examples = None, None
     if per_example:
@@ -78,6 +79,10 @@ def compare_report(retrained: Path, unlearned: Sequence[Path], mode: str, as_jso
         names = [str(path) for path in unlearned]
     top = side_ceiling(r, max(len(side.columns.confidences) for side in sides), mode)
     found = [assess(r.columns, side.columns, mode, top, COMPETITION_RUNS) for side in sides]
+    found = [
+        replace(each, warnings=(*each.warnings, *side_origins(r, side)))
+        for each, side in zip(found, sides, strict=True)
+    ]
     costs = [side_cost(r, side) for side in sides]
     order = sorted(range(len(sides)), key=lambda k: -found[k].score.score)
     pairs = []

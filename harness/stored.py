@@ -3,18 +3,18 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load
+from safetensors.numpy import load, save
 
 from harness.bank import Failure, Reading, Runs, Targets, list_records, read
 from harness.benchmark import Benchmark
 from harness.identity import canonical_json, sha256
-from harness.origin import read_origins
+from harness.origin import Origin, read_origins
 from harness.record import Damaged, decode
 from harness.store import Store
 from scoring import MODES, logit_scaled_confidence
@@ -22,8 +22,10 @@ from scoring import MODES, logit_scaled_confidence
 RETRAIN = "retrain"
 # What a bank holds in place of records where confidences alone are known of its runs; the number is that of the runs.
 CONFIDENCES = "confidences-{}.safetensors"
+LARGEST = 2**31  # of the epochs and examples of a description: beyond it only a forger writes
 PARTS = ("retain", "forget", "validation", "test")
 ACCURACIES = ("retain_accuracy", "forget_accuracy", "test_accuracy")
+PER_RUN = (*ACCURACIES, "seconds")  # what may be known of a run beside its confidences
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,8 @@ def parse_benchmark(description: Any) -> StoredBenchmark:
                 raise Damaged("its forget indices are not those of its fingerprint")
         numbers = [identity["recipe"]["epochs"], *(identity["split"][part]["examples"] for part in PARTS)]
         texts = [name, identity["model"]["name"], identity["precision"]]
-        if not all(type(number) is int for number in numbers) or not all(map(str.isprintable, texts)):
+        counted = all(type(number) is int and 0 <= number <= LARGEST for number in numbers) and numbers[0] > 0
+        if not counted or not all(map(str.isprintable, texts)):
             raise Damaged("its name, model, precision, epochs or sizes are none")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise Damaged(f"it describes no benchmark ({type(error).__name__})") from error
@@ -188,36 +191,48 @@ class StoredBank(Runs):
 
 
 def confidence_readings(arrays: dict[str, np.ndarray]) -> dict[int, Reading]:
-    """By seed, counted from 0: `confidences` (N, S) and the accuracies that are known, (N,) each."""
-    unknown = dict.fromkeys(("correct", "retain_probe", "test_probe", "seconds", "provenance"))
+    """By seed, counted from 0: `confidences` (N, S) and the accuracies and seconds that are known, (N,) each."""
+    unknown = dict.fromkeys(("correct", "retain_probe", "test_probe", "provenance"))
     found = {}
     for seed, confidences in enumerate(arrays["confidences"]):
-        known = {key: float(arrays[key][seed]) if key in arrays else None for key in ACCURACIES}
+        known = {key: float(arrays[key][seed]) if key in arrays else None for key in PER_RUN}
         found[seed] = Reading(confidences, **known, **unknown)  # type: ignore[arg-type]
     return found
+
+
+def encode_confidences(arrays: dict[str, np.ndarray]) -> bytes:
+    """A safetensors file of what `confidence_readings` takes, with its checksum."""
+    return save(arrays, metadata={"sha256": _checksum(arrays)})
 
 
 def decode_confidences(data: bytes) -> dict[str, np.ndarray]:
     """What `confidence_readings` takes, float64.
 
     Raises:
-        Damaged: it holds anything else.
+        Damaged: it holds anything else, or its checksum does not match.
     """
     try:
         arrays = load(data)
     except SafetensorError as error:
         raise Damaged("it is no safetensors file") from error
     check_confidences(arrays)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    if header.get("__metadata__", {}).get("sha256") != _checksum(arrays):
+        raise Damaged("its checksum does not match")
     return arrays
 
 
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    return sha256([[name, list(values.shape), sha256(values.tobytes())] for name, values in sorted(arrays.items())])
+
+
 def check_confidences(arrays: dict[str, np.ndarray]) -> None:
-    """Raises Damaged for what is not `confidences` (N, S) and known accuracies (N,), finite float64."""
+    """Raises Damaged for what is not `confidences` (N, S) and known accuracies and seconds (N,), finite float64."""
     if "confidences" not in arrays:
         raise Damaged("it holds no confidences")
     for name, values in arrays.items():
         wanted = 2 if name == "confidences" else 1
-        known = name in ("confidences", *ACCURACIES)
+        known = name in ("confidences", *PER_RUN)
         if (
             not known
             or values.dtype != np.float64
@@ -227,6 +242,8 @@ def check_confidences(arrays: dict[str, np.ndarray]) -> None:
             raise Damaged(f"{name} is {values.dtype} of shape {values.shape}")
         if not np.isfinite(values).all():
             raise Damaged(f"{name} has values that are not finite")
+        if name in PER_RUN and ((values < 0).any() or (name in ACCURACIES and (values > 1).any())):
+            raise Damaged(f"{name} has values that no run can have")
 
 
 def stored_banks(
@@ -242,24 +259,48 @@ def stored_banks(
     return found, wrong
 
 
-def imported_reference(store: Store, benchmark: Benchmark, own: str, runs: int, mode: str) -> StoredBank | None:
-    """Of the imported banks of `retrain` that have so many runs, the one with the most; None if there is none.
+class Countable(Protocol):
+    """What `choose_reference` needs of a bank. readings: by seed, or the seeds alone."""
 
-    own: the key of the bank that this program would fill itself.
+    @property
+    def folder(self) -> str: ...
+    @property
+    def identity(self) -> dict[str, Any]: ...
+    @property
+    def origins(self) -> Sequence[Origin]: ...
+    @property
+    def readings(self) -> Collection[int]: ...
+
+
+AnyBank = TypeVar("AnyBank", bound=Countable)
+
+
+def choose_reference(banks: Iterable[AnyBank], runs: int) -> AnyBank | None:
+    """The bank of `retrain` that candidates are scored against, everywhere; None if there is none of 2 runs.
+
+    It is the one with the most finished runs of the first `runs`; of several, one that was done here; then the one with
+    the most runs in all.
     """
-    best = None
+
+    def order(bank: AnyBank) -> tuple[int, bool, int, str]:
+        return sum(seed < runs for seed in bank.readings), not bank.origins, len(bank.readings), bank.folder
+
+    retrained = [bank for bank in banks if bank.identity["algorithm"] == RETRAIN and len(bank.readings) > 1]
+    return max(retrained, key=order, default=None)
+
+
+def imported_references(store: Store, benchmark: Benchmark, own: str, mode: str) -> list[StoredBank]:
+    """The banks of `retrain` that were imported. own: the key of the one that this program would fill itself."""
+    found = []
     stored = parse_benchmark(benchmark.description)
     for folder in bank_folders(store, stored.fingerprint[:12]):
         try:
             identity = read_identity(store, folder)
         except Damaged:
             continue
-        if identity["algorithm"] != RETRAIN or sha256(identity) == own or not read_origins(store, folder):
-            continue
-        bank = StoredBank(store, folder, stored, mode)
-        if len(bank.seeds(runs)) == runs and (best is None or len(bank.readings) > len(best.readings)):
-            best = bank
-    return best
+        if identity["algorithm"] == RETRAIN and sha256(identity) != own and read_origins(store, folder):
+            found.append(StoredBank(store, folder, stored, mode))
+    return found
 
 
 def settings_tried(store: Store, short: str) -> dict[tuple[str, str], int]:

@@ -2,21 +2,23 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.bank import RECORD_NAME, record_name
 from harness.examination import EXAMINED
 from harness.identity import sha256
+from harness.origin import PREFIX, decode_origin, origin_name
 from harness.originals import ACCURACIES
 from harness.record import Damaged, RunRecord, decode
 from harness.sources import source_hash
 from harness.store import Store
+from harness.stored import CONFIDENCES, decode_confidences
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One file: its name, what is wrong with it (empty: nothing), and whether that is that it is not there."""
+    """One file: its name, what is wrong with it (empty: nothing), and whether it is not there or must stay."""
 
     name: str
     problem: str = ""
@@ -61,6 +63,12 @@ def _bank(store: Store, folder: str, files: list[str], descriptions: dict[str, A
         yield _checked(store, f"{folder}/{EXAMINED}", lambda data: _examined(data, store, described))
     if f"{folder}/source.json" in files:
         yield _checked(store, f"{folder}/source.json", lambda data: _source(data, store, described))
+    for name in files:
+        file = name.rpartition("/")[2]
+        if file.startswith(PREFIX):  # never set aside: without it, others' runs would pass for own ones
+            yield replace(_checked(store, name, lambda data, file=file: _origin(data, file)), missing=True)
+        elif file.startswith(CONFIDENCES.partition("{")[0]):
+            yield _checked(store, name, lambda data, file=file: _confidences(data, file, description))
     for name in records:
         yield _checked(store, name, lambda data, name=name: _record(decode(data), name, key, description))
 
@@ -120,6 +128,22 @@ def _examined(data: bytes, store: Store, described: str) -> None:
 def _source(data: bytes, store: Store, described: str) -> None:
     if source_hash(json.loads(data)) != json.loads(store.get(described))["source"]:
         raise Damaged("it is not the source that the bank is named by")
+
+
+def _origin(data: bytes, file: str) -> None:
+    if origin_name(decode_origin(data).sha256) != file:
+        raise Damaged("it is of another import than it is named by")
+
+
+def _confidences(data: bytes, file: str, description: dict[str, Any] | None) -> None:
+    arrays = decode_confidences(data)
+    runs, examples = arrays["confidences"].shape
+    if CONFIDENCES.format(runs) != file:
+        raise Damaged(f"it holds {runs} runs, another number than its name says")
+    if description is not None and examples != len(description["forget_targets"]):
+        raise Damaged(
+            f"it has confidences of {examples} examples, and the benchmark {len(description['forget_targets'])}"
+        )
 
 
 def _record(record: RunRecord, name: str, key: str, description: dict[str, Any] | None) -> None:

@@ -12,7 +12,8 @@ import jsonschema
 import pytest
 from commands import command
 
-from harness.board import boards, label, usual_runs
+from harness.board import boards, is_floor, label, usual_runs
+from harness.candidates import built_in
 from harness.leaderboard import Pairing, Row, _rank
 from harness.store import Store
 from scoring import Comparison
@@ -139,6 +140,9 @@ def test_banks_are_named_by_what_tells_them_apart():
         Bank(hyper_parameters={"lr": 0.2, "epochs": 1}),
         Bank(hyper_parameters={"lr": 0.2, "epochs": 1}, original="p" * 64),
         Bank(algorithm="b"),
+        Bank(algorithm="b", batch_format="kaggle"),
+        Bank(algorithm="c", hyper_parameters={"t": "\x9b2J"}),
+        Bank(algorithm="c", hyper_parameters={"t": "2"}),
     ]
     label(banks)
     assert [bank.name for bank in banks] == [
@@ -146,7 +150,19 @@ def test_banks_are_named_by_what_tells_them_apart():
         "a (lr=0.2, original oooooooo)",
         "a (lr=0.2, original pppppppp)",
         "b",
+        "b (batch_format kaggle)",
+        'c (t="?2J")',
+        'c (t="2")',
     ]
+
+
+def test_the_floor_is_finetune_with_all_its_values_whether_or_not_it_has_a_preset():
+    for dataset in ("digits", "mine"):
+        preset = built_in("finetune", dataset).hyper_parameters
+        assert is_floor(dataset, {"algorithm": "finetune", "hyper_parameters": preset})
+        for other in ({**preset, "lr": 0.7}, {}):
+            assert not is_floor(dataset, {"algorithm": "finetune", "hyper_parameters": other})
+    assert not is_floor("digits", {"algorithm": "scrub", "hyper_parameters": {}})
 
 
 def test_n_is_what_most_banks_were_brought_to():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import shutil
 import struct
@@ -15,11 +17,17 @@ from commands import command
 from safetensors import safe_open
 from safetensors.numpy import save, save_file
 
+from harness import display
+from harness.board import boards
 from harness.bundle import _digest
+from harness.contents import find_contents
+from harness.evaluation import Evaluation
+from harness.exchange import export_banks, verify
 from harness.identity import canonical_json, sha256
 from harness.record import decode
+from harness.reproduction import Reproduction
 from harness.store import Store
-from harness.stored import StoredBank, read_benchmark
+from harness.stored import StoredBank, decode_confidences, read_benchmark
 
 pytestmark = pytest.mark.usefixtures("coarse_projection")
 
@@ -33,8 +41,6 @@ def give(monkeypatch, capsys):
 @pytest.fixture(scope="session")
 def exported(filled_store, tmp_path_factory) -> Path:
     """A bundle of retrain, the candidate and one setting of finetune; not to be changed."""
-    from harness.exchange import export_banks
-
     out = tmp_path_factory.mktemp("exported") / "idea.forget512"
     export_banks(Store(filled_store.store), ["idea.py", "finetune (lr=0.5)"], out, None, "released", None)
     return out
@@ -84,6 +90,27 @@ def test_an_honest_bundle_is_verified_and_its_import_gives_the_same_board(give, 
     for row in boards[1]["algorithms"]:
         assert {"imported-reference", "imported"} <= {warning["name"] for warning in row["warnings"]}
         assert any("idea.forget512" in warning["text"] for warning in row["warnings"])
+
+
+def test_a_bank_that_the_board_calls_by_a_long_name_is_exported_and_imported(give, filled_store, tmp_path):
+    store = filled_store.copy(tmp_path / "own")
+    (first, *_) = sorted(store.glob("banks/*/finetune-*"))
+    identity = json.loads((first / "bank.json").read_text())
+    identity["hyper_parameters"]["note"] = "long " * 60
+    key = sha256(identity)
+    folder = first.parent / f"finetune-{key[:12]}"
+    folder.mkdir()
+    (folder / "bank.json").write_text(canonical_json(identity))
+    for path in first.glob("*.finished.safetensors"):
+        (folder / path.name).write_bytes(dataclasses.replace(decode(path.read_bytes()), bank=key).encode())
+    origin = {"file": "x" * 250, "sha256": "0" * 64, "seeds": [0]}
+    (folder / f"origin-{'0' * 12}.json").write_text(json.dumps(origin))
+    assert give("export", folder.name, tmp_path / "b", "--store", store)[0] == 0
+    status, out, _ = give("verify", tmp_path / "b")
+    assert status == 0, out
+    assert give("import", tmp_path / "b", "--store", tmp_path / "third")[0] == 0
+    assert give("export", folder.name, tmp_path / "c", "--store", tmp_path / "third")[0] == 0  # "b from xxx…"
+    assert give("verify", tmp_path / "c")[0] == 0
 
 
 def test_evaluate_takes_an_imported_reference_and_says_so(give, exported, filled_store, tmp_path):
@@ -177,9 +204,16 @@ def edit(path: str, value: Any) -> Callable[[Any], None]:
         *parents, last = path.split(".")
         for step in parents:
             manifest = manifest[int(step)] if isinstance(manifest, list) else manifest[step]
-        manifest[last] = value
+        manifest[last] = value(manifest[last]) if callable(value) else value
 
     return change
+
+
+def huge_epochs(benchmark):
+    """Its description with more epochs than a float can count, and its fingerprint made right again."""
+    identity = benchmark["identity"]
+    identity = {**identity, "recipe": {**identity["recipe"], "epochs": 10**400}}
+    return {**benchmark, "identity": identity, "fingerprint": sha256(identity)}
 
 
 @pytest.mark.parametrize(
@@ -189,6 +223,11 @@ def edit(path: str, value: Any) -> Callable[[Any], None]:
         (of_bank(1, algorithm="a\\..\\b"), "it would leave the store"),
         (of_bank(1, algorithm=".hidden"), "it would leave the store"),
         (of_bank(1, algorithm="a\x1b[2Jb"), "no short printable text"),
+        (of_bank(1, hyper_parameters={"a\x1b[2Jb": 1}), "no short printable text"),
+        (of_bank(1, source="\x1b[2J"), "no short printable text"),
+        (of_bank(1, original="\x1b[2J"), "no short printable text"),
+        (of_bank(1, batch_format="\x1b[2J"), "no short printable text"),
+        (edit("benchmark", huge_epochs), "epochs or sizes are none"),
         (of_bank(1, algorithm="retrain"), "its first bank, and no other, must be retrain's"),
         (of_bank(1, algorithm="idea@12345678"), "not called after its source"),
         (of_bank(1, benchmark="0" * 64), "of another benchmark"),
@@ -307,8 +346,76 @@ def published(filled_store, tmp_path) -> Path:
         retrain_retain_accs=columns.retain_accuracy,
         retrain_forget_accs=columns.forget_accuracy,
         retrain_test_accs=columns.test_accuracy,
+        targets=benchmark.targets.forget,
+        seconds=np.arange(1, 17),
     )
     return path
+
+
+def test_an_unreadable_origin_note_is_written_anew_by_the_same_import(give, refused, exported, tmp_path):
+    store = ["--store", tmp_path / "other"]
+    give("import", exported, *store)
+    note = next((tmp_path / "other").glob("banks/*/idea@*/origin-*.json"))
+    sound = note.read_bytes()
+    note.write_text("{")
+    assert "import the file that it is of" in refused("leaderboard", *store)
+    status, out, _ = give("verify-store", *store, "--set-aside")
+    assert status == 1 and note.name in out and note.exists()  # set aside, these runs would pass for own ones
+    status, out, _ = give("import", exported, *store)
+    assert status == 0 and "0 runs imported, 16 were there already" in out
+    assert note.read_bytes() == sound and "idea.forget512" in give("leaderboard", *store)[1]
+
+
+def test_score_and_compare_of_bank_folders_say_what_was_imported(give, exported, tmp_path):
+    give("import", exported, "--store", tmp_path / "other")
+    (retrained,) = (tmp_path / "other").glob("banks/*/retrain-*")
+    (idea,) = (tmp_path / "other").glob("banks/*/idea@*")
+    (finetune,) = (tmp_path / "other").glob("banks/*/finetune-*")
+    for out in (
+        give("score", "--retrained", retrained, "--unlearned", idea)[1],
+        give("compare", "--retrained", retrained, idea, finetune)[1],
+    ):
+        assert "(imported-reference)" in out and "(imported)" in out
+
+
+def test_a_reproduction_says_that_its_reference_was_imported(give, exported, filled_store, tmp_path):
+    give("import", exported, "--store", tmp_path / "other")
+    evaluation = Evaluation(filled_store.benchmark, [], 16, Store(tmp_path / "other"))
+    shown = display.console(file=io.StringIO())
+    shown.print(display.show_reproduction(Reproduction("A table", [], [], 1.0, True), evaluation, None, []))
+    assert "Warning (imported-reference)" in shown.file.getvalue()
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_all_commands_take_the_same_reference(give, published, filled_store, tmp_path, short):
+    """An imported bank of 20 runs beside the own one of 16: the own one, as long as it has the N runs."""
+    with np.load(published) as file:
+        arrays = {name: file[name] for name in file.files}
+    more = {name: np.concatenate([a, a[:4]]) if name != "targets" else a for name, a in arrays.items()}
+    np.savez(published, **more)
+    store = filled_store.copy(tmp_path / "own")
+    give("import", published, *filled_store.options[:-2], "--store", store)
+    (own,) = (path.parent for path in store.glob("banks/*/retrain-*/00000.*"))
+    (imported,) = (path.parent for path in store.glob("banks/*/retrain-*/confidences-20.*"))
+    if short:
+        (own / "00003.finished.safetensors").unlink()
+    chosen = (imported if short else own).name
+    assert find_contents(Store(store)).reference.folder.endswith(chosen)
+    assert Evaluation(filled_store.benchmark, [], 16, Store(store)).reference.folder.endswith(chosen)
+    ((board,), _) = boards(Store(store))
+    assert any((own if short else imported).name in note and "another reference" in note for note in board.notes)
+    export_banks(Store(store), ["idea"], tmp_path / "b", None, "released", None)
+    bundle, _ = verify(tmp_path / "b")
+    assert sha256(bundle.manifest["banks"][0]["identity"])[:12] == chosen.rpartition("-")[2]
+
+
+def test_other_classes_beside_published_confidences_are_refused(refused, published, filled_store, tmp_path):
+    with np.load(published) as file:
+        arrays = dict(file)
+    arrays["targets"] = (arrays["targets"] + (np.arange(30) < 2)) % 3
+    np.savez(published, **arrays)
+    assert "2 of 30 differ" in refused("import", published, *filled_store.options[:-2], "--store", tmp_path / "s")
+    assert not list((tmp_path / "s").rglob("*.safetensors"))
 
 
 def test_published_confidences_become_the_reference_and_stand_beside_each_score(
@@ -321,6 +428,15 @@ def test_published_confidences_become_the_reference_and_stand_beside_each_score(
     assert "state it, beginning with --dataset" in refused("import", published, "--store", store)
     status, out, _ = give("import", published, *options, "--store", store)
     assert status == 0 and "confidences of 16 runs imported" in out
+    (kept,) = store.glob("banks/*/retrain-*/confidences-16.safetensors")
+    arrays = decode_confidences(kept.read_bytes())
+    assert arrays["seconds"].tolist() == list(range(1, 17)) and "forget_accuracy" in arrays
+    sound = kept.read_bytes()
+    flip(kept, kept, 8 + struct.unpack("<Q", sound[:8])[0])  # in the first confidence
+    status, out, _ = give("verify-store", "--store", store)
+    assert status == 1 and f"{kept.name}: its checksum does not match" in out
+    kept.write_bytes(sound)
+    assert give("verify-store", "--store", store)[0] == 0
     status, out, _ = give("evaluate", filled_store.idea, *filled_store.options, "--store", store, "--json")
     (row,) = json.loads(out)["algorithms"]
     same = next(each for each in own["algorithms"] if each["algorithm"] == row["algorithm"])
