@@ -44,8 +44,8 @@ class ListedBank:
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """others: reference banks beside the one that is scored against, which are not used. damaged: a line for each record
-    that could not be read so far."""
+    """others: reference banks beside the one that is scored against, which are not used. damaged: a line for each
+    record that could not be read so far."""
 
     store: Store
     benchmark: StoredBenchmark
