@@ -269,11 +269,13 @@ def _value(setting: str, text: str, default: Any) -> Any:
 def _elements(setting: str, values: list[Any], default: list[Any]) -> list[Any]:
     """A list's elements in the kind of its default's, so that 1 and 1.0 make no two banks; any kind if it has several.
 
-    Numbers of both kinds are floats.
+    Numbers of both kinds are floats. Where the default is of whole numbers, a list with a fraction stays as it is: a
+    factor may be 1 or 0.5, and a method that counts says so itself.
     """
     kinds = {type(element) for element in default}
     kind = float if kinds == {int, float} else kinds.pop() if len(kinds) == 1 else None
-    if kind is None:
+    fractions = [value for value in values if isinstance(value, float) and not value.is_integer()]
+    if kind is None or (kind is int and fractions and all(type(value) in (int, float) for value in values)):
         return values
     found = []
     for value in values:

@@ -336,7 +336,7 @@ def test_a_setting_takes_the_kind_of_its_default(default, text, value):
     ("default", "text", "value"),
     [
         ([1, 2], "1.0,2.0", [1, 2]),
-        ([1, 2], "1.5,2", None),
+        ([1, 2], "1.5,2", [1.5, 2]),
         ([0.1], "1,2", [1.0, 2.0]),
         ([0.1, 1], "1", [1.0]),
         ([True], "1, False", None),
@@ -364,11 +364,11 @@ def test_settings_that_mean_the_same_have_one_bank():
     assert len(set(banks)) == 1
 
 
-def test_a_fraction_of_an_epoch_is_refused_before_it_runs():
-    chosen = [built_in("forget_remember", "digits")]
-    with pytest.raises(UserError, match=r"epochs=1.5,2,2: 1\.5 is a float, .* holds ints"):
-        with_settings(chosen, ["forget_remember.epochs=1.5,2,2"])
-    assert with_settings(chosen, ["ratio=0.5,2"])[0].hyper_parameters["ratio"] == [0.5, 2]
+def test_a_list_of_whole_numbers_may_be_given_a_fraction():
+    (found,) = with_settings([built_in("sun", "tiny")], ["factors=1,0.5"])
+    assert found.hyper_parameters["factors"] == [1, 0.5]
+    with pytest.raises(UserError, match=r"factors=1,'a': 'a' is a str, .* holds ints"):
+        with_settings([built_in("sun", "tiny")], ["factors=1,'a'"])
 
 
 @pytest.mark.parametrize(
