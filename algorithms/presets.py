@@ -11,7 +11,7 @@ Values = dict[str, Any]
 # The preset `small`, by algorithm and data set: taken where nothing else is asked for.
 SMALL: dict[tuple[str, str], Values] = {
     ("finetune", "digits"): {"epochs": 2, "lr": 0.1},
-    ("forget_remember", "digits"): {"draws": (1, 1, 1), "epochs": (1, 1, 2), "lr": (0.05,)},
+    ("forget_remember", "digits"): {"epochs": (1, 1, 2), "lr": (0.05,)},
     ("forget_remember_2", "digits"): {"draws": (1, 1, 0), "epochs": (2, 1, 1), "lr": (0.05, 0.1, 0.1, 0.1)},
     ("fanchuan", "digits"): {
         "rounds": 3,
