@@ -20,6 +20,7 @@ from harness.options import (
     device_option,
     mode_option,
     original_option,
+    originals_option,
     run_options,
     runs_option,
     settings_option,
@@ -36,13 +37,7 @@ def cli() -> None:
 @candidate_options
 @benchmark_options
 @original_option
-@click.option(
-    "--originals",
-    type=click.IntRange(1, 100),
-    default=1,
-    show_default=True,
-    help="evaluate from so many original models, N runs from each, and show the spread between them",
-)
+@originals_option
 @run_options
 @compute_options
 @mode_option
@@ -85,13 +80,7 @@ def retrain(**given: Any) -> int:
 @candidate_options
 @benchmark_options
 @original_option
-@click.option(
-    "--originals",
-    type=click.IntRange(1, 100),
-    default=1,
-    show_default=True,
-    help="of an evaluation from so many original models: a plan for each",
-)
+@originals_option
 @run_options
 @compute_options
 @click.option("--time", "timed", is_flag=True, help="first run one of each algorithm that has no timed run")

@@ -61,6 +61,13 @@ original_option = click.option(
     type=FILE,
     help="unlearn from this model instead of one that is trained here: safetensors, or a state_dict by torch.save",
 )
+originals_option = click.option(
+    "--originals",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="evaluate from so many original models, N runs from each, and show the spread between them",
+)
 store_option = click.option(
     "--store", type=FILE, default="store", show_default=True, help="folder that keeps every finished run"
 )
