@@ -1,6 +1,7 @@
 """Giving commands as a user does, and reading what they left in the store."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ def run_cli(*arguments, cwd=ROOT, timeout=300):
 
 
 def start_cli(*arguments):
-    """The same, still running."""
+    """The same, still running; Ctrl-C reaches it even where the tests themselves run in the background of a script."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "run_eval.py"), *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -34,6 +35,7 @@ def start_cli(*arguments):
         text=True,
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
