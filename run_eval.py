@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from harness.errors import UserError
+from harness.interruption import Terminated, heed_sigterm
 from harness.options import (
     FILE,
     batch_format_option,
@@ -18,6 +19,7 @@ from harness.options import (
     candidate_options,
     compute_options,
     device_option,
+    doing_options,
     mode_option,
     original_option,
     originals_option,
@@ -40,6 +42,7 @@ def cli() -> None:
 @originals_option
 @run_options
 @compute_options
+@doing_options
 @mode_option
 @click.option("--retry-failed", is_flag=True, help="run a candidate's failed seeds again")
 @click.option("--partial", is_flag=True, help="score banks that are short of N as well")
@@ -70,6 +73,7 @@ def evaluate(algorithms: tuple[str, ...], settings: tuple[str, ...], batch_forma
 @benchmark_options
 @run_options
 @compute_options
+@doing_options
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of the table")
 def retrain(**given: Any) -> int:
     """Fill the reference bank."""
@@ -179,6 +183,7 @@ def list_algorithms() -> int:
     help="of these runs, which are not scored",
 )
 @compute_options
+@doing_options
 @click.option("--log", type=FILE, help="file that gets a JSON line for each setting")
 def sweep(
     algorithms: tuple[str, ...],
@@ -199,7 +204,7 @@ def sweep(
     named = _algorithms(algorithms, (), given["dataset"], batch_format)
     found = settings_of(named, settings, grid, given["dataset"])
     evaluation, compute = _prepare([setting.algorithm for setting in found], given, benchmark)
-    _run(evaluation, compute)
+    _run(evaluation, compute, **_doing(given))
     boards = [
         leaderboard(_prepare(list(own), given, benchmark)[0], project_to=None)
         for _, own in groupby(evaluation.algorithms, key=lambda algorithm: algorithm.method)
@@ -218,6 +223,7 @@ def sweep(
 @original_option
 @run_options
 @compute_options
+@doing_options
 @click.option("--partial", is_flag=True, help="run nothing: show the rows whose runs are complete")
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of tables")
 def reproduce(name: str, partial: bool, as_json: bool, **given: Any) -> int:
@@ -231,7 +237,7 @@ def reproduce(name: str, partial: bool, as_json: bool, **given: Any) -> int:
     reproduction = load_reproduction(name, benchmark)
     evaluation, compute = _prepare(reproduction.algorithms, given, benchmark)
     if not partial:
-        _run(evaluation, compute)
+        _run(evaluation, compute, **_doing(given))
     found = results(reproduction, evaluation)
     if as_json:
         print(json.dumps(reproduction_json(reproduction, evaluation, *found), allow_nan=False, indent=1))
@@ -263,7 +269,7 @@ def retry(names: tuple[str, ...], failed: bool, **given: Any) -> int:
     from harness.cluster import choose_compute
     from harness.retry import Retry
 
-    compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"])
+    compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"], given["address"])
     found = find_algorithms(names, (), given["dataset"])
     built_in = [algorithm.method for algorithm in found if not algorithm.files]
     work = Retry(_benchmark(given), _existing(given["store"]), built_in, [a for a in found if a.files])
@@ -340,12 +346,13 @@ def split(context: click.Context, out: Path, **given: Any) -> int:
 
     benchmark = _benchmark(given)
     check_out(out, benchmark)
-    compute = choose_compute(given["device"], 1 if given["actors"] is None else given["actors"], given["gpus_per_run"])
+    actors = 1 if given["actors"] is None else given["actors"]
+    compute = choose_compute(given["device"], actors, given["gpus_per_run"], given["address"])
     if given["original"]:
         original = read_original(given["original"], benchmark)
     else:
         original = ensure_original(benchmark, Store(given["store"]), compute)
-    left_out = ("out", "actors", "device", "gpus_per_run", "original")
+    left_out = ("out", "actors", "device", "gpus_per_run", "address", "original")
     write_split(out, benchmark, original, _options(context, without=left_out))
     print(f"{out}: benchmark {benchmark.fingerprint[:12]}; README.md there says how to go on.")
     return 0
@@ -371,7 +378,7 @@ def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
     from scoring import MODES
 
     mode = one_of("--mode", given["mode"], MODES)
-    compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"])
+    compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"], given["address"])
     examination = Examination(_benchmark(given), checkpoints, name, Store(given["store"]), mode)
     stderr = display.console(stderr=True)
     for line in examination.run(compute):
@@ -613,9 +620,13 @@ def _benchmark(given: dict[str, Any]) -> Any:
 def _prepare(algorithms: list[Any], given: dict[str, Any], benchmark: Any = None, **more: Any) -> tuple[Any, Any]:
     from harness.library import prepare
 
-    names = ("runs", "store", "mode", "retry_failed", "device", "actors", "gpus_per_run", "original")
+    names = ("runs", "store", "mode", "retry_failed", "device", "actors", "gpus_per_run", "address", "original")
     options = {name: given[name] for name in names if name in given}
     return prepare(algorithms, benchmark or _benchmark(given), **options, **more)
+
+
+def _doing(given: dict[str, Any]) -> dict[str, Any]:
+    return {name: given[name] for name in ("run_timeout", "log_json")}
 
 
 def _run(evaluation: Any, compute: Any, **how: Any) -> None:
@@ -646,7 +657,7 @@ def _evaluate(algorithms: list[Any], *, as_json: bool, originals: int = 1, **giv
         raise UserError("--stop-when-decided ends each original model at another N: leave it out with --originals.")
     _check_originals(file, originals)
     benchmark = _benchmark(given)
-    how = {name: given[name] for name in ("partial", "stop_when_decided", "width") if name in given}
+    how = {name: given[name] for name in ("partial", "stop_when_decided", "width") if name in given} | _doing(given)
     results = []
     for number in range(originals):
         examined = {"number": number, "examine_original": bool(file) or several}
@@ -667,7 +678,8 @@ def _evaluate(algorithms: list[Any], *, as_json: bool, originals: int = 1, **giv
 
 
 def main() -> None:
-    """Exit status: 0 done, 1 runs failed, 2 a mistake in the command, 130 interrupted."""
+    """Exit status: 0 done, 1 runs failed, 2 a mistake in the command, 130 interrupted, 143 terminated."""
+    heed_sigterm()
     try:
         status = cli(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -683,6 +695,9 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         print("run_eval.py: interrupted; every finished run is kept, the same command goes on.", file=sys.stderr)
         status = 130
+    except Terminated:
+        print("run_eval.py: terminated; every finished run is kept, the same command goes on.", file=sys.stderr)
+        status = 143
     sys.stdout.flush()
     sys.exit(status or 0)
 

@@ -1,11 +1,16 @@
-"""Ray actors and the pull loop. The only file that knows Ray; it knows nothing of what the work is."""
+"""Ray: the places where work is done. The only file that knows it; it knows nothing of what the work is."""
 
+import importlib.metadata
 import logging
 import math
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -13,55 +18,68 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 import torch
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from harness.errors import UserError, one_of
+from harness.errors import UserError, first_line, one_of
+from harness.schedule import Doubtful, Ended, Note
 
-TRIES = 3  # of one unit of work, where the machine is at fault
 DEVICES = ("auto", "cpu", "cuda")
+SURVEY_SECONDS = 2.0  # between looks at which nodes there are
+PACKAGES = ("ray", "torch", "torchvision", "numpy", "safetensors")  # whose versions must agree
+OURS = ("harness", "algorithms", "scoring")  # what nodes of a cluster get from us
 
 
 class Work(Protocol):
-    """A unit of work. `original` is what the units of a command share."""
+    """A unit of work. `original` is what the units of a command share, `limit` the seconds that it may take."""
 
-    def perform(self, runner: Any, original: bytes | None) -> bytes: ...
-
-
-@dataclass(frozen=True)
-class Lost:
-    """A unit of work that the machine failed to do."""
-
-    reason: str
+    def perform(self, runner: Any, original: bytes | None, limit: float | None) -> bytes: ...
 
 
 @dataclass(frozen=True)
 class Compute:
-    """Where runs are executed. gpus_per_run: 1/k, or 0 on the CPU, where an actor owns one core."""
+    """Where runs are executed. gpus_per_run: 1/k, or 0 on the CPU, where an actor owns one core.
+
+    actors: at once; on the cluster at `address`, as many as it had room for when the command began. most: as many as
+    were asked for there; None: as it has room.
+    """
 
     device: str
     actors: int
     gpus_per_run: float
+    address: str | None = None
+    most: int | None = None
 
     @property
     def share(self) -> float:
         """Of its device that an actor has: times are comparable where it is 1."""
-        return self.gpus_per_run if self.device == "cuda" else min(1.0, len(_cores()) / self.actors)
+        if self.device == "cuda":
+            return self.gpus_per_run
+        return 1.0 if self.address else min(1.0, len(_cores()) / max(1, self.actors))
 
-    @property
-    def devices(self) -> float:
+    def devices(self, actors: int | None = None) -> float:
         """Whole GPUs or cores at work: what times of runs that had their device alone are divided by."""
-        return self.actors * self.share
+        return (self.actors if actors is None else actors) * self.share
 
 
-def choose_compute(device: str = "auto", actors: int | None = None, gpus_per_run: float | None = None) -> Compute:
-    """Check the options against this machine.
+def choose_compute(
+    device: str = "auto", actors: int | None = None, gpus_per_run: float | None = None, address: str | None = None
+) -> Compute:
+    """Check the options against this machine, or against the cluster at `address`, which is joined.
 
     Raises:
-        UserError: no such device, a fraction that is not 1/k, fewer than one actor, or more GPUs than there are.
+        UserError: no such device, a fraction that is not 1/k, fewer than one actor, more GPUs than there are, or no
+            cluster there.
     """
     one_of("--device", device, DEVICES)
-    gpus = torch.cuda.device_count()
+    if address is not None:
+        _join(address)
+        here = f"the cluster at {address}"
+        gpus = round(sum(node["Resources"].get("GPU", 0) for node in _nodes()))
+        cores = round(sum(node["Resources"].get("CPU", 0) for node in _nodes()))
+    else:
+        here, gpus, cores = "this machine", torch.cuda.device_count(), len(_cores())
     if device == "cuda" and not gpus:
-        raise UserError("--device cuda: this machine has no GPU that torch can use. Use --device cpu.")
+        raise UserError(f"--device cuda: {here} has no GPU that torch can use. Use --device cpu.")
     if actors is not None and actors < 1:
         raise UserError(f"--actors {actors}: at least 1 is needed.")
     if gpus_per_run is not None:
@@ -70,17 +88,19 @@ def choose_compute(device: str = "auto", actors: int | None = None, gpus_per_run
         if gpus_per_run:
             raise UserError(
                 f"--gpus-per-run {gpus_per_run:g}: "
-                + ("--device cpu uses no GPU." if device == "cpu" else "this machine has no GPU.")
+                + ("--device cpu uses no GPU." if device == "cpu" else f"{here} has no GPU.")
             )
-        return Compute("cpu", actors or len(_cores()), 0.0)
+        if address is None:
+            return Compute("cpu", actors or cores, 0.0)
+        return Compute("cpu", min(cores, actors or cores), 0.0, address, actors)
     k = _check_fraction(gpus_per_run or 1.0)
     places = gpus * k
-    if actors is not None and actors > places:
+    if actors is not None and actors > places and address is None:
         raise UserError(
-            f"--actors {actors} with --gpus-per-run {1 / k:.4g} asks for {actors / k:.4g} GPUs: this machine "
+            f"--actors {actors} with --gpus-per-run {1 / k:.4g} asks for {actors / k:.4g} GPUs: {here} "
             f"has {gpus}, room for {places} actors."
         )
-    return Compute("cuda", actors or places, 1 / k)
+    return Compute("cuda", min(places, actors or places), 1 / k, address, actors)
 
 
 def _check_fraction(share: float) -> int:
@@ -94,103 +114,228 @@ def _check_fraction(share: float) -> int:
     return k
 
 
-class Actor:
-    """Owns a GPU, an exact fraction of one, or one CPU core; does one unit of work at a time."""
+def _join(address: str) -> None:
+    """Join a running cluster, once a process; its nodes get our packages by Ray's runtime environment."""
+    if ray.is_initialized():
+        return
+    root = Path(__file__).resolve().parent.parent
+    try:
+        _init(address=address, runtime_env={"py_modules": [str(root / name) for name in OURS]})
+    except Exception as error:  # Ray has many: no cluster there, another Ray or Python, no token
+        raise UserError(f"--address {address}: no cluster can be joined there: {first_line(error)}.") from error
 
-    def __init__(self, make_runner: Any, slot: int, device: str, share: float, *parts: Any):
+
+def _init(**options: Any) -> None:
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it announces its token authentication each time
+    handler = signal.getsignal(signal.SIGTERM)
+    ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray has put its own in its place
+
+
+def _nodes() -> list[dict[str, Any]]:
+    """The nodes that are there, in an order that stays."""
+    return sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"])
+
+
+class Actor:
+    """Owns a GPU, an exact fraction of one, or one CPU core; does one unit of work at a time.
+
+    places: actors on its machine.
+    """
+
+    def __init__(self, make_runner: Any, slot: int, places: int, device: str, gpus: float, *parts: Any):
+        cores = _cores()
         if device == "cpu" and hasattr(os, "sched_setaffinity"):
-            cores = _cores()
             os.sched_setaffinity(0, {cores[slot % len(cores)]})
         torch.set_num_threads(1)
-        self.runner = make_runner(*parts, device, share)
+        share = gpus if device == "cuda" else min(1.0, len(cores) / places)
+        self.runner = make_runner(*parts, device, share, places)
 
-    def execute(self, work: Work, original: bytes | None) -> bytes:
-        return work.perform(self.runner, original)
+    def versions(self) -> dict[str, str]:
+        """Answers once the actor is ready."""
+        return versions()
+
+    def execute(self, work: Work, original: bytes | None, limit: float | None) -> tuple[bytes, str]:
+        """The result, and why it is in doubt."""
+        try:
+            return work.perform(self.runner, original, limit), ""
+        except Doubtful as doubtful:
+            return doubtful.result, doubtful.reason
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that runs depend on; '2.9.0' stands for '2.9.0+cu128' as well."""
+    found = {name: importlib.metadata.version(name).partition("+")[0] for name in PACKAGES}
+    return {"Python": ".".join(map(str, sys.version_info[:2])), **found}
+
+
+@dataclass(eq=False)
+class _Place:
+    name: str
+    node: str
+    slot: int
+    places: int  # on its node
+    actor: Any = None
+    ready: bool = False
+    answer: Any = None  # what it is to give next: its versions first, then results
 
 
 class Pool:
-    """Long-lived actors, and a loop in which each pulls its next unit of work when it is done with the last.
+    """Long-lived actors on all nodes that there are, each pinned to its GPU, share of one, or core.
 
-    make_runner(*parts, device, share) builds what an actor works with; the parts go to the object store once each.
+    make_runner(*parts, device, share, places) builds what an actor works with; the parts go to the object store once
+    each. The number of actors follows nodes that join or leave, and is never above that of the units of work.
     """
 
     def __init__(self, compute: Compute, make_runner: Any, *parts: Any):
         self.compute = compute
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
-            logging.getLogger("ray").setLevel(logging.ERROR)  # it announces its token authentication each time
-            ray.init(
-                address="local",
-                num_cpus=max(compute.actors, 1),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=False,
-            )
+            _init(address="local", num_cpus=max(compute.actors, 1), include_dashboard=False)
+        self.original: bytes | None = None  # what all units of work share
+        self._shared: tuple[bytes | None, Any] = None, None
         self._make_runner = make_runner
         self._parts = [ray.put(part) for part in parts]
-        share = math.floor(compute.gpus_per_run * 10_000) / 10_000  # Ray's unit: k of them must not exceed one GPU
-        # A slot's core is pinned by ourselves, so that more actors than cores still start.
-        self._actor_class = ray.remote(Actor).options(num_cpus=0 if share else 1, num_gpus=share, max_restarts=0)
-        self._actors = [self._start(slot) for slot in range(compute.actors)]
-        self._in_a_row = 0  # actors that died since one last finished anything
+        self._gpus = math.floor(compute.gpus_per_run * 10_000) / 10_000  # Ray's unit: k must not exceed one GPU
+        self._places: dict[str, _Place] = {}
+        self._room: list[_Place] = []  # where actors may be, by the last survey
+        self._surveyed = -math.inf
+        self._retired: set[str] = set()
+        self._refused: dict[str, str] = {}  # nodes whose versions differ, with what differs
+        self.notes: list[Note] = []
 
-    def completed(self, queue: "deque[Work]", shared: Callable[[], Any]) -> Iterator[tuple[Work, bytes | Lost]]:
-        """Do all work in queue, yielding each result as it comes; the caller may change the queue meanwhile.
+    def now(self) -> float:
+        return time.monotonic()
 
-        shared: asked when a unit is handed out; what it gives goes to `perform`, and to the object store once.
+    def places(self, wanted: int) -> Sequence[str]:
+        self._survey()
+        for place in self._room:
+            if len(self._places) >= wanted:
+                break
+            if place.name not in self._places and place.name not in self._retired:
+                self._places[place.name] = place
+                self._begin(place)
+        return [name for name, place in self._places.items() if place.ready]
 
-        Raises:
-            UserError: actors die one after another without finishing anything.
-        """
-        tries: Counter[int] = Counter()
-        idle = list(range(len(self._actors)))
-        busy: dict[Any, tuple[int, Work]] = {}
-        reference, stored = None, None
-        while queue or busy:
-            while queue and idle:
-                slot, work = idle.pop(0), queue.popleft()
-                if shared() is not stored:
-                    stored = shared()
-                    reference = ray.put(stored)
-                busy[self._actors[slot].execute.remote(work, reference)] = slot, work
-            ready, _ = ray.wait(list(busy), num_returns=1)
-            slot, work = busy.pop(ready[0])
-            idle.append(slot)
-            try:
-                result = ray.get(ready[0])
-            except ray.exceptions.RayError as error:
-                reason = _last_line(error)
-                if isinstance(error, ray.exceptions.RayActorError):
-                    reason = f"its actor died ({reason})"
-                self._replace(slot, reason)
-                tries[id(work)] += 1
-                if tries[id(work)] < TRIES:
-                    queue.appendleft(work)
-                else:
-                    yield work, Lost(f"{reason}, {TRIES} times")
-                continue
-            self._in_a_row = 0
-            tries.pop(id(work), None)
-            yield work, result
+    def start(self, place: str, work: Any, limit: float | None) -> None:
+        held, reference = self._shared
+        if self.original is not held or reference is None:
+            reference = ray.put(self.original)
+            self._shared = self.original, reference
+        chosen = self._places[place]
+        chosen.answer = chosen.actor.execute.remote(work, reference, limit)
+
+    def wait(self, seconds: float) -> list[Ended]:
+        awaited = {place.answer: place for place in self._places.values() if place.answer is not None}
+        if not awaited:
+            time.sleep(min(seconds, 0.1))
+            return []
+        answers, _ = ray.wait(list(awaited), num_returns=1, timeout=seconds)
+        if answers:
+            answers, _ = ray.wait(list(awaited), num_returns=len(awaited), timeout=0)
+        found = [self._answered(place) for answer in answers if (place := awaited[answer]).name in self._places]
+        return [ended for ended in found if ended is not None]
+
+    def renew(self, place: str) -> None:
+        if place in self._places:
+            ray.kill(self._places[place].actor)  # where it lives on, its device may be in a bad state
+            self._begin(self._places[place])
+
+    def retire(self, place: str) -> None:
+        self._retired.add(place)
+        self._remove(place)
 
     def close(self) -> None:
-        for actor in self._actors:
-            ray.kill(actor)
+        for place in list(self._places):
+            self._remove(place)
         if self._started_ray:
             ray.shutdown()
 
-    def _start(self, slot: int) -> Any:
-        return self._actor_class.remote(self._make_runner, slot, self.compute.device, self.compute.share, *self._parts)
+    def _survey(self) -> None:
+        """See which nodes there are, now and then."""
+        if self.now() - self._surveyed < SURVEY_SECONDS:
+            return
+        nodes = _nodes()
+        most = self.compute.most if self.compute.address else self.compute.actors
+        usable = (node for node in nodes if node["NodeID"] not in self._refused)
+        self._room = [place for node in usable for place in self._room_of(node)][:most]
+        self._surveyed = self.now()
+        alive = {node["NodeID"] for node in nodes}
+        for name, place in list(self._places.items()):
+            if place.node not in alive and place.answer is None:
+                self._leave(name)
 
-    def _replace(self, slot: int, reason: str) -> None:
-        ray.kill(self._actors[slot])  # where it lives on, its device may be in a bad state
-        self._in_a_row += 1
-        if self._in_a_row > TRIES * len(self._actors):
-            raise UserError(
-                f"{self._in_a_row} actors died in a row without finishing a run: {reason}. What was finished is kept."
+    def _room_of(self, node: dict[str, Any]) -> Iterator[_Place]:
+        if self._gpus:
+            what, number = "GPU place", round(node["Resources"].get("GPU", 0) / self.compute.gpus_per_run)
+        else:
+            what, number = "core", int(node["Resources"].get("CPU", 0))
+        for slot in range(number):
+            yield _Place(
+                f"{node['NodeManagerAddress']}/{node['NodeID'][:6]} {what} {slot}", node["NodeID"], slot, number
             )
-        self._actors[slot] = self._start(slot)
+
+    def _begin(self, place: _Place) -> None:
+        options = ray.remote(Actor).options(
+            num_cpus=0 if self._gpus else 1,
+            num_gpus=self._gpus,
+            max_restarts=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False),
+        )
+        device, gpus = self.compute.device, self.compute.gpus_per_run
+        place.ready = False
+        place.actor = options.remote(self._make_runner, place.slot, place.places, device, gpus, *self._parts)
+        place.answer = place.actor.versions.remote()
+
+    def _remove(self, name: str) -> None:
+        place = self._places.pop(name, None)
+        if place is not None:
+            ray.kill(place.actor)
+
+    def _leave(self, name: str) -> None:
+        self._remove(name)
+        self.notes.append(Note("left", name, "its node left the cluster"))
+
+    def _answered(self, place: _Place) -> Ended | None:
+        answer, place.answer = place.answer, None
+        try:
+            result = ray.get(answer)
+        except ray.exceptions.RayError as error:
+            return self._fault(place, error)
+        if place.ready:
+            value, doubt = result
+            return Ended(place.name, value, doubt=doubt)
+        mine = versions()
+        differing = [f"{name} {theirs} (here {mine[name]})" for name, theirs in result.items() if theirs != mine[name]]
+        if differing:
+            self._refuse(place, ", ".join(differing))
+        else:
+            place.ready = True
+            self.notes.append(Note("joined", place.name))
+        return None
+
+    def _fault(self, place: _Place, error: Exception) -> Ended:
+        reason = _last_line(error)
+        if isinstance(error, ray.exceptions.RayActorError):
+            if place.node not in {node["NodeID"] for node in _nodes()}:
+                self._leave(place.name)
+                return Ended(place.name, fault="its node left the cluster", left=True)
+            reason = f"its actor died ({reason})"
+        return Ended(place.name, fault=reason)
+
+    def _refuse(self, place: _Place, what: str) -> None:
+        self._refused[place.node] = said = f"node {place.name.partition('/')[0]} has {what}"
+        self.notes.append(Note("refused", place.name, said))
+        for other in [other for other in self._places.values() if other.node == place.node]:
+            self._remove(other.name)
+        self._surveyed = -math.inf
+        self._survey()
+        if not self._room:
+            raise UserError(
+                f"the nodes of the cluster have other versions than this machine: {'; '.join(self._refused.values())}. "
+                "Install the same ones."
+            )
 
 
 def _last_line(error: Exception) -> str:

@@ -2,7 +2,9 @@
 
 import inspect
 import json
+import math
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +32,7 @@ from harness.sweep import Trial
 from harness.trial import TriedRun
 from scoring import LEVEL, MODES, Ceiling, Score
 
+UPDATE_SECONDS = 0.2  # between updates of the bars: counting what is left takes a while
 SILENT_SECONDS = 30.0  # between lines where there is no terminal for a live display
 WIDTH = 120  # where there is no terminal
 NONE = "–"
@@ -353,6 +356,7 @@ def live_progress(evaluation: Evaluation, compute: Compute, target: Console) -> 
     if target.is_terminal or target.is_jupyter:
         with progress.bars:
             yield progress
+            progress.close()
     else:
         yield progress
 
@@ -371,18 +375,36 @@ class LiveProgress:
         names = ["retrain", *(a.name for a in evaluation.algorithms)]
         self.tasks = {name: self.bars.add_task(escape(name), total=evaluation.runs, left="") for name in names}
         self.last_line = time.monotonic()
+        self._updated = -math.inf
         self._update()
 
     def take(self, event: Event) -> None:
         """Show one event."""
+        run = event.algorithm + (f", seed {event.seed}" if event.seed is not None else "")
         if event.kind in ("failed", "lost"):
-            self.console.print(Text(f"{event.algorithm}, seed {event.seed} {event.kind}: {event.text}"))
+            self.console.print(Text(f"{run} {event.kind}: {event.text}"))
+        elif event.kind == "again":
+            self.console.print(Text(f"{run} is done again: {event.text} ({event.place})"))
         elif event.kind == "stopped":
             self.console.print(Text(f"{event.algorithm} stopped: its first runs all failed: {event.text}"))
+        elif event.kind == "aside":
+            self.console.print(Text(f"{event.place} is put aside: {event.text}"))
+        elif event.kind == "refused":
+            self.console.print(Text(f"not used: {event.text}"))
+        elif event.kind in ("left", "waiting"):
+            self.console.print(Text(f"{event.place}: {event.text}" if event.place else event.text))
+        self._update()
+
+    def close(self) -> None:
+        """Show the state at the end."""
+        self._updated = -math.inf
         self._update()
 
     def _update(self) -> None:
-        left = self.evaluation.seconds_left(self.compute.devices)
+        if time.monotonic() - self._updated < UPDATE_SECONDS:
+            return
+        self._updated = time.monotonic()
+        left = self.evaluation.seconds_left(self.compute.devices(self.evaluation.actors))
         text = f"about {_duration(left)} left" if left else ""
         banks = {bank.name: bank for bank in self.evaluation.all_banks}
         done = {name: len(banks[name].seeds(self.evaluation.runs)) if name in banks else 0 for name in self.tasks}
@@ -396,6 +418,16 @@ class LiveProgress:
             self.last_line = time.monotonic()
             counts = ", ".join(f"{name} {count}/{self.evaluation.runs}" for name, count in done.items())
             self.console.print(Text(f"{counts}; {text or 'no time known yet'}"))
+
+
+def summed_up(events: Iterable[Event]) -> list[str]:
+    """A line for each reason for which runs failed, were lost, or were done again, with the number of them."""
+    counted = Counter((e.algorithm, e.kind, e.text) for e in events if e.kind in ("failed", "lost", "again"))
+    words = {"failed": "failed", "lost": "lost, the same command tries again", "again": "done again"}
+    return [
+        f"{algorithm}: {number} {'run' if number == 1 else 'runs'} {words[kind]}: {text}"
+        for (algorithm, kind, text), number in counted.most_common()
+    ]
 
 
 def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
@@ -413,7 +445,7 @@ def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
         bank = banks.get(algorithm.name)
         seconds = bank.median_seconds() if bank else None
         missing = len(evaluation.missing(algorithm))
-        hours = "0" if not missing else f"{missing * seconds / compute.devices / 3600:.2f}" if seconds else "?"
+        hours = "0" if not missing else f"{missing * seconds / compute.devices() / 3600:.2f}" if seconds else "?"
         table.add_row(
             escape(algorithm.name),
             str(len(bank.seeds(evaluation.runs)) if bank else 0),
@@ -421,7 +453,7 @@ def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
             f"{seconds:.2f}" if seconds else "?",
             hours,
         )
-    left = evaluation.seconds_left(compute.devices)
+    left = evaluation.seconds_left(compute.devices())
     if left is None:
         return Group(heading, table, Text("? has no timed run yet: `plan --time` runs one of each (they are kept)."))
     return Group(

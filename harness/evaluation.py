@@ -1,15 +1,13 @@
 """Evaluate: see which runs are missing, have them done, keep them, score."""
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from harness.bank import Bank, Runs
 from harness.benchmark import Benchmark
 from harness.candidates import Algorithm, built_in
-from harness.cluster import Compute, Lost, Pool
+from harness.cluster import Compute
+from harness.doing import Doing, Event
 from harness.errors import UserError
 from harness.identity import sha256
 from harness.network_file import NetworkFile
@@ -22,25 +20,12 @@ from harness.originals import (
     original_seeds,
 )
 from harness.record import decode
-from harness.run import ExamineOriginal, Runner, RunSeed, TrainOriginal
+from harness.run import ExamineOriginal, RunSeed, TrainOriginal
 from harness.store import Store
 from harness.stored import choose_reference, imported_references
 from harness.unlearn import Seeds
 
 FIRST_RUNS = 3  # of an algorithm: if all fail with the same error, the others would as well
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something happened while runs were done.
-
-    kind: original | finished | failed | lost | stopped. algorithm: its bank's. text: one line, empty where finished.
-    """
-
-    kind: str
-    algorithm: str
-    seed: int = 0
-    text: str = ""
 
 
 class Evaluation:
@@ -88,15 +73,17 @@ class Evaluation:
         self.retry_failed, self.mode = retry_failed, mode
         self.retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
         self.algorithms = list(algorithms)
-        self._retrained = Bank(store, benchmark, self.retrain, None, mode)
-        self._retrained.refresh()
-        self.reference: Runs = self._retrained
-        if len(self._retrained.seeds(runs)) < runs:
-            imported = imported_references(store, benchmark, self._retrained.key, mode)
-            best = choose_reference([self._retrained, *imported], runs)
+        self.own_reference = Bank(store, benchmark, self.retrain, None, mode)
+        self.own_reference.refresh()
+        self.reference: Runs = self.own_reference
+        if len(self.own_reference.seeds(runs)) < runs:
+            imported = imported_references(store, benchmark, self.own_reference.key, mode)
+            best = choose_reference([self.own_reference, *imported], runs)
             if best is not None and len(best.seeds(runs)) == runs:
                 self.reference = best
         self.banks: dict[str, Bank] = {}
+        self.actors: int | None = None  # at work or free, as long as runs are done
+        self.waiting = 0  # units of work that are not done yet, as long as any are
         self.floor: Bank | None = None  # finetune's runs with its preset, as far as the store has them
         self.lost: list[str] = []  # runs that the machine failed to do; the next command tries them again
         self.original_number = None if isinstance(original, bytes) else original
@@ -169,72 +156,58 @@ class Evaluation:
         return total / devices
 
     def run(
-        self, compute: Compute, only_first: bool = False, grow: Callable[[], int | None] = lambda: None
+        self,
+        compute: Compute,
+        only_first: bool = False,
+        grow: Callable[[], int | None] = lambda: None,
+        timeout: float | None = None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> Iterator[Event]:
         """Do what is missing on Ray actors, keeping each record as it comes.
 
         only_first: just one run of each algorithm that has none, to time it. grow: asked whenever all is done; the
-        number of runs to go on to, or None to end.
+        number of runs to go on to, or None to end. timeout: seconds that a candidate's run may take; None: see
+        TIMEOUT_TIMES. stopping: asked now and then; once it says so, nothing more is begun.
 
         Raises:
             UserError: the store cannot be written, or the actors die one after another.
         """
-        queue: deque[Any] = deque()
+        first: list[TrainOriginal | ExamineOriginal] = []
         if self.algorithms and self.original is None:
             seeds = original_seeds(self.benchmark, self.retrain, self.original_number or 0)
-            queue.append(TrainOriginal(self.retrain, seeds))
+            first.append(TrainOriginal(self.retrain, seeds))
         elif self._examine_original and self.original_accuracies is None and not only_first:
-            queue.append(ExamineOriginal())
-        pool = None
+            first.append(ExamineOriginal())
+        doing: Doing | None = None
         try:
             while True:
-                queue.extend(self._work(self._retrained, only_first))
-                for bank in self.banks.values():
-                    self._enqueue(queue, bank, only_first)
-                if queue:
-                    parts = self.benchmark.training_part, self.benchmark.examination_part
-                    pool = pool or Pool(compute, Runner, *parts)
-                    yield from self._do(pool, queue, only_first)
-                more = grow()
+                banks = [self.own_reference, *self.banks.values()]
+                work = [*first, *(unit for bank in banks for unit in self._work(bank, only_first))]
+                if work:
+                    doing = doing or Doing(self, compute, only_first, timeout, stopping)
+                    yield from doing.do(work)
+                first = []
+                more = None if stopping() else grow()
                 if more is None:
                     return
                 self.runs = more
         finally:
-            if pool is not None:
-                pool.close()
+            if doing is not None:
+                doing.pool.close()
 
-    def _do(self, pool: Pool, queue: deque[Any], only_first: bool) -> Iterator[Event]:
-        for work, result in pool.completed(queue, shared=lambda: self.original):
-            if isinstance(work, TrainOriginal):
-                if isinstance(result, Lost):
-                    raise UserError(f"the original model could not be trained: {result.reason}.")
-                number = self.original_number or 0
-                self.original = keep_original(self.store, self.benchmark, self.retrain, result, number)
-                self.original_accuracies = load_accuracies(self.store, self.benchmark, self.original)
-                if self._examine_original and self.original_accuracies is None and not only_first:
-                    queue.append(ExamineOriginal())
-                self._open_banks(self.original)
-                for bank in self.banks.values():
-                    self._enqueue(queue, bank, only_first)
-                yield Event("original", "original")
-            elif isinstance(work, ExamineOriginal):
-                if isinstance(result, Lost):
-                    self.lost.append(f"examining the original model: {result.reason}")
-                elif self.original is not None:
-                    self.original_accuracies = keep_accuracies(
-                        self.store, self.benchmark, self.original, decode(result)
-                    )
-            elif isinstance(work, RunSeed):
-                yield self._keep(work, result)
-                bank = self._bank(work)
-                if self.stopped(bank) and any(isinstance(w, RunSeed) and self._bank(w) is bank for w in queue):
-                    kept = [w for w in queue if not isinstance(w, RunSeed) or self._bank(w) is not bank]
-                    queue.clear()
-                    queue.extend(kept)
-                    yield Event("stopped", bank.algorithm.name, text=self.stopped(bank))
-            while queue and isinstance(queue[0], RunSeed) and self._bank(queue[0]).finished(queue[0].seeds.seed):
-                seed = queue.popleft()  # another driver has done it meanwhile
-                yield Event("finished", seed.algorithm.name, seed.seeds.seed)
+    def begin_with(self, trained: bytes, only_first: bool) -> list[ExamineOriginal | RunSeed]:
+        """Keep the original model, and open the banks that start from it; the work that can be done now."""
+        self.original = keep_original(self.store, self.benchmark, self.retrain, trained, self.original_number or 0)
+        self.original_accuracies = load_accuracies(self.store, self.benchmark, self.original)
+        self._open_banks(self.original)
+        examine = self._examine_original and self.original_accuracies is None and not only_first
+        work = [unit for bank in self.banks.values() for unit in self._work(bank, only_first)]
+        return [*([ExamineOriginal()] if examine else []), *work]
+
+    def take_accuracies(self, record: bytes) -> None:
+        """Keep what examining the original model gave."""
+        assert self.original is not None, "it was examined"
+        self.original_accuracies = keep_accuracies(self.store, self.benchmark, self.original, decode(record))
 
     def _open_banks(self, original: bytes) -> None:
         digest = sha256(original)
@@ -253,21 +226,3 @@ class Evaluation:
         if only_first:
             seeds = [] if bank.readings else seeds[:1]
         return [RunSeed(bank.algorithm, Seeds(bank.key, seed), bank.attempts(seed) + 1) for seed in seeds]
-
-    def _enqueue(self, queue: deque[Any], bank: Bank, only_first: bool) -> None:
-        """The first runs before everything else: a broken candidate is known before the reference is trained."""
-        work = self._work(bank, only_first)
-        ahead = 0 if bank.readings else FIRST_RUNS
-        queue.extendleft(reversed(work[:ahead]))
-        queue.extend(work[ahead:])
-
-    def _bank(self, work: RunSeed) -> Bank:
-        return self._retrained if work.algorithm.from_scratch else self.banks[work.algorithm.name]
-
-    def _keep(self, work: RunSeed, result: bytes | Lost) -> Event:
-        name, seed = work.algorithm.name, work.seeds.seed
-        if isinstance(result, Lost):
-            self.lost.append(f"{name}, seed {seed}: {result.reason}")
-            return Event("lost", name, seed, result.reason)
-        record = self._bank(work).add(result)
-        return Event(record.status, name, seed, record.error)

@@ -1,11 +1,9 @@
 """Checkpoints that an outside program made, examined into a bank that is scored like any other."""
 
 import re
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from algorithms import ALGORITHMS
 from harness import models
@@ -13,13 +11,14 @@ from harness.bank import Bank
 from harness.benchmark import Benchmark
 from harness.candidates import Algorithm
 from harness.checkpoints import Checkpoint, NotACheckpoint, as_named, list_checkpoints, read_state
-from harness.cluster import Compute, Lost, Pool
+from harness.cluster import Compute, Pool
 from harness.errors import UserError
 from harness.evaluation import Evaluation, Event
 from harness.examine import NotExaminable
 from harness.identity import canonical_json, sha256
 from harness.record import RunRecord, failed
 from harness.run import Runner
+from harness.schedule import Lost, Schedule
 from harness.store import Store
 
 EXAMINED = "examined.json"  # beside a bank's records: where its checkpoints came from
@@ -37,7 +36,11 @@ class ExamineCheckpoint:
     data: bytes
     limit: int
 
-    def perform(self, runner: Runner, original: bytes | None) -> bytes:
+    @property
+    def kind(self) -> str:
+        return self.bank
+
+    def perform(self, runner: Runner, original: bytes | None, limit: float | None) -> bytes:
         # Whatever made it did not run here: no engine of ours, and no seconds.
         provenance = replace(runner.provenance, engine="examined", share=1.0)
         record = RunRecord(self.bank, self.seed, 1, "finished", provenance, seconds=0.0)
@@ -101,9 +104,7 @@ class Examination:
             UserError: a checkpoint cannot be read, or has changed since it was hashed.
         """
         waiting = iter(self.missing)
-        queue: deque[Any] = deque()
-        compute = replace(compute, actors=min(compute.actors, len(self.missing)))
-        if not compute.actors:
+        if not self.missing:
             return
         provenance = {
             "from": self.path.name,
@@ -114,16 +115,19 @@ class Examination:
         }
         self.store.put_if_absent(f"{self.bank.folder}/{EXAMINED}", canonical_json(provenance).encode())
         pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
+        schedule = Schedule(pool)
 
         def fill() -> None:
-            while len(queue) < AHEAD * compute.actors and (seed := next(waiting, None)) is not None:
-                queue.append(self._work(seed, self.checkpoints[seed]))
+            while schedule.size < AHEAD * max(schedule.places, compute.actors):
+                if (seed := next(waiting, None)) is None:
+                    return
+                schedule.add(self._work(seed, self.checkpoints[seed]))
 
         try:
             fill()
-            for work, result in pool.completed(queue, shared=lambda: None):
-                assert isinstance(work, ExamineCheckpoint)
+            for done in schedule.results():
                 fill()
+                work, result = done.work, done.result
                 if isinstance(result, Lost):
                     yield Event("lost", self.bank.algorithm.name, work.seed, f"{work.file}: {result.reason}")
                 else:

@@ -17,6 +17,10 @@ class NotExaminable(Exception):
     """A state that does not fit the architecture, or gives no finite logits."""
 
 
+class NotFinite(NotExaminable):
+    """A state that gives logits that are not finite: the algorithm's doing, or that of a broken device."""
+
+
 class Examiner:
     """Loads states strictly into one network of the benchmark's architecture and evaluates it in float32.
 
@@ -35,14 +39,14 @@ class Examiner:
         """The record with its logits and accuracies filled in.
 
         Raises:
-            NotExaminable: the state does not fit the architecture, or gives logits that are not finite.
+            NotExaminable: the state does not fit the architecture, or gives logits that are not finite (NotFinite).
         """
         load_strictly(self.net, state)
         logits = {name: self._logits(images) for name, images in self.images.items()}
         for name, values in logits.items():
             bad = int((~torch.isfinite(values)).any(1).sum())
             if bad:
-                raise NotExaminable(
+                raise NotFinite(
                     f"the network gives logits that are not finite (NaN or infinite) for {bad} of "
                     f"{len(values)} {name} examples"
                 )

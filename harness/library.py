@@ -14,8 +14,11 @@ from harness.candidates import Algorithm, find_usable
 from harness.cluster import Compute, choose_compute
 from harness.decide import Looks
 from harness.errors import UserError, one_of
-from harness.evaluation import Evaluation
+from harness.evaluation import Evaluation, Event
+from harness.event_log import EventLog
+from harness.interruption import gentle_interrupt
 from harness.leaderboard import Leaderboard, Row, leaderboard
+from harness.metrics import Metrics
 from harness.original_file import read_original
 from harness.report import leaderboard_report
 from harness.store import Store
@@ -33,6 +36,7 @@ def prepare(
     device: str = "auto",
     actors: int | None = None,
     gpus_per_run: float | None = None,
+    address: str | None = None,
     original: str | Path | None = None,
     number: int = 0,
     examine_original: bool = False,
@@ -46,21 +50,45 @@ def prepare(
         UserError: an option that does not fit.
     """
     one_of("--mode", mode, MODES)
-    compute = choose_compute(device, actors, gpus_per_run)
+    compute = choose_compute(device, actors, gpus_per_run, address)
     start = number if original is None else read_original(Path(original), benchmark)
     kept = Store(Path(store))
     return Evaluation(benchmark, algorithms, runs, kept, retry_failed, mode, start, examine_original), compute
 
 
-def run(evaluation: Evaluation, compute: Compute, progress: bool = True, **how: Any) -> list[str]:
-    """Do what is missing, with bars on standard error or in the notebook; a line for what was damaged or lost.
+def run(
+    evaluation: Evaluation,
+    compute: Compute,
+    progress: bool = True,
+    run_timeout: float | None = None,
+    log_json: str | Path | None = None,
+    **how: Any,
+) -> list[str]:
+    """Do what is missing, with bars on standard error or in the notebook; a line for what was damaged, lost or failed.
 
     how: as `Evaluation.run` takes it.
+
+    Raises:
+        UserError: the store or the log cannot be written, or actors fail one after another.
+        KeyboardInterrupt: after Ctrl-C, once what ran is finished; at once where it came twice.
     """
-    with display.live_progress(evaluation, compute, display.console(stderr=True, quiet=not progress)) as bars:
-        for event in evaluation.run(compute, **how):
-            bars.take(event)
-    return evaluation.damaged + evaluation.lost
+    log = None if log_json is None else EventLog(Path(log_json), evaluation)
+    target = display.console(stderr=True, quiet=not progress)
+    happened: list[Event] = []
+    ended = "interrupted"
+    try:
+        with gentle_interrupt() as stopping, display.live_progress(evaluation, compute, target) as bars:
+            listeners: list[Any] = [bars, Metrics(evaluation), *([log] if log else [])]
+            for event in evaluation.run(compute, timeout=run_timeout, stopping=stopping, **how):
+                happened.append(event)
+                for listener in listeners:
+                    listener.take(event)
+        if stopping():
+            raise KeyboardInterrupt
+        ended = "finished"
+    finally:
+        problem = log.close(ended) if log else ""
+    return [*evaluation.damaged, *evaluation.lost, *display.summed_up(happened), *([problem] if problem else [])]
 
 
 def score(
@@ -71,10 +99,12 @@ def score(
     stop_when_decided: bool = False,
     width: float = 0.1,
     progress: bool = True,
+    run_timeout: float | None = None,
+    log_json: str | Path | None = None,
 ) -> "Result":
     """Do what is missing, and score. The options are those of `evaluate`."""
     looks = Looks(evaluation, width) if stop_when_decided else None
-    notes = run(evaluation, compute, progress, **({"grow": looks.grow} if looks else {}))
+    notes = run(evaluation, compute, progress, run_timeout, log_json, **({"grow": looks.grow} if looks else {}))
     board = leaderboard(evaluation, partial, level=looks.level if looks else LEVEL)
     return Result(evaluation, board, [*notes, *(looks.said if looks else [])])
 
@@ -88,6 +118,8 @@ def evaluate(
     stop_when_decided: bool = False,
     width: float = 0.1,
     progress: bool = True,
+    run_timeout: float | None = None,
+    log_json: str | Path | None = None,
     **options: Any,
 ) -> "Result":
     """Run what is missing of the reference and of each algorithm, and score: N unlearned v N retrained networks.
@@ -99,8 +131,9 @@ def evaluate(
     algorithms: names of built-in ones, or candidates' files; none: the reference bank is filled. settings: {"lr": 0.1}
     or {"my_idea.lr": 0.1}. partial: score banks short of N as well. stop_when_decided, width: stop at 32, 64, 128, …
     runs when every pair is decided, or tied within this share of the ceiling. progress: bars on standard error, or in
-    the notebook. options: `runs` (512), `store` ("store"), `mode`, `retry_failed`, `device`, `actors`, `gpus_per_run`,
-    `original`, and what makes a benchmark: `model`, `epochs`, `precision`, `data_dir`, `forget_fraction`,
+    the notebook. run_timeout: seconds that a candidate's run may take. log_json: file that gets what happens, one JSON
+    object a line. options: `runs` (512), `store` ("store"), `mode`, `retry_failed`, `device`, `actors`, `gpus_per_run`,
+    `address`, `original`, and what makes a benchmark: `model`, `epochs`, `precision`, `data_dir`, `forget_fraction`,
     `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`, `image_size`; as the command line has
     them.
 
@@ -112,8 +145,16 @@ def evaluate(
     found, refused = find_usable([str(name) for name in algorithms], settings, dataset, batch_format)
     of_benchmark = {name: options.pop(name) for name in inspect.signature(make_benchmark).parameters if name in options}
     evaluation, compute = prepare(found, make_benchmark(dataset, **of_benchmark), **options)
-    how = {"partial": partial, "stop_when_decided": stop_when_decided, "width": width, "progress": progress}
-    result = score(evaluation, compute, **how)  # type: ignore[arg-type]
+    result = score(
+        evaluation,
+        compute,
+        partial=partial,
+        stop_when_decided=stop_when_decided,
+        width=width,
+        progress=progress,
+        run_timeout=run_timeout,
+        log_json=log_json,
+    )
     result.refused = refused
     return result
 

@@ -78,6 +78,20 @@ compute_options = options(
     click.option("--actors", type=int, help="that work at the same time [default: one a core, or all GPU places]"),
     device_option,
     click.option("--gpus-per-run", type=float, help="1 or an exact fraction 1/k [default: 1 on a GPU]"),
+    click.option(
+        "--address",
+        metavar="auto|ray://…|HOST:PORT",
+        help="of a Ray cluster whose GPUs or cores are used [default: this machine alone]",
+    ),
+)
+doing_options = options(
+    click.option(
+        "--run-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="that a candidate's run may take [default: 10 times the median of its runs, at least 60]",
+    ),
+    click.option("--log-json", type=FILE, metavar="FILE", help="append what happens, one JSON object a line"),
 )
 benchmark_option = click.option("--benchmark", metavar="FINGERPRINT", help="which one is wanted; its first digits do")
 mode_option = click.option(

@@ -1,22 +1,21 @@
 """Retry: a benchmark's failed runs once more, without adding others."""
 
 import json
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from algorithms import ALGORITHMS
 from harness.bank import Bank, list_records
 from harness.benchmark import Benchmark
 from harness.candidates import Algorithm, built_in
-from harness.cluster import Compute, Lost, Pool
+from harness.cluster import Compute, Pool
 from harness.errors import UserError
 from harness.evaluation import Event
 from harness.examination import EXAMINED
 from harness.identity import sha256
 from harness.run import Runner, RunSeed
+from harness.schedule import Lost, Schedule
 from harness.store import Store
 from harness.unlearn import Seeds
 
@@ -62,23 +61,25 @@ class Retry:
     def run(self, compute: Compute) -> Iterator[Event]:
         """One more attempt of each, on Ray actors, kept as it comes."""
         banks = {bank.key: bank for bank in self.banks}
-        queues: dict[str | None, deque[Any]] = {}  # by original model, which the units of a queue share
+        units: dict[str | None, list[RunSeed]] = {}  # by original model, which the units of a schedule share
         for bank in self.banks:
-            units = [RunSeed(bank.algorithm, Seeds(bank.key, s), bank.attempts(s) + 1) for s in self.failed(bank)]
-            queues.setdefault(bank.identity["original"], deque()).extend(units)
-        compute = replace(compute, actors=min(compute.actors, max(map(len, queues.values()), default=0)))
-        if not compute.actors:
+            again = [RunSeed(bank.algorithm, Seeds(bank.key, s), bank.attempts(s) + 1) for s in self.failed(bank)]
+            units.setdefault(bank.identity["original"], []).extend(again)
+        if not any(units.values()):
             return
         pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
         try:
-            for digest, queue in queues.items():
-                for work, result in pool.completed(queue, shared=partial(self.originals.get, digest)):
-                    assert isinstance(work, RunSeed)
-                    name, seed = work.algorithm.name, work.seeds.seed
-                    if isinstance(result, Lost):
-                        yield Event("lost", name, seed, result.reason)
+            for digest, chosen in units.items():
+                pool.original = self.originals[digest]
+                schedule = Schedule(pool)
+                for unit in chosen:
+                    schedule.add(unit)
+                for done in schedule.results():
+                    name, seed = done.work.algorithm.name, done.work.seeds.seed
+                    if isinstance(done.result, Lost):
+                        yield Event("lost", name, seed, done.result.reason)
                     else:
-                        record = banks[work.seeds.key].add(result)
+                        record = banks[done.work.seeds.key].add(done.result)
                         yield Event(record.status, name, seed, record.error)
         finally:
             pool.close()

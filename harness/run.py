@@ -13,9 +13,10 @@ from harness.benchmark import ExaminationPart, TrainingPart
 from harness.candidate_file import describe_error
 from harness.candidates import Algorithm
 from harness.child import ChildFailed, ForkServer
-from harness.examine import Examiner, NotExaminable
+from harness.examine import Examiner, NotExaminable, NotFinite
 from harness.identity import sha256
 from harness.record import Provenance, RunRecord, failed
+from harness.schedule import Doubtful
 from harness.unlearn import NotANetwork, Seeds, State, Unlearner, set_up_torch
 
 # torch before 2.8 has no AcceleratorError
@@ -29,8 +30,9 @@ class TrainOriginal:
 
     algorithm: Algorithm
     seeds: Seeds
+    kind = "original"
 
-    def perform(self, runner: "Runner", original: bytes | None) -> bytes:
+    def perform(self, runner: "Runner", original: bytes | None, limit: float | None) -> bytes:
         algorithm = self.algorithm
         return save(runner.unlearner.train_original(algorithm.function, algorithm.hyper_parameters, self.seeds))
 
@@ -39,7 +41,9 @@ class TrainOriginal:
 class ExamineOriginal:
     """Examine the original model as it is; gives an encoded record."""
 
-    def perform(self, runner: "Runner", original: bytes | None) -> bytes:
+    kind = "examination of the original"
+
+    def perform(self, runner: "Runner", original: bytes | None, limit: float | None) -> bytes:
         assert original is not None, "it is there before it is examined"
         record = RunRecord(sha256(original), 0, 1, "finished", runner.provenance, seconds=0.0)
         return runner.examiner.examine(load(original), record).encode()
@@ -47,14 +51,22 @@ class ExamineOriginal:
 
 @dataclass(frozen=True)
 class RunSeed:
-    """Run one seed of an algorithm; gives the encoded record of the attempt, finished or failed."""
+    """Run one seed of an algorithm; gives the encoded record of the attempt, finished or failed.
+
+    One whose logits are not finite is in doubt.
+    """
 
     algorithm: Algorithm
     seeds: Seeds  # of (bank key, seed)
     attempt: int = 1
 
-    def perform(self, runner: "Runner", original: bytes | None) -> bytes:
-        return runner.run(self, original).encode()
+    @property
+    def kind(self) -> str:
+        """Runs of a bank take about the same time."""
+        return self.seeds.key
+
+    def perform(self, runner: "Runner", original: bytes | None, limit: float | None) -> bytes:
+        return runner.run(self, original, limit).encode()
 
 
 class Runner:
@@ -63,7 +75,9 @@ class Runner:
     share: of the device, 1 where the actor has it alone
     """
 
-    def __init__(self, training: TrainingPart, examination: ExaminationPart, device: str, share: float):
+    def __init__(
+        self, training: TrainingPart, examination: ExaminationPart, device: str, share: float, places: int = 1
+    ):
         set_up_torch()
         self.device = torch.device(device)
         self.unlearner = Unlearner(training, self.device, images_on=self.device)
@@ -72,10 +86,16 @@ class Runner:
         name = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
         self.provenance = Provenance(torch.__version__, torch.version.cuda, name, share, ENGINE, socket.gethostname())
 
-    def run(self, work: RunSeed, original: bytes | None) -> RunRecord:
-        """Unlearn and examine. A failure of the algorithm's is a record, not an exception."""
+    def run(self, work: RunSeed, original: bytes | None, limit: float | None = None) -> RunRecord:
+        """Unlearn and examine. A failure of the algorithm's is a record, not an exception.
+
+        limit: seconds that a candidate's run may take.
+
+        Raises:
+            Doubtful: logits that are not finite; with the record of that failure.
+        """
         record = RunRecord(work.seeds.key, work.seeds.seed, work.attempt, "finished", self.provenance, seconds=0.0)
-        start = time.perf_counter()
+        start, doubtful = time.perf_counter(), False
         try:
             state, seconds = self._unlearn(work, original)
             return self.examiner.examine(state, replace(record, seconds=seconds, output=self._output(work)))
@@ -83,11 +103,15 @@ class Runner:
             reason, trace, output = str(error), error.traceback, error.output
         except (NotExaminable, NotANetwork) as error:
             reason, trace, output = str(error), "", self._output(work)
+            doubtful = isinstance(error, NotFinite)
         except MACHINE_FAULTS:
             raise  # the machine's fault: tried again elsewhere
         except Exception as error:  # a built-in method that cannot work on these data says so this way
             reason, trace, output = describe_error(error), traceback.format_exc(), ""
-        return failed(replace(record, seconds=time.perf_counter() - start), reason, trace, output)
+        record = failed(replace(record, seconds=time.perf_counter() - start), reason, trace, output)
+        if doubtful:
+            raise Doubtful(record.encode(), reason)
+        return record
 
     def _output(self, work: RunSeed) -> str:
         """The last of what a candidate printed in the run that has just ended."""

@@ -4,7 +4,6 @@ import inspect
 import json
 import keyword
 import shutil
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ import numpy as np
 from harness import models, sources
 from harness.benchmark import Benchmark
 from harness.candidates import built_in
-from harness.cluster import Compute, Lost, Pool
+from harness.cluster import Compute, Pool
 from harness.errors import UserError, one_of
 from harness.identity import sha256
 from harness.network_file import NetworkFile
 from harness.originals import keep_original, load_original, original_seeds
 from harness.run import Runner, TrainOriginal
+from harness.schedule import Lost, Schedule
 from harness.store import Store
 
 # What model.py consists of, by architecture: pieces of harness/models.py, and the call that builds the network.
@@ -80,8 +80,9 @@ def ensure_original(benchmark: Benchmark, store: Store, compute: Compute) -> byt
         return found
     pool = Pool(compute, Runner, benchmark.training_part, benchmark.examination_part)
     try:
-        work = TrainOriginal(retrain, original_seeds(benchmark, retrain))
-        [(_, result)] = pool.completed(deque([work]), shared=lambda: None)
+        schedule = Schedule(pool)
+        schedule.add(TrainOriginal(retrain, original_seeds(benchmark, retrain)))
+        [result] = [done.result for done in schedule.results()]
     finally:
         pool.close()
     if isinstance(result, Lost):

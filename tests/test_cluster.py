@@ -4,14 +4,14 @@ import os
 import signal
 import sys
 import time
-from collections import deque
 from dataclasses import dataclass
 
 import pytest
 import ray
 
-from harness.cluster import Compute, Lost, Pool, choose_compute
+from harness.cluster import Compute, Pool, choose_compute
 from harness.errors import UserError
+from harness.schedule import Lost, Schedule
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 TWO_CORES = Compute("cpu", 2, 0.0)
@@ -20,17 +20,25 @@ TWO_CORES = Compute("cpu", 2, 0.0)
 class Place:
     """What an actor works with here: where it is."""
 
-    def __init__(self, part, device, share):
-        self.part, self.device, self.share = part, device, share
+    def __init__(self, part, device, share, places):
+        self.part, self.device, self.share, self.places = part, device, share, places
+
+
+class Unit:
+    """A unit of work of a kind that its class names."""
+
+    @property
+    def kind(self):
+        return type(self).__name__
 
 
 @dataclass(frozen=True)
-class Tell:
+class Tell(Unit):
     """Say who did the work, and on which cores."""
 
     number: int
 
-    def perform(self, runner, original):
+    def perform(self, runner, original, limit):
         import torch
 
         cores = sorted(os.sched_getaffinity(0))
@@ -38,13 +46,13 @@ class Tell:
 
 
 @dataclass(frozen=True)
-class Die:
+class Die(Unit):
     """Kill the actor, until a file says that it was done often enough."""
 
     counter: str
     times: int
 
-    def perform(self, runner, original):
+    def perform(self, runner, original, limit):
         with open(self.counter, "a") as file:
             file.write("x")
         if os.path.getsize(self.counter) <= self.times:
@@ -53,16 +61,16 @@ class Die:
 
 
 @dataclass(frozen=True)
-class Fail:
-    def perform(self, runner, original):
+class Fail(Unit):
+    def perform(self, runner, original, limit):
         raise RuntimeError("the machine has a fault")
 
 
 @dataclass(frozen=True)
-class Sleep:
+class Sleep(Unit):
     seconds: float
 
-    def perform(self, runner, original):
+    def perform(self, runner, original, limit):
         time.sleep(self.seconds)
         return b"slept"
 
@@ -75,7 +83,11 @@ def pool(ray_session):
 
 
 def results(pool, work, original=None):
-    return list(pool.completed(deque(work), lambda: original))
+    pool.original = original
+    schedule = Schedule(pool)
+    for unit in work:
+        schedule.add(unit)
+    return [(done.work, done.result) for done in schedule.results()]
 
 
 def test_every_unit_is_done_once_by_actors_with_one_thread_each_on_its_own_core(pool):
@@ -116,11 +128,12 @@ def test_an_actor_pulls_its_next_unit_when_it_is_done_with_the_last(pool):
 
 
 def test_the_queue_may_grow_while_work_is_done(pool):
-    queue, seen = deque([Tell(0)]), []
-    for work, _ in pool.completed(queue, lambda: None):
-        seen.append(work.number)
-        if work.number < 3:
-            queue.append(Tell(work.number + 1))
+    schedule, seen = Schedule(pool), []
+    schedule.add(Tell(0))
+    for done in schedule.results():
+        seen.append(done.work.number)
+        if done.work.number < 3:
+            schedule.add(Tell(done.work.number + 1))
     assert seen == [0, 1, 2, 3]
 
 
@@ -130,7 +143,7 @@ def test_actors_that_die_as_they_start_end_the_command_with_a_reason(ray_session
             os._exit(1)
 
     pool = Pool(Compute("cpu", 1, 0.0), Broken)
-    with pytest.raises(UserError, match="actors died in a row"):
+    with pytest.raises(UserError, match="actors failed in a row"):
         results(pool, [Tell(0), Tell(1)])
     pool.close()
 

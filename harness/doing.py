@@ -1,0 +1,115 @@
+"""The runs of an evaluation on their way: from what is missing to records that are kept."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.bank import Bank
+from harness.cluster import Compute, Pool
+from harness.errors import UserError
+from harness.run import ExamineOriginal, Runner, RunSeed, TrainOriginal
+from harness.schedule import Done, Lost, Note, Schedule
+
+if TYPE_CHECKING:
+    from harness.evaluation import Evaluation
+
+# A candidate's run may take ten times what its others took, or a retraining where none has finished; at least a minute.
+TIMEOUT_TIMES, TIMEOUT_LEAST = 10.0, 60.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened while runs were done.
+
+    kind: given | original | finished | failed | lost | again | stopped | aside | refused; docs/clusters.md says what
+    each is. algorithm: its bank's. text: one line. place: where. seconds: that a finished run took its place.
+    """
+
+    kind: str
+    algorithm: str = ""
+    seed: int | None = None
+    text: str = ""
+    place: str = ""
+    seconds: float | None = None
+
+
+class Doing:
+    """An evaluation, the places where its runs are done, and the order in which they are."""
+
+    def __init__(
+        self,
+        evaluation: "Evaluation",
+        compute: Compute,
+        only_first: bool,
+        timeout: float | None,
+        stopping: Callable[[], bool],
+    ):
+        self.evaluation, self.only_first, self.timeout = evaluation, only_first, timeout
+        self.pool = Pool(compute, Runner, evaluation.benchmark.training_part, evaluation.benchmark.examination_part)
+        self.schedule = Schedule(
+            self.pool, expected=self.expected, limit=self.limit, taken=self.taken, stopping=stopping
+        )
+
+    def do(self, work: Sequence[TrainOriginal | ExamineOriginal | RunSeed]) -> Iterator[Event]:
+        """Have all of it done, telling what happens."""
+        self.pool.original = self.evaluation.original
+        for unit in work:
+            self.schedule.add(unit)
+        for happened in self.schedule.completed():
+            self.evaluation.actors, self.evaluation.waiting = self.schedule.places, self.schedule.size
+            yield from self.keep(happened) if isinstance(happened, Done) else [self.told(happened)]
+
+    def expected(self, kind: str) -> float | None:
+        """Of a bank's runs, by those that it has."""
+        return next((bank.median_seconds() for bank in self.banks if bank.key == kind), None)
+
+    def limit(self, kind: str) -> float | None:
+        """Seconds that a unit of a kind may take; None where nothing tells."""
+        if self.timeout is not None and any(bank.key == kind for bank in self.evaluation.banks.values()):
+            return self.timeout
+        usual = self.schedule.seconds(kind) or self.schedule.seconds(self.evaluation.own_reference.key)
+        return max(TIMEOUT_LEAST, TIMEOUT_TIMES * usual) if usual else None
+
+    def taken(self, work: TrainOriginal | ExamineOriginal | RunSeed) -> bool:
+        """Whether another driver has done it meanwhile."""
+        return isinstance(work, RunSeed) and self.bank(work).finished(work.seeds.seed)
+
+    @property
+    def banks(self) -> list[Bank]:
+        return [self.evaluation.own_reference, *self.evaluation.banks.values()]
+
+    def bank(self, work: RunSeed) -> Bank:
+        return next(bank for bank in self.banks if bank.key == work.seeds.key)
+
+    def told(self, note: Note) -> Event:
+        work = note.work
+        if isinstance(work, RunSeed):
+            return Event(note.kind, work.algorithm.name, work.seeds.seed, note.text, note.place)
+        return Event(note.kind, work.kind if work else "", None, note.text, note.place)
+
+    def keep(self, done: Done) -> Iterator[Event]:
+        """Keep what a unit of work gave, and see what follows from it."""
+        work, result, evaluation = done.work, done.result, self.evaluation
+        if isinstance(work, TrainOriginal):
+            if isinstance(result, Lost):
+                raise UserError(f"the original model could not be trained: {result.reason}.")
+            for unit in evaluation.begin_with(result, self.only_first):
+                self.schedule.add(unit)
+            self.pool.original = evaluation.original
+            yield Event("original", "original", None, "", done.place, done.seconds)
+        elif isinstance(work, ExamineOriginal):
+            if isinstance(result, Lost):
+                evaluation.lost.append(f"examining the original model: {result.reason}")
+            else:
+                evaluation.take_accuracies(result)
+        elif isinstance(result, Lost):
+            evaluation.lost.append(f"{work.algorithm.name}, seed {work.seeds.seed}: {result.reason}")
+            yield Event("lost", work.algorithm.name, work.seeds.seed, result.reason, done.place)
+        elif result is None:
+            yield Event("finished", work.algorithm.name, work.seeds.seed, "by another command")
+        else:
+            bank = self.bank(work)
+            record = bank.add(result)
+            yield Event(record.status, bank.name, record.seed, record.error, done.place, done.seconds)
+            if evaluation.stopped(bank) and self.schedule.drop(work.kind):
+                yield Event("stopped", bank.name, text=evaluation.stopped(bank))
