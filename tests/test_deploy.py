@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -143,8 +144,13 @@ def dockerfile():
     return text.replace("\\\n", "")
 
 
-def test_the_image_gets_all_that_is_packaged_and_the_context_lets_it_through(dockerfile):
-    copied = re.findall(r"^COPY (\S+) \S+$", dockerfile, re.M)
+@pytest.fixture(scope="module")
+def copied(dockerfile):
+    """What the image gets of the project."""
+    return re.findall(r"^COPY (\S+) \S+$", dockerfile, re.M)
+
+
+def test_the_image_gets_all_that_is_packaged_and_the_context_lets_it_through(copied):
     packaged = PROJECT["tool"]["setuptools"]
     assert set(copied) == {"pyproject.toml", *packaged["packages"], *(f"{m}.py" for m in packaged["py-modules"])}
     assert all((ROOT / name).exists() for name in copied)
@@ -152,6 +158,18 @@ def test_the_image_gets_all_that_is_packaged_and_the_context_lets_it_through(doc
         line for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] not in ("", "#")
     ]
     assert rules[0] == "*" and {rule[1:] for rule in rules if rule[0] == "!"} == set(copied)
+
+
+@pytest.mark.slow
+def test_the_program_starts_from_what_the_image_gets(copied, dockerfile, tmp_path):
+    for name in copied:
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+    command = re.search(r"^RUN python /opt/forget512/(.*) > /dev/null$", dockerfile, re.M)[1]
+    done = subprocess.run(
+        [sys.executable, *shlex.split(command)], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": ""},
+    )  # fmt: skip
+    assert done.returncode == 0 and "finetune" in done.stdout, done.stderr
 
 
 def test_dependencies_are_installed_before_the_code_comes(dockerfile):
