@@ -4,6 +4,7 @@
 import shlex
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -248,12 +249,19 @@ def reproduce(name: str, partial: bool, as_json: bool, **given: Any) -> int:
 
 @cli.command()
 @run_options
-def status(runs: int, store: Path) -> int:
+@click.option("--watch", "watched", is_flag=True, help="go on showing it, with each bank's pace, until Ctrl-C")
+def status(runs: int, store: Path, watched: bool) -> int:
     """Show what the store holds, and why runs failed."""
     from harness import display
     from harness.status import status as read_status
+    from harness.watching import watch
 
-    display.console().print(display.show_status(read_status(_existing(store)), runs, str(store)))
+    opened = _existing(store)
+    if watched:
+        with suppress(KeyboardInterrupt):  # the only end that it has
+            display.show_watched(watch(opened), runs, str(store), display.console())
+    else:
+        display.console().print(display.show_status(read_status(opened), runs, str(store)))
     return 0
 
 

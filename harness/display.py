@@ -11,6 +11,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -27,9 +28,10 @@ from harness.leaderboard import Leaderboard, Row, make_row
 from harness.report import comparison_text, projected_text
 from harness.reproduction import Reproduction, Statement, TableResult
 from harness.spread import Spread
-from harness.status import BenchmarkStatus
+from harness.status import BankStatus, BenchmarkStatus
 from harness.sweep import Trial
 from harness.trial import TriedRun
+from harness.watching import Seen
 from scoring import LEVEL, MODES, Ceiling, Score
 
 UPDATE_SECONDS = 0.2  # between updates of the bars: counting what is left takes a while
@@ -461,25 +463,62 @@ def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
     )
 
 
-def show_status(benchmarks: Iterable[BenchmarkStatus], runs: int, where: str) -> RenderableType:
-    """One table a benchmark, failures below it."""
+def show_status(
+    benchmarks: Iterable[BenchmarkStatus], runs: int, where: str, seen: Seen | None = None
+) -> RenderableType:
+    """One table a benchmark, failures below it. seen: also how fast banks grow."""
     parts: list[RenderableType] = []
     size = 0
     for benchmark in benchmarks:
         heading = Text(f"{benchmark.name}, {benchmark.model}, benchmark {benchmark.fingerprint}", style="bold")
         table = Table(box=box.SIMPLE_HEAD)
-        for name in ("bank", "runs", "failed", "size"):
+        for name in ("bank", "runs", "failed", "size", *(("runs/hour", "left") if seen else ())):
             table.add_column(name, justify="left" if name == "bank" else "right")
         notes = []
         for bank in benchmark.banks:
             size += bank.size
-            state = f"{bank.finished} complete" if bank.finished >= runs else f"{bank.finished} of {runs}"
-            table.add_row(escape(bank.bank), state, str(bank.failed or ""), _size(bank.size))
+            growth = _growth(bank, runs, seen) if seen else ()
+            table.add_row(escape(bank.bank), _finished(bank, runs), str(bank.failed or ""), _size(bank.size), *growth)
             notes += [Text(f"{bank.bank}: {count} failed: {reason}") for reason, count in bank.failures.items()]
         parts += [heading, table, *notes]
     if not parts:
         return Text(f"{where} holds no runs yet.")
     return Group(*parts, Text(f"{where}: {_size(size)} in records."))
+
+
+def _finished(bank: BankStatus, runs: int) -> str:
+    return f"{bank.finished} complete" if bank.finished >= runs else f"{bank.finished} of {runs}"
+
+
+def _growth(bank: BankStatus, runs: int, seen: Seen) -> tuple[str, str]:
+    """Runs an hour and the time left; empty where the bank did not grow."""
+    pace, left = seen.paces.get((bank.benchmark, bank.bank)), seen.seconds_left(bank, runs)
+    return f"{pace * 3600:.0f}" if pace else "", _duration(left) if left else ""
+
+
+def show_watched(looks: Iterator[Seen], runs: int, where: str, target: Console) -> None:
+    """The store's state, drawn anew at each look; without a terminal, what changed is printed now and then."""
+    if target.is_terminal:
+        with Live(console=target, auto_refresh=False) as live:
+            for seen in looks:
+                live.update(show_status(seen.benchmarks, runs, where, seen), refresh=True)
+        return
+    seen = next(looks)
+    target.print(show_status(seen.benchmarks, runs, where))
+    printed, last = seen.banks, time.monotonic()
+    for seen in looks:
+        changed = [bank for key, bank in seen.banks.items() if bank != printed.get(key)]
+        if changed and time.monotonic() - last >= SILENT_SECONDS:
+            for bank in changed:
+                target.print(Text(_growth_line(bank, runs, seen)))
+            printed, last = seen.banks, time.monotonic()
+
+
+def _growth_line(bank: BankStatus, runs: int, seen: Seen) -> str:
+    pace, left = _growth(bank, runs, seen)
+    failed = f"{bank.failed} failed" if bank.failed else ""
+    words = (_finished(bank, runs), failed, pace and f"{pace} runs/hour", left and f"about {left} left")
+    return f"{bank.benchmark}/{bank.bank}: {', '.join(filter(None, words))}"
 
 
 def _size(size: float) -> str:

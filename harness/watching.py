@@ -1,0 +1,66 @@
+"""A store that fills while one looks: its state again and again, and how fast each bank grows."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.status import BankStatus, BenchmarkStatus, status
+from harness.store import Store
+
+EVERY = 2.0  # seconds between two looks, as `watch` has it
+RECENT = 50  # finished runs that a pace is taken over: 1/√50, so 14 % of it is chance
+
+Key = tuple[str, str]  # benchmark, bank
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look. paces: finished runs a second, of banks that grew while we looked."""
+
+    benchmarks: list[BenchmarkStatus]
+    paces: dict[Key, float]
+
+    @property
+    def banks(self) -> dict[Key, BankStatus]:
+        return {(bank.benchmark, bank.bank): bank for benchmark in self.benchmarks for bank in benchmark.banks}
+
+    def seconds_left(self, bank: BankStatus, runs: int) -> float | None:
+        """Until the bank has N = runs at its pace; None while that is unknown."""
+        pace = self.paces.get((bank.benchmark, bank.bank))
+        return max(runs - bank.finished, 0) / pace if pace else None
+
+
+class Paces:
+    """Counts finished runs as they appear. What a store held before says nothing of how fast it grows now."""
+
+    def __init__(self) -> None:
+        self._counts: dict[Key, deque[tuple[float, int]]] = {}  # when a count was first seen, oldest first
+
+    def take(self, now: float, benchmarks: list[BenchmarkStatus]) -> dict[Key, float]:
+        """now: seconds on any steady clock. Returns the banks' paces, finished runs a second."""
+        paces = {}
+        for bank in (bank for benchmark in benchmarks for bank in benchmark.banks):
+            key = bank.benchmark, bank.bank
+            counts = self._counts.setdefault(key, deque())
+            if counts and bank.finished < counts[-1][1]:  # records were pruned, or set aside
+                counts.clear()
+            if not counts or bank.finished > counts[-1][1]:
+                counts.append((now, bank.finished))
+            while len(counts) > 2 and bank.finished - counts[1][1] >= RECENT:
+                counts.popleft()
+            began, count = counts[0]
+            if bank.finished > count:
+                paces[key] = (bank.finished - count) / (now - began)
+        return paces
+
+
+def watch(store: Store) -> Iterator[Seen]:
+    """The store's state every EVERY seconds, without end. A store that takes long to list is left alone for as long."""
+    paces = Paces()
+    while True:
+        began = time.monotonic()
+        benchmarks = status(store)
+        looked = time.monotonic()
+        yield Seen(benchmarks, paces.take(looked, benchmarks))
+        time.sleep(max(EVERY, looked - began))

@@ -1,0 +1,150 @@
+"""`status --watch`: the pace of banks, and what is shown of a store that fills meanwhile."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from commands import ROOT, command
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.status import BankStatus, BenchmarkStatus
+from harness.watching import Paces, Seen
+
+
+def look(**finished):
+    """What `status` reads of a store with these banks."""
+    return [BenchmarkStatus("b", "digits", "resnet8", [BankStatus("b", n, c, 0, {}, 1) for n, c in finished.items()])]
+
+
+@given(period=st.floats(0.01, 1000), runs=st.integers(1, 300), there=st.integers(0, 500), start=st.floats(0, 1e6))
+def test_a_bank_that_grows_evenly_has_that_pace(period, runs, there, start):
+    paces = Paces()
+    for number in range(runs + 1):
+        found = paces.take(start + number * period, look(mine=there + number))
+    assert found["b", "mine"] == pytest.approx(1 / period, rel=1e-3)
+    seen = Seen(look(mine=there + runs), found)
+    (bank,) = seen.banks.values()
+    assert seen.seconds_left(bank, there + runs + 10) == pytest.approx(10 * period, rel=1e-3)
+    assert seen.seconds_left(bank, there + runs) == 0
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 100), st.integers(-3, 30)), min_size=1, max_size=200))
+def test_a_pace_is_positive_whatever_appears_or_goes(steps):
+    paces, now, count = Paces(), 0.0, 5
+    for seconds, more in steps:
+        now, count = now + seconds, max(count + more, 0)
+        assert all(pace > 0 for pace in paces.take(now, look(mine=count)).values())
+
+
+def test_what_was_there_before_gives_no_pace_and_a_bank_that_stops_slows_down():
+    paces = Paces()
+    assert paces.take(0.0, look(old=400, new=0)) == {}
+    found = paces.take(10.0, look(old=400, new=100))
+    assert found == {("b", "new"): 10.0}
+    assert Seen(look(old=400), found).seconds_left(look(old=400)[0].banks[0], 512) is None
+    assert paces.take(1000.0, look(old=400, new=100)) == {("b", "new"): 0.1}
+
+
+def test_a_bank_that_speeds_up_has_the_pace_of_its_recent_runs():
+    paces = Paces()
+    for count in range(10):
+        paces.take(100.0 * count, look(mine=count))
+    for count in range(200):
+        found = paces.take(900.0 + count, look(mine=9 + count))
+    assert found["b", "mine"] == pytest.approx(1.0)
+
+
+@pytest.fixture
+def bank(store):
+    """bank(finished): a bank's folder in the store, with so many more files of finished runs at each call."""
+    names = iter(range(100_000))
+
+    def more(finished):
+        for _ in range(finished):
+            store.put_if_absent(f"banks/{'0' * 12}/mine/{next(names):05}.finished.safetensors", b"run")
+
+    more(3)
+    return more
+
+
+def test_a_filling_store_is_shown_whole_once_then_what_changed_until_ctrl_c(bank, store, monkeypatch, capsys):
+    monkeypatch.setattr("harness.display.SILENT_SECONDS", 0.2)
+    monkeypatch.setattr("harness.watching.EVERY", 0.02)
+
+    def happen():
+        time.sleep(0.3)
+        bank(2)
+        time.sleep(0.5)  # nothing changes, nothing is printed
+        bank(1)
+        time.sleep(0.3)
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=happen)
+    thread.start()
+    status, out, err = command(monkeypatch, capsys, "status", "--watch", "--runs", 9, "--store", store.root)
+    thread.join()
+    assert (status, err) == (0, "")
+    table, first, second = out.split("0" * 12 + "/mine: ")
+    assert "3 of 9" in table and "in records" in table
+    assert first.startswith("5 of 9, ") and "runs/hour, about " in first and first.count("\n") == 1
+    assert second.startswith("6 of 9, ") and second.count("\n") == 1
+
+
+def test_without_a_terminal_changes_wait_for_their_time(bank, store, monkeypatch, capsys):
+    monkeypatch.setattr("harness.watching.EVERY", 0.02)
+
+    def happen():
+        for _ in range(5):
+            time.sleep(0.05)
+            bank(1)
+        time.sleep(0.1)
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=happen)
+    thread.start()
+    _, out, _ = command(monkeypatch, capsys, "status", "--watch", "--runs", 9, "--store", store.root)
+    thread.join()
+    assert "3 of 9" in out and "/mine:" not in out
+
+
+@pytest.mark.slow
+def test_on_a_terminal_the_table_is_drawn_anew(bank, store):
+    ours, theirs = pty.openpty()
+    arguments = ["status", "--watch", "--runs", "9", "--store", str(store.root)]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "run_eval.py"), *arguments],
+        stdout=theirs,
+        stderr=theirs,
+        stdin=subprocess.DEVNULL,
+        cwd=ROOT,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    os.close(theirs)
+    shown = ""
+
+    def read_until(text):
+        nonlocal shown
+        ends = time.monotonic() + 120
+        while text not in shown:
+            assert time.monotonic() < ends, shown
+            shown += os.read(ours, 65536).decode()
+
+    try:
+        read_until("3 of 9")
+        bank(2)
+        read_until("5 of 9")
+        read_until("runs/hour")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert "Traceback" not in shown
