@@ -18,7 +18,7 @@ from harness.evaluation import Evaluation
 from harness.leaderboard import Leaderboard, Row, leaderboard
 from harness.original_file import read_original
 from harness.report import leaderboard_report
-from harness.store import Store
+from harness.store import open_store
 from scoring import LEVEL, MODES, PerExample
 
 
@@ -39,8 +39,8 @@ def prepare(
 ) -> tuple[Evaluation, Compute]:
     """An evaluation with nothing done yet, and where its runs are going to be executed.
 
-    original: file of the original model; None: the benchmark's own of this number. examine_original: whether its
-    accuracies are wanted.
+    store: a folder, or a URL (s3://…, gs://…). original: file of the original model; None: the benchmark's own of this
+    number. examine_original: whether its accuracies are wanted.
 
     Raises:
         UserError: an option that does not fit.
@@ -48,7 +48,7 @@ def prepare(
     one_of("--mode", mode, MODES)
     compute = choose_compute(device, actors, gpus_per_run)
     start = number if original is None else read_original(Path(original), benchmark)
-    kept = Store(Path(store))
+    kept = open_store(store)
     return Evaluation(benchmark, algorithms, runs, kept, retry_failed, mode, start, examine_original), compute
 
 
@@ -99,10 +99,10 @@ def evaluate(
     algorithms: names of built-in ones, or candidates' files; none: the reference bank is filled. settings: {"lr": 0.1}
     or {"my_idea.lr": 0.1}. partial: score banks short of N as well. stop_when_decided, width: stop at 32, 64, 128, …
     runs when every pair is decided, or tied within this share of the ceiling. progress: bars on standard error, or in
-    the notebook. options: `runs` (512), `store` ("store"), `mode`, `retry_failed`, `device`, `actors`, `gpus_per_run`,
-    `original`, and what makes a benchmark: `model`, `epochs`, `precision`, `data_dir`, `forget_fraction`,
-    `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`, `image_size`; as the command line has
-    them.
+    the notebook. options: `runs` (512), `store` ("store"; a folder or a URL), `mode`, `retry_failed`, `device`,
+    `actors`, `gpus_per_run`, `original`, and what makes a benchmark: `model`, `epochs`, `precision`, `data_dir`,
+    `forget_fraction`, `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`, `image_size`; as the
+    command line has them.
 
     Raises:
         UserError: a mistake in what was asked for, in one sentence. Runs that fail are no exception: see `Result`.

@@ -1,7 +1,9 @@
 """Shared by all tests: one thread for each process that runs them, commands, and what goes through Ray."""
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from commands import command
@@ -46,3 +48,67 @@ def coarse_projection(monkeypatch):
     """Projections of a tenth of the draws, for tests of what is said of them."""
     monkeypatch.setattr("scoring.projection.DRAWN", 400)
     monkeypatch.setattr("scoring.projection.DRAWN_FOR_SUBSETS", 60)
+
+
+class S3:
+    """moto's server, see s3_server.py."""
+
+    def __init__(self, log):
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "s3_server.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        self.endpoint = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
+
+    def say(self, word):
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline().strip() == word
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """A real S3 server for all tests that run in this process."""
+    with open(tmp_path_factory.mktemp("s3") / "log", "w") as log:
+        server = S3(log)
+        yield server
+        server.process.stdin.close()
+        server.process.wait(10)
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch, tmp_path):
+    """The server, with credentials for it in the environment and nothing else of a user's."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    settings = {
+        "ENDPOINT_URL": s3_server.endpoint,
+        "ACCESS_KEY_ID": "the-key-id",
+        "SECRET_ACCESS_KEY": "the-secret",
+        "CONFIG_FILE": tmp_path / "none",
+        "SHARED_CREDENTIALS_FILE": tmp_path / "none",
+        "EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AWS_{name}", str(value))
+    return s3_server
+
+
+@pytest.fixture
+def make_bucket(s3):
+    """make_bucket(name): the URL of a new bucket, and the file system that it is on, as another program sees it."""
+    made = []
+
+    def make(name="bucket"):
+        import s3fs
+
+        files = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
+        bucket = f"{name}-{len(made)}-{os.urandom(4).hex()}"
+        files.mkdir(bucket)
+        made.append(bucket)
+        return f"s3://{bucket}", files
+
+    return make
