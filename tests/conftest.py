@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,11 @@ def coarse_projection(monkeypatch):
 
 
 class S3:
-    """moto's server, see s3_server.py."""
+    """moto's server, see s3_server.py. files: what is on it, as another program sees and changes it."""
 
     def __init__(self, log):
+        import s3fs
+
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).parent / "s3_server.py")],
             stdin=subprocess.PIPE,
@@ -62,8 +65,25 @@ class S3:
             text=True,
         )
         self.endpoint = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
+        self.files = s3fs.S3FileSystem(key="k", secret="s", endpoint_url=self.endpoint, use_listings_cache=False)
 
-    def say(self, word):
+    def stop(self):
+        """Nothing listens on its port any more; what it stores is kept."""
+        self._say("stop")
+
+    def start(self):
+        self._say("start")
+
+    def check_credentials(self, check):
+        """Whether it refuses who it does not know, which is everybody."""
+        request = urllib.request.Request(
+            f"{self.endpoint}/moto-api/reset-auth",
+            data=b"0" if check else b"inf",
+            headers={"Content-Type": "text/plain"},
+        )
+        urllib.request.urlopen(request).close()
+
+    def _say(self, word):
         self.process.stdin.write(f"{word}\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline().strip() == word
@@ -98,17 +118,8 @@ def s3(s3_server, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def make_bucket(s3):
-    """make_bucket(name): the URL of a new bucket, and the file system that it is on, as another program sees it."""
-    made = []
-
-    def make(name="bucket"):
-        import s3fs
-
-        files = s3fs.S3FileSystem(skip_instance_cache=True, use_listings_cache=False)
-        bucket = f"{name}-{len(made)}-{os.urandom(4).hex()}"
-        files.mkdir(bucket)
-        made.append(bucket)
-        return f"s3://{bucket}", files
-
-    return make
+def bucket(s3):
+    """The name of a new one."""
+    name = f"bucket-{os.urandom(4).hex()}"
+    s3.files.mkdir(name)
+    return name
