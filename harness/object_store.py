@@ -17,17 +17,15 @@ LIBRARIES = {"s3": "s3fs", "gs": "gcsfs"}
 BUCKET_AND_PATH = re.compile(r"([A-Za-z0-9._-]+)(/[^?#]*)?")
 PARTS = ("benchmarks", "originals", "banks")  # the smallest first
 MARKER = ".forget512"
-PATIENCE = {  # with a host that does not answer: about 20 s
+PATIENCE = {  # seconds, and tries of each request: half a minute with a server that takes it and does not answer
     "connect_timeout": 5,
+    "read_timeout": 10,
     "retries": {"mode": "standard", "total_max_attempts": 3},
 }
 # What servers and libraries call it -> what it means. Their own messages are not shown: who knows what is in them.
 CAUSES = {
     "there is no such bucket; make it, or mend its name": {
-        "NoSuchBucket",
-        "InvalidBucketName",
-        "FileNotFoundError",
-        "404",
+        *("NoSuchBucket", "InvalidBucketName", "FileNotFoundError", "404"),
     },
     "no credentials were found; give them as other tools take them, in the environment or in their files": {
         *("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ProfileNotFound"),
@@ -65,12 +63,14 @@ class ObjectStore(Store):
             )
         self.path = (parts[1] + (parts[2] or "")).rstrip("/")
         self.url = f"{scheme}://{self.path}"
-        self.files = _connect(scheme, self.url)
         try:
+            self.files = _connect(scheme, self.url)
             if existing:
                 empty = not any(True for part in PARTS for _ in self._list(part))
             else:
                 keeps = not self._put(MARKER, b"A store of forget512.\n") or not self._put(MARKER, b"Overwritten.\n")
+        except UserError:
+            raise
         except Exception as error:
             raise UserError(f"--store {self} cannot be used ({self._why(error)}).") from error
         if existing and empty:

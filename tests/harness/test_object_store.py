@@ -86,6 +86,12 @@ def test_missing_credentials_are_one_sentence(url, monkeypatch):
     assert "NoCredentialsError: no credentials were found" in sentence(url)
 
 
+def test_a_profile_that_is_not_there_is_one_sentence(url, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    assert "ProfileNotFound: no credentials were found" in sentence(url)
+
+
 def test_refused_credentials_are_one_sentence_without_them(url, s3):
     s3.check_credentials(True)
     try:
