@@ -31,6 +31,7 @@ benchmark: .venv/installed
 	.venv/bin/python tests/benchmarks/bench_training.py
 	.venv/bin/python tests/benchmarks/bench_memory.py
 	.venv/bin/python tests/benchmarks/bench_scoring.py
+	.venv/bin/python tests/benchmarks/bench_store.py
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -128,7 +128,7 @@ def try_(
     settings: tuple[str, ...],
     batch_format: str | None,
     seed: int,
-    store: Path,
+    store: str,
     device: str,
     **given: Any,
 ) -> int:
@@ -142,14 +142,14 @@ def try_(
     from harness import display
     from harness.cluster import choose_compute
     from harness.original_file import read_original
-    from harness.store import Store
+    from harness.store import open_store
     from harness.trial import Stopped, try_algorithm
 
     device = choose_compute(device).device
     benchmark = _benchmark(given)
     original = read_original(given["original"], benchmark) if given["original"] else None
     say = display.console(stderr=True).print
-    where = benchmark, Store(store), seed, device
+    where = benchmark, open_store(store), seed, device
     try:
         trial = try_algorithm(algorithm, settings, given["dataset"], *where, original, batch_format, say)
     except Stopped as error:
@@ -178,7 +178,6 @@ def list_algorithms() -> int:
 @runs_option
 @click.option(
     "--store",
-    type=FILE,
     default="dev-store",
     show_default=True,
     help="of these runs, which are not scored",
@@ -250,7 +249,7 @@ def reproduce(name: str, partial: bool, as_json: bool, **given: Any) -> int:
 @cli.command()
 @run_options
 @click.option("--watch", "watched", is_flag=True, help="go on showing it, with each bank's pace, until Ctrl-C")
-def status(runs: int, store: Path, watched: bool) -> int:
+def status(runs: int, store: str, watched: bool) -> int:
     """Show what the store holds, and why runs failed."""
     from harness import display
     from harness.status import status as read_status
@@ -293,7 +292,7 @@ def retry(names: tuple[str, ...], failed: bool, **given: Any) -> int:
 @cli.command("verify-store")
 @store_option
 @click.option("--set-aside", is_flag=True, help="move what is damaged to damaged/ in the store; it is run again")
-def verify_store(store: Path, set_aside: bool) -> int:
+def verify_store(store: str, set_aside: bool) -> int:
     """Check every file of the store against its checksum and its place; status 1 if any is damaged."""
     from harness.verify import verify
 
@@ -314,7 +313,7 @@ def verify_store(store: Path, set_aside: bool) -> int:
 @store_option
 @click.option("--keep", "kept", type=FILE, multiple=True, metavar="FILE", help="a candidate's file: older versions go")
 @click.option("--yes", is_flag=True, help="do not ask")
-def prune(store: Path, kept: tuple[Path, ...], yes: bool) -> int:
+def prune(store: str, kept: tuple[Path, ...], yes: bool) -> int:
     """Remove banks whose source no longer exists; never the reference's or original models. Asks first."""
     from harness.candidates import load_candidates
     from harness.prune import prunable
@@ -350,7 +349,7 @@ def split(context: click.Context, out: Path, **given: Any) -> int:
     from harness.cluster import choose_compute
     from harness.original_file import read_original
     from harness.split import check_out, ensure_original, write_split
-    from harness.store import Store
+    from harness.store import open_store
 
     benchmark = _benchmark(given)
     check_out(out, benchmark)
@@ -359,7 +358,7 @@ def split(context: click.Context, out: Path, **given: Any) -> int:
     if given["original"]:
         original = read_original(given["original"], benchmark)
     else:
-        original = ensure_original(benchmark, Store(given["store"]), compute)
+        original = ensure_original(benchmark, open_store(given["store"]), compute)
     left_out = ("out", "actors", "device", "gpus_per_run", "address", "original")
     write_split(out, benchmark, original, _options(context, without=left_out))
     print(f"{out}: benchmark {benchmark.fingerprint[:12]}; README.md there says how to go on.")
@@ -382,12 +381,12 @@ def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
     from harness.examination import Examination
     from harness.leaderboard import leaderboard
     from harness.report import leaderboard_report
-    from harness.store import Store
+    from harness.store import open_store
     from scoring import MODES
 
     mode = one_of("--mode", given["mode"], MODES)
     compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"], given["address"])
-    examination = Examination(_benchmark(given), checkpoints, name, Store(given["store"]), mode)
+    examination = Examination(_benchmark(given), checkpoints, name, open_store(given["store"]), mode)
     stderr = display.console(stderr=True)
     for line in examination.run(compute):
         if line.text:
@@ -411,7 +410,7 @@ def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
 @click.option("--format", "form", default="table", show_default=True, help="table, markdown, csv or json")
 @click.option("--runs", type=int, help="N [default: what most banks of a benchmark have]")
 @mode_option
-def leaderboard(store: Path, form: str, runs: int | None, mode: str) -> int:
+def leaderboard(store: str, form: str, runs: int | None, mode: str) -> int:
     """Show everything that a store holds, scored and ranked; trains nothing."""
     from harness import display
     from harness.board import boards
@@ -464,7 +463,7 @@ def compare(retrained: Path, unlearned: tuple[Path, ...], mode: str, as_json: bo
 @click.option("--runs", type=click.IntRange(2), help="N [default: what most of these banks have]")
 @mode_option
 @benchmark_option
-def export(algorithms: tuple[str, ...], out: Path, store: Path, mode: str, **given: Any) -> int:
+def export(algorithms: tuple[str, ...], out: Path, store: str, mode: str, **given: Any) -> int:
     """Write the reference's bank and each ALGORITHM's to one file OUT, with their scores, for anyone to verify."""
     from harness.errors import one_of
     from harness.exchange import export_banks
@@ -496,23 +495,23 @@ def verify(bundle: Path) -> int:
 @benchmark_option
 @benchmark_options
 @click.pass_context
-def import_(context: click.Context, file: Path, store: Path, benchmark: str | None, **given: Any) -> int:
+def import_(context: click.Context, file: Path, store: str, benchmark: str | None, **given: Any) -> int:
     """Put a BUNDLE's banks into the store, or a reference bank of confidences (retrain_confs.npz) of a --dataset."""
     from harness.benchmark import make_benchmark
     from harness.exchange import import_bundle, import_confidences
-    from harness.store import Store
+    from harness.store import open_store
 
     stated = [name for name in given if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
     if file.suffix == ".npz":
         if "dataset" not in stated:
             raise UserError(f"{file} does not say which benchmark it is of: state it, beginning with --dataset.")
-        said = import_confidences(Store(store), file, make_benchmark(**given), benchmark)
+        said = import_confidences(open_store(store), file, make_benchmark(**given), benchmark)
     elif stated:
         raise UserError(
             f"--{stated[0].replace('_', '-')}: a bundle says itself which benchmark it is of (--benchmark)."
         )
     else:
-        said = import_bundle(Store(store), file, benchmark)
+        said = import_bundle(open_store(store), file, benchmark)
     print("\n".join(said))
     return 0
 
@@ -581,12 +580,10 @@ def _algorithms(names: tuple[str, ...], settings: tuple[str, ...], dataset: str,
     return find_algorithms(names, settings, dataset, batch_format)
 
 
-def _existing(store: Path) -> Any:
-    from harness.store import Store
+def _existing(store: str) -> Any:
+    from harness.store import open_store
 
-    if not store.is_dir():
-        raise UserError(f"--store {store} does not exist: nothing was run with it yet.")
-    return Store(store)
+    return open_store(store, existing=True)
 
 
 def _options(context: click.Context, without: tuple[str, ...]) -> str:
@@ -698,7 +695,8 @@ def main() -> None:
         print(f"run_eval.py: {' '.join(message.split())}", file=sys.stderr)
         status = 2
     except OSError as error:
-        print(f"run_eval.py: {error.filename or 'output'}: {error.strerror}; finished runs are kept.", file=sys.stderr)
+        what = f"{error.filename or 'output'}: {error.strerror or error or type(error).__name__}"
+        print(f"run_eval.py: {what}; finished runs are kept.", file=sys.stderr)
         status = 2
     except (KeyboardInterrupt, click.Abort):
         print("run_eval.py: interrupted; every finished run is kept, the same command goes on.", file=sys.stderr)

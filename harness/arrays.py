@@ -12,7 +12,7 @@ from harness.benchmark import check_comparable
 from harness.errors import UserError, first_line
 from harness.origin import Origin, origin_findings
 from harness.record import Damaged
-from harness.store import Store
+from harness.store import URL, Store
 from harness.stored import StoredBank, read_benchmark
 from scoring import MODES, Ceiling, Finding, ScoringError, ceiling, find_non_finite
 
@@ -55,6 +55,10 @@ def read_side(path: Path, option: str, mode: str = "released") -> Side:
     Raises:
         UserError: it cannot be read, or holds values that are not finite.
     """
+    if URL.fullmatch(str(path)):
+        raise UserError(
+            f"{option} {path} is no file here: copy the bank's store to a folder first, or see `leaderboard --store`."
+        )
     if path.is_dir():
         return _read_bank(path, option, mode)
     try:

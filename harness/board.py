@@ -52,7 +52,7 @@ def boards(store: Store, runs: int | None = None, mode: str = "released") -> tup
         except (Damaged, UserError) as error:
             left_out.append(f"benchmark {short} is left out: {error}".rstrip(".") + ".")
     if not found:
-        raise UserError(" ".join([f"{store.root} holds nothing that can be scored.", *left_out]))
+        raise UserError(" ".join([f"{store} holds nothing that can be scored.", *left_out]))
     return found, left_out
 
 

@@ -89,23 +89,23 @@ def find_contents(store: Store, benchmark: str | None = None) -> Contents:
     known = stored_benchmarks(store)
     fitting = [short for short in known if short.startswith((benchmark or "")[:12])]
     if not known:
-        raise UserError(f"--store {store.root} holds no runs yet: `evaluate` fills it.")
+        raise UserError(f"--store {store} holds no runs yet: `evaluate` fills it.")
     if not fitting:
-        raise UserError(f"--store {store.root} has no benchmark {benchmark}: it holds {_listed(store, known)}.")
+        raise UserError(f"--store {store} has no benchmark {benchmark}: it holds {_listed(store, known)}.")
     if len(fitting) > 1:
         raise UserError(
-            f"--store {store.root} holds several benchmarks: choose one by --benchmark ({_listed(store, fitting)})."
+            f"--store {store} holds several benchmarks: choose one by --benchmark ({_listed(store, fitting)})."
         )
     try:
         found = read_benchmark(store, fitting[0])
     except Damaged as error:
-        raise UserError(f"--store {store.root}: {error}.") from error
+        raise UserError(f"--store {store}: {error}.") from error
     banks = [bank for folder in bank_folders(store, fitting[0]) if (bank := _list(store, folder))]
     label(banks)
     reference = choose_reference(banks, usual_runs(banks))
     if reference is None:
         raise UserError(
-            f"--store {store.root} has no retrained runs of benchmark {fitting[0]}: `evaluate` or `retrain` does them."
+            f"--store {store} has no retrained runs of benchmark {fitting[0]}: `evaluate` or `retrain` does them."
         )
     candidates = tuple(b for b in banks if b.identity["algorithm"] != RETRAIN)
     others = tuple(b for b in banks if b.identity["algorithm"] == RETRAIN and b is not reference)

@@ -67,7 +67,7 @@ def export_banks(
         label(banks)
         reference = choose_reference(banks, runs or usual_runs(banks))
         if reference is None:
-            raise UserError(f"{store.root}, benchmark {described.fingerprint[:12]}: {NO_REFERENCE}")
+            raise UserError(f"{store}, benchmark {described.fingerprint[:12]}: {NO_REFERENCE}")
         chosen: list[StoredBank] = [reference]
         for name in algorithms:
             bank = _find(name, [bank for bank in banks if bank.identity["algorithm"] != RETRAIN])
@@ -80,7 +80,7 @@ def export_banks(
         packed = [pack(store, bank, wanted, number) for number, bank in enumerate(chosen)]
         description = json.loads(store.get(f"benchmarks/{described.fingerprint[:12]}.json"))
     except Damaged as error:
-        raise UserError(f"{store.root} cannot be exported: {error}.") from error
+        raise UserError(f"{store} cannot be exported: {error}.") from error
     for bank in chosen:
         bank.readings = {seed: bank.readings[seed] for seed in bank.seeds(wanted)}
     scores, epsilons = score_all(chosen, described, mode)
@@ -275,7 +275,7 @@ def _choose_benchmark(store: Store, stated: str | None) -> str:
     found = [short for short in there if short.startswith((stated or "")[:12])]
     if len(found) != 1:
         raise UserError(
-            f"--benchmark {stated or '(not given)'}: {store.root} has {', '.join(there) or 'no benchmark'}: give one."
+            f"--benchmark {stated or '(not given)'}: {store} has {', '.join(there) or 'no benchmark'}: give one."
         )
     return found[0]
 
@@ -308,7 +308,7 @@ def _describe(store: Store, described: StoredBenchmark, description: Any) -> Non
     try:
         own = read_benchmark(store, described.fingerprint[:12]).targets
     except Damaged as error:
-        raise UserError(f"{store.root}: {error}: `evaluate` writes it anew.") from error
+        raise UserError(f"{store}: {error}: `evaluate` writes it anew.") from error
     theirs = described.targets
     for part in ("forget", "retain_probe", "test_probe"):
         one, other = getattr(own, part), getattr(theirs, part)

@@ -21,7 +21,7 @@ from harness.leaderboard import Leaderboard, Row, leaderboard
 from harness.metrics import Metrics
 from harness.original_file import read_original
 from harness.report import leaderboard_report
-from harness.store import Store
+from harness.store import open_store
 from scoring import LEVEL, MODES, PerExample
 
 
@@ -43,8 +43,8 @@ def prepare(
 ) -> tuple[Evaluation, Compute]:
     """An evaluation with nothing done yet, and where its runs are going to be executed.
 
-    original: file of the original model; None: the benchmark's own of this number. examine_original: whether its
-    accuracies are wanted.
+    store: a folder, or a URL (s3://…, gs://…). original: file of the original model; None: the benchmark's own of this
+    number. examine_original: whether its accuracies are wanted.
 
     Raises:
         UserError: an option that does not fit.
@@ -52,7 +52,7 @@ def prepare(
     one_of("--mode", mode, MODES)
     compute = choose_compute(device, actors, gpus_per_run, address)
     start = number if original is None else read_original(Path(original), benchmark)
-    kept = Store(Path(store))
+    kept = open_store(store)
     return Evaluation(benchmark, algorithms, runs, kept, retry_failed, mode, start, examine_original), compute
 
 
@@ -132,8 +132,8 @@ def evaluate(
     or {"my_idea.lr": 0.1}. partial: score banks short of N as well. stop_when_decided, width: stop at 32, 64, 128, …
     runs when every pair is decided, or tied within this share of the ceiling. progress: bars on standard error, or in
     the notebook. run_timeout: seconds that a candidate's run may take. log_json: file that gets what happens, one JSON
-    object a line. options: `runs` (512), `store` ("store"), `mode`, `retry_failed`, `device`, `actors`, `gpus_per_run`,
-    `address`, `original`, and what makes a benchmark: `model`, `epochs`, `precision`, `data_dir`, `forget_fraction`,
+    object a line. options: `runs` (512), `store` ("store"; a folder or a URL), `mode`, `retry_failed`, `device`, `actors`,
+    `gpus_per_run`, `address`, `original`, and what makes a benchmark: `model`, `epochs`, `precision`, `data_dir`, `forget_fraction`,
     `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`, `image_size`; as the command line has
     them.
 

@@ -69,7 +69,7 @@ originals_option = click.option(
     help="evaluate from so many original models, N runs from each, and show the spread between them",
 )
 store_option = click.option(
-    "--store", type=FILE, default="store", show_default=True, help="folder that keeps every finished run"
+    "--store", default="store", show_default=True, help="that keeps every finished run: a folder, s3://… or gs://…"
 )
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda")
 runs_option = click.option("--runs", type=int, default=512, show_default=True, help="N, on each side")

@@ -68,7 +68,7 @@ def read_origins(store: Store, folder: str) -> list[Origin]:
         if name.rpartition("/")[2].startswith(PREFIX):
             try:
                 found.append(decode_origin(store.get(name)))
-            except (OSError, Damaged) as error:
+            except (FileNotFoundError, Damaged) as error:
                 digest = name.rpartition(PREFIX)[2].removesuffix(".json")
                 raise UserError(
                     f"{name} in the store is damaged: import the file that it is of (SHA-256 {digest}…) again, which "

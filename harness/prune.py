@@ -48,7 +48,7 @@ def prunable(store: Store, kept: Sequence[Algorithm]) -> list[Prunable]:
         try:
             identity = json.loads(store.get(f"{folder}/{DESCRIPTION}"))
             reason = _reason(identity["algorithm"], identity["source"], current)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             continue  # `verify-store` names it
         if reason:
             records = [match for name in names if (match := RECORD_NAME.fullmatch(name))]

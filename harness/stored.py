@@ -120,7 +120,7 @@ def read_identity(store: Store, folder: str) -> dict[str, Any]:
     try:
         identity = json.loads(store.get(f"{folder}/bank.json"))
         method, settings, source = identity["algorithm"], identity["hyper_parameters"], identity["source"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"{folder}/bank.json cannot be read ({type(error).__name__})") from error
     if not (isinstance(method, str) and isinstance(settings, dict) and isinstance(source, str)):
         raise Damaged(f"{folder}/bank.json does not name an algorithm, its hyper-parameters and source")

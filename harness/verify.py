@@ -12,7 +12,7 @@ from harness.origin import PREFIX, decode_origin, origin_name
 from harness.originals import ACCURACIES
 from harness.record import Damaged, RunRecord, decode
 from harness.sources import source_hash
-from harness.store import Store
+from harness.store import Store, StoreUnavailable
 from harness.stored import CONFIDENCES, decode_confidences
 
 
@@ -78,8 +78,9 @@ def _checked(store: Store, name: str, check: Any) -> Checked:
         check(store.get(name))
     except FileNotFoundError:
         return Checked(name)  # removed or set aside meanwhile
-    except OSError as error:
-        return Checked(name, f"cannot be read ({error.strerror})")
+    except StoreUnavailable as error:
+        list(store.list("benchmarks"))  # raises where not this file alone cannot be read
+        return Checked(name, f"cannot be read ({error.why})")
     except Damaged as error:
         return Checked(name, str(error))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,7 +1,10 @@
 """Shared by all tests: one thread for each process that runs them, commands, and what goes through Ray."""
 
 import os
+import subprocess
 import sys
+import urllib.request
+from pathlib import Path
 
 import pytest
 from commands import command
@@ -46,3 +49,77 @@ def coarse_projection(monkeypatch):
     """Projections of a tenth of the draws, for tests of what is said of them."""
     monkeypatch.setattr("scoring.projection.DRAWN", 400)
     monkeypatch.setattr("scoring.projection.DRAWN_FOR_SUBSETS", 60)
+
+
+class S3:
+    """moto's server, see s3_server.py. files: what is on it, as another program sees and changes it."""
+
+    def __init__(self, log):
+        import s3fs
+
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "s3_server.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        self.endpoint = f"http://127.0.0.1:{self.process.stdout.readline().strip()}"
+        self.files = s3fs.S3FileSystem(key="k", secret="s", endpoint_url=self.endpoint, use_listings_cache=False)
+
+    def stop(self):
+        """Nothing listens on its port any more; what it stores is kept."""
+        self._say("stop")
+
+    def start(self):
+        self._say("start")
+
+    def check_credentials(self, check):
+        """Whether it refuses who it does not know, which is everybody."""
+        request = urllib.request.Request(
+            f"{self.endpoint}/moto-api/reset-auth",
+            data=b"0" if check else b"inf",
+            headers={"Content-Type": "text/plain"},
+        )
+        urllib.request.urlopen(request).close()
+
+    def _say(self, word):
+        self.process.stdin.write(f"{word}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline().strip() == word
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """A real S3 server for all tests that run in this process."""
+    with open(tmp_path_factory.mktemp("s3") / "log", "w") as log:
+        server = S3(log)
+        yield server
+        server.process.stdin.close()
+        server.process.wait(10)
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch, tmp_path):
+    """The server, with credentials for it in the environment and nothing else of a user's."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    settings = {
+        "ENDPOINT_URL": s3_server.endpoint,
+        "ACCESS_KEY_ID": "the-key-id",
+        "SECRET_ACCESS_KEY": "the-secret",
+        "CONFIG_FILE": tmp_path / "none",
+        "SHARED_CREDENTIALS_FILE": tmp_path / "none",
+        "EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AWS_{name}", str(value))
+    return s3_server
+
+
+@pytest.fixture
+def bucket(s3):
+    """The name of a new one."""
+    name = f"bucket-{os.urandom(4).hex()}"
+    s3.files.mkdir(name)
+    return name
