@@ -12,9 +12,9 @@ import sys
 
 import psutil
 
-from harness.process_tree import adopt_orphans, end_descendants, exit_as, exit_with
+from harness.process_tree import adopt_orphans, end_descendants, exit_with
 
-PATIENCE = 2.0  # seconds that the server has to end its run and to remove its files
+PATIENCE = 5.0  # seconds that the server has to end its run and to remove its files
 
 
 def main(actor: int) -> None:
@@ -38,7 +38,8 @@ def main(actor: int) -> None:
         raise
     finally:
         end_descendants()
-    exit_as(status)
+    code = os.waitstatus_to_exitcode(status)
+    sys.exit(code if code >= 0 else 128 - code)  # as a shell shows a signal
 
 
 if __name__ == "__main__":

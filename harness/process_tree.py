@@ -12,7 +12,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import psutil
 
@@ -138,9 +137,3 @@ def _group_limits(root: Path) -> Iterator[int]:
         for each in (group, *group.parents):
             with contextlib.suppress(OSError, ValueError):  # not there, or "max"
                 yield int((folder / each / name).read_text())
-
-
-def exit_as(status: int) -> NoReturn:
-    """End as the process with this wait status did: signals as a shell shows them."""
-    code = os.waitstatus_to_exitcode(status)
-    sys.exit(code if code >= 0 else 128 - code)

@@ -274,11 +274,11 @@ def shown() -> Callable[[Any], str]:
 
 @pytest.fixture
 def small_group() -> Iterator[tuple[int, Path]]:
-    """A control group with little memory: its limit in bytes, and the file that takes a process's id."""
+    """A control group with little memory and no swap: its limit in bytes, and the file that takes a process's id."""
     limit = 400 << 20
-    for mount, controllers, name in (
-        (Path("/sys/fs/cgroup/memory"), ":memory:", "memory.limit_in_bytes"),
-        (Path("/sys/fs/cgroup"), "0::", "memory.max"),
+    for mount, controllers, name, swap in (
+        (Path("/sys/fs/cgroup/memory"), ":memory:", "memory.limit_in_bytes", ("memory.memsw.limit_in_bytes", limit)),
+        (Path("/sys/fs/cgroup"), "0::", "memory.max", ("memory.swap.max", 0)),
     ):
         try:
             lines = Path("/proc/self/cgroup").read_text().splitlines()
@@ -289,6 +289,8 @@ def small_group() -> Iterator[tuple[int, Path]]:
             continue
         try:
             (group / name).write_text(str(limit))
+            if (group / swap[0]).exists():
+                (group / swap[0]).write_text(str(swap[1]))
             yield limit, group / "cgroup.procs"
             return
         except OSError:

@@ -345,7 +345,7 @@ def test_a_killed_actor_leaves_nothing_behind(training, original, lasting, stopp
 
 
 @linux
-@pytest.mark.parametrize("which", [pytest.param(0, id="guard"), pytest.param(1, id="server")])
+@pytest.mark.parametrize("which", [pytest.param(0, id="guard"), pytest.param(1, id="server", marks=pytest.mark.slow)])
 def test_a_killed_guard_or_server_leaves_nothing_behind_and_is_the_machines_fault(
     training, original, lasting, tmp_path, which
 ):
