@@ -21,7 +21,7 @@ import torch
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from harness.errors import UserError, first_line, one_of
-from harness.schedule import Doubtful, Ended, Note
+from harness.schedule import Doubtful, Ended, MachineFault, Note
 
 DEVICES = ("auto", "cpu", "cuda")
 SURVEY_SECONDS = 2.0  # between looks at which nodes there are
@@ -322,7 +322,7 @@ class Pool:
                 self._leave(place.name)
                 return Ended(place.name, fault="its node left the cluster", left=True)
             reason = f"its actor died ({reason})"
-        return Ended(place.name, fault=reason)
+        return Ended(place.name, fault=reason, sound=isinstance(error, MachineFault))
 
     def _refuse(self, place: _Place, what: str) -> None:
         self._refused[place.node] = said = f"node {place.name.partition('/')[0]} has {what}"

@@ -1,5 +1,6 @@
 """The runs of an evaluation on their way: from what is missing to records that are kept."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from harness.schedule import Done, Lost, Note, Schedule
 if TYPE_CHECKING:
     from harness.evaluation import Evaluation
 
+FIRST_RUNS = 3  # of an algorithm: if all fail with the same error, or all are lost, the others would be as well
 # A candidate's run may take ten times what its others took, or a retraining where none has finished; at least a minute.
 TIMEOUT_TIMES, TIMEOUT_LEAST = 10.0, 60.0
 
@@ -45,6 +47,7 @@ class Doing:
         stopping: Callable[[], bool],
     ):
         self.evaluation, self.only_first, self.timeout = evaluation, only_first, timeout
+        self.lost: Counter[str] = Counter()  # runs, by bank
         self.pool = Pool(compute, Runner, evaluation.benchmark.training_part, evaluation.benchmark.examination_part)
         self.schedule = Schedule(
             self.pool, expected=self.expected, limit=self.limit, taken=self.taken, stopping=stopping
@@ -103,8 +106,12 @@ class Doing:
             else:
                 evaluation.take_accuracies(result)
         elif isinstance(result, Lost):
-            evaluation.lost.append(f"{work.algorithm.name}, seed {work.seeds.seed}: {result.reason}")
-            yield Event("lost", work.algorithm.name, work.seeds.seed, result.reason, done.place)
+            name, bank = work.algorithm.name, self.bank(work)
+            evaluation.lost.append(f"{name}, seed {work.seeds.seed}: {result.reason}")
+            yield Event("lost", name, work.seeds.seed, result.reason, done.place)
+            self.lost[work.kind] += 1
+            if self.lost[work.kind] >= FIRST_RUNS and not bank.readings and self.schedule.drop(work.kind):
+                yield Event("stopped", name, text=result.reason)
         elif result is None:
             yield Event("finished", work.algorithm.name, work.seeds.seed, "by another command")
         else:

@@ -7,7 +7,7 @@ from harness.bank import Bank, Runs
 from harness.benchmark import Benchmark
 from harness.candidates import Algorithm, built_in
 from harness.cluster import Compute
-from harness.doing import Doing, Event
+from harness.doing import FIRST_RUNS, Doing, Event
 from harness.errors import UserError
 from harness.identity import sha256
 from harness.network_file import NetworkFile
@@ -24,8 +24,6 @@ from harness.run import ExamineOriginal, RunSeed, TrainOriginal
 from harness.store import Store
 from harness.stored import choose_reference, imported_references
 from harness.unlearn import Seeds
-
-FIRST_RUNS = 3  # of an algorithm: if all fail with the same error, the others would as well
 
 
 class Evaluation:

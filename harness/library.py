@@ -132,10 +132,10 @@ def evaluate(
     or {"my_idea.lr": 0.1}. partial: score banks short of N as well. stop_when_decided, width: stop at 32, 64, 128, …
     runs when every pair is decided, or tied within this share of the ceiling. progress: bars on standard error, or in
     the notebook. run_timeout: seconds that a candidate's run may take. log_json: file that gets what happens, one JSON
-    object a line. options: `runs` (512), `store` ("store"; a folder or a URL), `mode`, `retry_failed`, `device`, `actors`,
-    `gpus_per_run`, `address`, `original`, and what makes a benchmark: `model`, `epochs`, `precision`, `data_dir`, `forget_fraction`,
-    `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`, `image_size`; as the command line has
-    them.
+    object a line. options: `runs` (512), `store` ("store"; a folder or a URL), `mode`, `retry_failed`, `device`,
+    `actors`, `gpus_per_run`, `address`, `original`, and what makes a benchmark: `model`, `epochs`, `precision`,
+    `data_dir`, `forget_fraction`, `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`,
+    `image_size`; as the command line has them.
 
     Raises:
         UserError: a mistake in what was asked for, in one sentence. Runs that fail are no exception: see `Result`.

@@ -12,15 +12,17 @@ from safetensors.torch import load, save
 from harness.benchmark import ExaminationPart, TrainingPart
 from harness.candidate_file import describe_error
 from harness.candidates import Algorithm
-from harness.child import ChildFailed, ForkServer
+from harness.child import ChildFailed, ForkServer, out_of_memory
 from harness.examine import Examiner, NotExaminable, NotFinite
 from harness.identity import sha256
+from harness.process_tree import machine_memory
 from harness.record import Provenance, RunRecord, failed
-from harness.schedule import Doubtful
+from harness.schedule import Doubtful, MachineFault
 from harness.unlearn import NotANetwork, Seeds, State, Unlearner, set_up_torch
 
 # torch before 2.8 has no AcceleratorError
-MACHINE_FAULTS = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", MemoryError), MemoryError, OSError)
+MACHINE_FAULTS = (MachineFault, getattr(torch, "AcceleratorError", MemoryError), OSError)
+MEMORY_FOR_RUNS = 0.9  # of the machine's, for the runs of users' code of all actors together
 ENGINE = "eager"  # one network at a time, as PyTorch runs it
 
 
@@ -72,7 +74,7 @@ class RunSeed:
 class Runner:
     """What an actor holds: the two parts of the data, its device, and the fork server for users' code.
 
-    share: of the device, 1 where the actor has it alone
+    share: of the device, 1 where the actor has it alone. places: actors on this machine, which share its memory
     """
 
     def __init__(
@@ -83,21 +85,23 @@ class Runner:
         self.unlearner = Unlearner(training, self.device, images_on=self.device)
         self.examiner = Examiner(training, examination, self.unlearner.images, self.device)
         self.fork_server: ForkServer | None = None
+        self.memory = MEMORY_FOR_RUNS * machine_memory() / places  # bytes, of a candidate's run
         name = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
         self.provenance = Provenance(torch.__version__, torch.version.cuda, name, share, ENGINE, socket.gethostname())
 
     def run(self, work: RunSeed, original: bytes | None, limit: float | None = None) -> RunRecord:
-        """Unlearn and examine. A failure of the algorithm's is a record, not an exception.
+        """Unlearn and examine. A failure of the algorithm's is a record; one of the machine's is an exception.
 
         limit: seconds that a candidate's run may take.
 
         Raises:
             Doubtful: logits that are not finite; with the record of that failure.
+            MachineFault, and those above: see there.
         """
         record = RunRecord(work.seeds.key, work.seeds.seed, work.attempt, "finished", self.provenance, seconds=0.0)
         start, doubtful = time.perf_counter(), False
         try:
-            state, seconds = self._unlearn(work, original)
+            state, seconds = self._unlearn(work, original, limit)
             return self.examiner.examine(state, replace(record, seconds=seconds, output=self._output(work)))
         except ChildFailed as error:
             reason, trace, output = str(error), error.traceback, error.output
@@ -107,6 +111,8 @@ class Runner:
         except MACHINE_FAULTS:
             raise  # the machine's fault: tried again elsewhere
         except Exception as error:  # a built-in method that cannot work on these data says so this way
+            if out_of_memory(error):
+                raise
             reason, trace, output = describe_error(error), traceback.format_exc(), ""
         record = failed(replace(record, seconds=time.perf_counter() - start), reason, trace, output)
         if doubtful:
@@ -117,12 +123,12 @@ class Runner:
         """The last of what a candidate printed in the run that has just ended."""
         return self.fork_server.output if work.algorithm.files and self.fork_server else ""
 
-    def _unlearn(self, work: RunSeed, original: bytes | None) -> tuple[State, float]:
+    def _unlearn(self, work: RunSeed, original: bytes | None, limit: float | None) -> tuple[State, float]:
         algorithm = work.algorithm
         if not algorithm.files:
             start = None if algorithm.from_scratch else original
             return self.unlearner.unlearn(algorithm.function, algorithm.hyper_parameters, work.seeds, start)
         assert original is not None, "a candidate starts from the original model"
         if self.fork_server is None or not self.fork_server.alive():
-            self.fork_server = ForkServer(self.unlearner.training, original, str(self.device))
-        return self.fork_server.run(algorithm, work.seeds)
+            self.fork_server = ForkServer(self.unlearner.training, original, str(self.device), self.memory)
+        return self.fork_server.run(algorithm, work.seeds, limit)

@@ -55,6 +55,10 @@ class Doubtful(Exception):
         self.result, self.reason = result, reason
 
 
+class MachineFault(Exception):
+    """Raised by work that could not be done for a reason that is not its own, at a place that is as good as before."""
+
+
 class Engine(Protocol):
     """Where work is done: places that take one unit at a time. Ray's is `harness.cluster.Pool`.
 

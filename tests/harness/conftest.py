@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +270,31 @@ def shown() -> Callable[[Any], str]:
         return " ".join(capture.get().split())
 
     return show
+
+
+@pytest.fixture
+def small_group() -> Iterator[tuple[int, Path]]:
+    """A control group with little memory and no swap: its limit in bytes, and the file that takes a process's id."""
+    limit = 400 << 20
+    for mount, controllers, name, swap in (
+        (Path("/sys/fs/cgroup/memory"), ":memory:", "memory.limit_in_bytes", ("memory.memsw.limit_in_bytes", limit)),
+        (Path("/sys/fs/cgroup"), "0::", "memory.max", ("memory.swap.max", 0)),
+    ):
+        try:
+            lines = Path("/proc/self/cgroup").read_text().splitlines()
+            path = next(line.split(":", 2)[2] for line in lines if controllers in line)
+            group = mount / path.lstrip("/") / f"forget512-test-{os.getpid()}"
+            group.mkdir()
+        except (OSError, StopIteration):
+            continue
+        try:
+            (group / name).write_text(str(limit))
+            if (group / swap[0]).exists():
+                (group / swap[0]).write_text(str(swap[1]))
+            yield limit, group / "cgroup.procs"
+            return
+        except OSError:
+            continue
+        finally:
+            group.rmdir()
+    pytest.skip("no control group can be made here")

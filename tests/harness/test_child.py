@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import signal
-import sys
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from safetensors.torch import load
 
-from harness.candidates import Algorithm, load_candidates, with_settings
+from harness.candidates import load_candidates, with_settings
 from harness.child import KEPT_OUTPUT, ChildFailed, ForkServer
 from harness.examine import load_strictly
 from harness.unlearn import Seeds, State, fresh_network
@@ -53,19 +47,6 @@ def failure(run) -> Callable[..., ChildFailed]:
 
 def equal(one: State, other: State) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def gone(pid: int, within: float = 20.0) -> bool:
-    """Whether the process ends (a zombie that nobody waits for has ended)."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 TRAIN = """
@@ -273,9 +254,8 @@ def test_an_error_with_characters_that_no_encoding_has_is_told(failure):
         ("import os; os._exit(7)", "it ended its process (exit status 7) instead of returning a network"),
         ("import ctypes; ctypes.string_at(0)", "its process was killed by SIGSEGV"),
         ("import os; os.abort()", "its process was killed by SIGABRT"),
-        ("import os; os.kill(os.getpid(), 9)", "its process was killed by SIGKILL"),
+        ("import os; os.kill(os.getpid(), 40)", "its process was killed by signal 40"),
         ("def f(): f()\nf()", "RecursionError"),
-        ("x = bytearray(1 << 60)", "(idea.py, line 3)"),
         ("retain.no_such_thing", "AttributeError"),
     ],
 )
@@ -317,20 +297,6 @@ def test_replies_cannot_be_forged_through_open_files(run, failure):
     assert run("net.fc.bias.data.fill_(2)", name="next_one")["fc.bias"].eq(2).all()
 
 
-def test_a_process_that_it_leaves_behind_is_ended(run, tmp_path):
-    path = tmp_path / "pid"
-    run(
-        f"process = subprocess.Popen(['sleep', '100'])\nopen({str(path)!r}, 'w').write(str(process.pid))",
-        "import subprocess",
-    )
-    assert gone(int(path.read_text()))
-
-
-def test_a_thread_that_it_leaves_behind_holds_nothing_up(run, original):
-    body = "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,)).start()"
-    assert equal(run(body), load(original))
-
-
 def test_what_it_patches_does_not_reach_the_next_run(run, failure):
     assert "patched" in str(
         failure(
@@ -345,45 +311,3 @@ def test_what_it_does_to_the_data_does_not_reach_the_next_run(run):
     before = run(TRAIN)
     run("retain.dataset.pixels.zero_()\nretain.dataset.targets.zero_()", name="vandal")
     assert equal(run(TRAIN), before)
-
-
-def test_the_server_dies_when_it_is_closed_and_its_run_with_it(training, original, candidate, tmp_path):
-    path = tmp_path / "pid"
-    algorithm = candidate(
-        f"open({str(path)!r}, 'w').write(str(os.getpid()) + '\\n')\ntime.sleep(100)", "import os, time"
-    )
-    server = ForkServer(training, original, "cpu")
-    try:
-        assert server.alive()
-        actor = os.fork()  # somebody has to wait for the run
-        if actor == 0:
-            with contextlib.suppress(BaseException):
-                server.run(algorithm, Seeds("bank", 0))
-            os._exit(0)
-        while not (path.exists() and path.read_text().endswith("\n")):
-            time.sleep(0.02)
-    finally:
-        server.close()
-    os.waitpid(actor, 0)
-    assert not server.alive() and gone(server.process.pid) and gone(int(path.read_text()))
-    with pytest.raises(ChildFailed, match="the process that starts its runs died"):
-        server.run(algorithm, Seeds("bank", 1))
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the closed pipe ends the server, not its run")
-def test_the_server_and_its_run_die_with_a_killed_actor(training, original, candidate, tmp_path):
-    path = tmp_path / "pids"
-    algorithm: Algorithm = candidate(
-        f"open({str(path)!r}, 'w').write(f'{{os.getppid()}} {{os.getpid()}}\\n')\ntime.sleep(100)", "import os, time"
-    )
-    actor = os.fork()
-    if actor == 0:
-        with contextlib.suppress(BaseException):
-            ForkServer(training, original, "cpu").run(algorithm, Seeds("bank", 0))
-        os._exit(0)
-    while not (path.exists() and path.read_text().endswith("\n")):
-        assert os.waitpid(actor, os.WNOHANG) == (0, 0), "the actor ended by itself"
-        time.sleep(0.02)
-    os.kill(actor, signal.SIGKILL)
-    os.waitpid(actor, 0)
-    assert all(gone(int(pid)) for pid in path.read_text().split())

@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from harness.candidates import built_in
+from algorithms import ALGORITHMS
+from harness.candidates import Algorithm, built_in
+from harness.process_tree import machine_memory
 from harness.record import ARRAYS, RunRecord, decode
 from harness.run import Runner, RunSeed, TrainOriginal
+from harness.schedule import MachineFault
 from harness.unlearn import Seeds
 
 
@@ -74,7 +77,6 @@ def test_a_candidate_gives_a_finished_record_too(perform, candidate):
         ("net.fc.weight.data.fill_(float('nan'))", "not finite (NaN or infinite) for 54 of 54 retain examples"),
         ("import torch\nnet.fc = torch.nn.Linear(32, 5)", "'fc.weight' came back with shape (5, 32)"),
         ("import os; os._exit(0)", "exit status 0"),
-        ("import os; os.kill(os.getppid(), 9); import time; time.sleep(100)", "the process that starts its runs died"),
     ],
 )
 def test_a_candidates_failure_is_a_record_and_the_next_run_is_none_the_worse(perform, candidate, body, what):
@@ -82,6 +84,47 @@ def test_a_candidates_failure_is_a_record_and_the_next_run_is_none_the_worse(per
     assert failed(record) and what in record.error and "\n" not in record.error
     assert (record.bank, record.seed, record.attempt) == ("bank", 2, 4)
     assert perform(candidate("pass", name="next_one")).status == "finished"
+
+
+def test_a_candidate_that_hangs_is_stopped_and_a_method_of_ours_has_no_limit(runner, original, candidate):
+    hanging = RunSeed(candidate("print('so far')\nwhile True: pass"), Seeds("bank", 2), timeout=0.3)
+    record = decode(hanging.perform(runner, original))
+    assert failed(record) and record.error == "it did not finish within 0.3 s" and record.output == "so far\n"
+    assert 0.3 <= record.seconds < 20
+    ours = RunSeed(built_in("finetune", "tiny"), Seeds("bank", 2), timeout=1e-9)
+    assert decode(ours.perform(runner, original)).status == "finished"
+
+
+def test_what_is_the_machines_fault_is_no_record_and_the_next_run_is_none_the_worse(perform, candidate):
+    for body in ("os.kill(os.getpid(), 9)", "os.kill(os.getppid(), 9); time.sleep(100)", "raise MemoryError"):
+        with pytest.raises(MachineFault):
+            perform(candidate(f"import os, time; {body}"))
+        assert perform(candidate("pass", name="next_one")).status == "finished"
+
+
+def test_a_method_of_ours_for_which_memory_runs_out_is_the_machines_fault(perform, monkeypatch):
+    def greedy(net, retain, forget, validation):
+        torch.empty(1 << 60, dtype=torch.uint8)
+
+    monkeypatch.setitem(ALGORITHMS, "greedy", greedy)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        perform(Algorithm("greedy", "greedy", {}, source="0"))
+
+
+def test_actors_on_one_machine_share_nine_tenths_of_its_memory(training, benchmark):
+    runner = Runner(training, benchmark.examination_part, "cpu", 1.0, places=3)
+    assert runner.memory == pytest.approx(0.9 * machine_memory() / 3)
+
+
+@pytest.mark.slow
+def test_a_candidate_that_eats_more_than_its_actors_share_is_stopped(training, benchmark, original, candidate):
+    places = int(machine_memory() // 1e9)
+    runner = Runner(training, benchmark.examination_part, "cpu", 1.0, places)
+    body = "held = []\nfor _ in range(60):\n    held.append(b'x' * 50_000_000)\n    time.sleep(0.05)"
+    record = decode(RunSeed(candidate(body, "import time"), Seeds("bank", 0)).perform(runner, original))
+    runner.fork_server.close()
+    assert failed(record)
+    assert record.error.endswith(f"a run may hold {runner.memory / 1e9:.2f} GB here")
 
 
 def test_a_failure_of_ours_is_a_record_with_its_traceback(perform):

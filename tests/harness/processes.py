@@ -1,0 +1,34 @@
+"""Whether processes are gone: for tests of what users' code leaves behind."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+
+def gone(pid: int, within: float = 20.0) -> bool:
+    """Whether the process ends (a zombie that nobody waits for has ended)."""
+    return happens(lambda: not lives(pid), within)
+
+
+def lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def happens(what: Callable[[], object], within: float = 20.0) -> bool:
+    deadline = time.monotonic() + within
+    while not what():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def read_pids(path: Path, count: int) -> list[int]:
+    """The numbers that processes have written into a file, each on a line of its own, once there are so many."""
+    assert happens(lambda: path.exists() and path.read_text().count("\n") >= count), f"{path} has not {count} lines"
+    return [int(line) for line in path.read_text().split()]
