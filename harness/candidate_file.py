@@ -34,10 +34,15 @@ CELL = "# %% code cell "  # and its number: the line before each cell of a noteb
 SETTINGS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 
 
+# What a command may know and the code that it scores may not: what that prints is kept with its record.
+SECRET = ("AWS_", "AZURE_", "GOOGLE_", "RAY_AUTH_")
+
+
 def environment() -> dict[str, str]:
-    """For processes of ours that run a user's code: our packages importable, and the settings above."""
+    """For processes of ours that run a user's code: our packages importable, the settings above, no credentials."""
     path = os.pathsep.join(filter(None, [str(OURS), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path, **SETTINGS}
+    open_to_all = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
+    return {**open_to_all, "PYTHONPATH": path, **SETTINGS}
 
 
 def settle() -> None:

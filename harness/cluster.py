@@ -4,7 +4,9 @@ import importlib.metadata
 import logging
 import math
 import os
+import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -24,7 +26,10 @@ from harness.errors import UserError, first_line, one_of
 from harness.schedule import Doubtful, Ended, MachineFault, Note
 
 DEVICES = ("auto", "cpu", "cuda")
+ADDRESS = re.compile(r"(ray://)?(?P<host>[^/:\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d+)")
+REACH_SECONDS = 5.0
 SURVEY_SECONDS = 2.0  # between looks at which nodes there are
+LONELY_SECONDS = 60.0  # without an actor, after which it is said
 PACKAGES = ("ray", "torch", "torchvision", "numpy", "safetensors")  # whose versions must agree
 OURS = ("harness", "algorithms", "scoring")  # what nodes of a cluster get from us
 
@@ -119,10 +124,31 @@ def _join(address: str) -> None:
     if ray.is_initialized():
         return
     root = Path(__file__).resolve().parent.parent
+    _check_reachable(address)
     try:
         _init(address=address, runtime_env={"py_modules": [str(root / name) for name in OURS]})
     except Exception as error:  # Ray has many: no cluster there, another Ray or Python, no token
-        raise UserError(f"--address {address}: no cluster can be joined there: {first_line(error)}.") from error
+        raise UserError(
+            f"--address {address}: no cluster can be joined there: {first_line(error)}. "
+            "(If its Ray asks for a token, set RAY_AUTH_MODE=token here as well.)"
+        ) from error
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes.
+
+    Raises:
+        UserError: no address, or nothing answers there.
+    """
+    if address == "auto":
+        return
+    named = ADDRESS.fullmatch(address)
+    if named is None:
+        raise UserError(f"--address {address}: give auto, HOST:PORT, or ray://HOST:PORT (Ray's client port, 10001).")
+    try:
+        socket.create_connection((named["host"].strip("[]"), int(named["port"])), timeout=REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--address {address}: nothing answers there ({first_line(error)}).") from error
 
 
 def _init(**options: Any) -> None:
@@ -201,6 +227,7 @@ class Pool:
         self._places: dict[str, _Place] = {}
         self._room: list[_Place] = []  # where actors may be, by the last survey
         self._surveyed = -math.inf
+        self._alone_since = self.now()
         self._retired: set[str] = set()
         self._refused: dict[str, str] = {}  # nodes whose versions differ, with what differs
         self.notes: list[Note] = []
@@ -216,7 +243,14 @@ class Pool:
             if place.name not in self._places and place.name not in self._retired:
                 self._places[place.name] = place
                 self._begin(place)
-        return [name for name, place in self._places.items() if place.ready]
+        ready = [name for name, place in self._places.items() if place.ready]
+        if ready or not wanted:
+            self._alone_since = self.now()
+        elif self.now() - self._alone_since > LONELY_SECONDS:
+            self._alone_since = math.inf  # said once
+            what = "its cores or GPUs are in use by others" if self._room else f"it has no {self.compute.device} for us"
+            self.notes.append(Note("waiting", "", f"no actor could start for {LONELY_SECONDS:.0f} s: {what}"))
+        return ready
 
     def start(self, place: str, work: Any, limit: float | None) -> None:
         held, reference = self._shared

@@ -1,5 +1,7 @@
 """The runs of an evaluation on their way: from what is missing to records that are kept."""
 
+import itertools
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from harness.cluster import Compute, Pool
 from harness.errors import UserError
 from harness.run import ExamineOriginal, Runner, RunSeed, TrainOriginal
 from harness.schedule import Done, Lost, Note, Schedule
+from harness.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from harness.evaluation import Evaluation
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 FIRST_RUNS = 3  # of an algorithm: if all fail with the same error, or all are lost, the others would be as well
 # A candidate's run may take ten times what its others took, or a retraining where none has finished; at least a minute.
 TIMEOUT_TIMES, TIMEOUT_LEAST = 10.0, 60.0
+STORE_PAUSE, STORE_PATIENCE = 5.0, 300.0  # seconds between attempts to keep a record, and in all
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Doing:
         stopping: Callable[[], bool],
     ):
         self.evaluation, self.only_first, self.timeout = evaluation, only_first, timeout
+        self.stopping = stopping
         self.lost: Counter[str] = Counter()  # runs, by bank
         self.pool = Pool(compute, Runner, evaluation.benchmark.training_part, evaluation.benchmark.examination_part)
         self.schedule = Schedule(
@@ -60,7 +65,10 @@ class Doing:
             self.schedule.add(unit)
         for happened in self.schedule.completed():
             self.evaluation.actors, self.evaluation.waiting = self.schedule.places, self.schedule.size
-            yield from self.keep(happened) if isinstance(happened, Done) else [self.told(happened)]
+            if isinstance(happened, Note):
+                yield self.told(happened)
+            else:
+                yield from self.patiently(happened)
 
     def expected(self, kind: str) -> float | None:
         """Of a bank's runs, by those that it has."""
@@ -75,7 +83,12 @@ class Doing:
 
     def taken(self, work: TrainOriginal | ExamineOriginal | RunSeed) -> bool:
         """Whether another driver has done it meanwhile."""
-        return isinstance(work, RunSeed) and self.bank(work).finished(work.seeds.seed)
+        if not isinstance(work, RunSeed):
+            return False
+        try:
+            return self.bank(work).finished(work.seeds.seed)
+        except StoreUnavailable:
+            return False  # keeping its record waits until the store is back
 
     @property
     def banks(self) -> list[Bank]:
@@ -89,6 +102,19 @@ class Doing:
         if isinstance(work, RunSeed):
             return Event(note.kind, work.algorithm.name, work.seeds.seed, note.text, note.place)
         return Event(note.kind, work.kind if work else "", None, note.text, note.place)
+
+    def patiently(self, done: Done) -> Iterator[Event]:
+        """Keep it, again and again for a while where the store is gone or full. Runs in flight go on meanwhile."""
+        for attempt in itertools.count(1):
+            try:
+                return (yield from self.keep(done))
+            except StoreUnavailable as error:
+                if attempt * STORE_PAUSE >= STORE_PATIENCE or self.stopping():
+                    raise
+                if attempt == 1:
+                    text = f"{error.why}; tried again for {STORE_PATIENCE / 60:.0f} minutes"
+                    yield Event("waiting", text=f"the store cannot be written: {text}")
+                time.sleep(STORE_PAUSE)
 
     def keep(self, done: Done) -> Iterator[Event]:
         """Keep what a unit of work gave, and see what follows from it."""

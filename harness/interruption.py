@@ -26,22 +26,40 @@ def _terminate(*signal_and_frame: Any) -> None:
 
 
 @contextmanager
-def gentle_interrupt() -> Iterator[Callable[[], bool]]:
-    """Within it, whether Ctrl-C was pressed; pressed again it raises KeyboardInterrupt, as it does everywhere else."""
-    pressed = threading.Event()
+def gentle_signals() -> Iterator[Callable[[], bool]]:
+    """Within it signals interrupt nothing; the function that it gives has to be asked now and then.
 
-    def handle(*signal_and_frame: Any) -> None:
-        if pressed.is_set():
+    It tells whether Ctrl-C was pressed, and raises KeyboardInterrupt once it was pressed again, Terminated after
+    SIGTERM. (Raised from a handler, they would come out of the middle of Ray's own code, as errors of another kind.)
+    """
+    pressed, terminated = 0, False
+
+    def handle_interrupt(*signal_and_frame: Any) -> None:
+        nonlocal pressed
+        pressed += 1
+        if pressed == 1:
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, SAID)  # print may have been interrupted
+        elif pressed > 2:  # nobody asks
             raise KeyboardInterrupt
-        pressed.set()
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, SAID)  # print may have been interrupted
 
-    # Only the main thread may take signals, and who ignores Ctrl-C (nohup, a shell's &) wants to go on.
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        yield pressed.is_set
-        return
-    before = signal.signal(signal.SIGINT, handle)
+    def handle_termination(*signal_and_frame: Any) -> None:
+        nonlocal terminated
+        terminated = True
+
+    def asked() -> bool:
+        if terminated:
+            raise Terminated
+        if pressed > 1:
+            raise KeyboardInterrupt
+        return bool(pressed)
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # no other may take signals
+        before[signal.SIGTERM] = signal.signal(signal.SIGTERM, handle_termination)
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # who ignores it (nohup, a shell's &) wants to go on
+            before[signal.SIGINT] = signal.signal(signal.SIGINT, handle_interrupt)
     try:
-        yield pressed.is_set
+        yield asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

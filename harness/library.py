@@ -16,7 +16,7 @@ from harness.decide import Looks
 from harness.errors import UserError, one_of
 from harness.evaluation import Evaluation, Event
 from harness.event_log import EventLog
-from harness.interruption import gentle_interrupt
+from harness.interruption import gentle_signals
 from harness.leaderboard import Leaderboard, Row, leaderboard
 from harness.metrics import Metrics
 from harness.original_file import read_original
@@ -77,7 +77,7 @@ def run(
     happened: list[Event] = []
     ended = "interrupted"
     try:
-        with gentle_interrupt() as stopping, display.live_progress(evaluation, compute, target) as bars:
+        with gentle_signals() as stopping, display.live_progress(evaluation, compute, target) as bars:
             listeners: list[Any] = [bars, Metrics(evaluation), *([log] if log else [])]
             for event in evaluation.run(compute, timeout=run_timeout, stopping=stopping, **how):
                 happened.append(event)

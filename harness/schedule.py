@@ -102,7 +102,7 @@ class Note:
     """Something to be told.
 
     kind: given (a unit, to a place) | again (a unit is to be done again) | aside (a place is put aside) |
-    joined (a place is ready) | left (a place went away) | refused (a node).
+    joined (a place is ready) | left (a place went away) | refused (a node) | waiting (for a place).
     """
 
     kind: str

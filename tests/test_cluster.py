@@ -11,9 +11,10 @@ import ray
 
 from harness.cluster import Compute, Pool, choose_compute
 from harness.errors import UserError
-from harness.schedule import Lost, Schedule
+from harness.schedule import Doubtful, Lost, MachineFault, Note, Schedule
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+CORES = sorted(os.sched_getaffinity(0))
 TWO_CORES = Compute("cpu", 2, 0.0)
 
 
@@ -67,6 +68,27 @@ class Fail(Unit):
 
 
 @dataclass(frozen=True)
+class Diverge(Unit):
+    """In doubt at every place, or only on one core."""
+
+    number: int
+    everywhere: bool = True
+
+    def perform(self, runner, original, limit):
+        if self.everywhere or min(os.sched_getaffinity(0)) == CORES[0]:
+            raise Doubtful(b"not finite", "its logits are not finite")
+        return b"finite"
+
+
+@dataclass(frozen=True)
+class Hungry(Unit):
+    number: int
+
+    def perform(self, runner, original, limit):
+        raise MachineFault("memory ran out")
+
+
+@dataclass(frozen=True)
 class Sleep(Unit):
     seconds: float
 
@@ -117,6 +139,32 @@ def test_work_that_always_kills_its_actor_is_given_up_and_the_rest_is_done(pool,
 def test_an_exception_of_the_machine_is_tried_three_times_and_reported(pool):
     [(_, lost)] = results(pool, [Fail()])
     assert isinstance(lost, Lost) and "the machine has a fault" in lost.reason
+
+
+def test_what_is_in_doubt_is_checked_by_another_actor(pool):
+    assert [result for _, result in results(pool, map(Diverge, range(4)))] == [b"not finite"] * 4
+
+
+def test_work_for_which_memory_runs_out_is_lost_and_costs_no_actor(pool):
+    before = {result.decode().split()[1] for _, result in results(pool, map(Tell, range(12)))}
+    lost = [result.reason for _, result in results(pool, map(Hungry, range(5)))]
+    assert len(lost) == 5 and all("memory ran out" in reason and "3 times" in reason for reason in lost)
+    after = {result.decode().split()[1] for _, result in results(pool, map(Tell, range(12)))}
+    assert after <= before
+
+
+@pytest.mark.skipif(len(CORES) < 2, reason="one core alone cannot be told from a broken one")
+def test_a_core_whose_results_no_other_confirms_is_put_aside(ray_session):
+    pool = Pool(TWO_CORES, Place, "training part")
+    results(pool, [Sleep(2.0)] * 4)  # until both are there
+    schedule = Schedule(pool)
+    for number in range(30):
+        schedule.add(Diverge(number, everywhere=False))
+    happened = list(schedule.completed())
+    pool.close()
+    assert [h.result for h in happened if not isinstance(h, Note)] == [b"finite"] * 30
+    [aside] = [h for h in happened if isinstance(h, Note) and h.kind == "aside"]
+    assert aside.place.endswith("core 0") and "not finite" in aside.text
 
 
 def test_an_actor_pulls_its_next_unit_when_it_is_done_with_the_last(pool):
