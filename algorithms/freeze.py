@@ -1,11 +1,11 @@
 """CF-k and EU-k (Goel, Prabhu, Sanyal, Lim, Torr, Kumaraguru 2022): unlearn in the last blocks alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import nn
 from torch.utils.data import DataLoader
 
-from algorithms.training import reinitialise, train
+from algorithms.training import reinitialise, stepped, train
 
 
 def cf_k(
@@ -39,7 +39,7 @@ def cf_k(
         retain,
         epochs=epochs,
         lr=lr,
-        schedule=tenths(epochs, decays),
+        schedule=stepped([share * epochs for share in decays], 0.1),
         parameters=[parameter for module in trained for parameter in module.parameters()],
         frozen=frozen,
         momentum=momentum,
@@ -116,8 +116,3 @@ def split(net: nn.Module, k: int) -> tuple[list[nn.Module], list[nn.Module]]:
         raise ValueError(f"k={k}: this network has {last} blocks before its classifier; give 0 to {last}")
     cut = 0 if k == last else starts[last - k]
     return children[:cut], children[cut:]
-
-
-def tenths(epochs: float, decays: Sequence[float]) -> Callable[[float], float]:
-    """A factor that falls to a tenth after each of these shares of the epochs."""
-    return lambda progress: 0.1 ** sum(progress >= share * epochs for share in decays)

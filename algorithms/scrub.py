@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from algorithms.prediction import predict
 from algorithms.teachers import divergence, teacher_of
-from algorithms.training import resized, train
+from algorithms.training import resized, stepped, train
 
 
 def scrub(
@@ -72,9 +72,9 @@ def scrub(
         imitation = temperature**2 * divergence(logits, teacher(inputs), temperature)
         return alpha * imitation + gamma * F.cross_entropy(logits, targets)
 
-    kept = []
+    kept, falling = [], stepped([share * epochs for share in decay_at], decay)
     for epoch in range(epochs):
-        rate = lr * decay ** sum(epoch >= share * epochs for share in decay_at)
+        rate = lr * falling(epoch)
         if epoch < msteps:
             train(net, forget, epochs=1, lr=rate, loss=disobey, optimizer=lambda _: steps)
         train(net, retain, epochs=1, lr=rate, loss=obey, optimizer=lambda _: steps)

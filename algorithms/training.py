@@ -99,7 +99,6 @@ def train(
     frozen: Iterable[nn.Module] = (),
     optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
     momentum: float = 0.9,
-    nesterov: bool = False,
     weight_decay: float = 5e-4,
 ) -> nn.Module:
     """Train net in place over loader's images, in loader's order; returns net.
@@ -111,7 +110,7 @@ def train(
     adjust: called when the gradients stand and before the step: masks, scales or clips them
     parameters: those that are trained; all of net's if None
     frozen: modules that stay bit for bit as they are: no gradient, and evaluation mode for their batch norms
-    optimizer: makes one from the parameters; SGD with lr, momentum, nesterov and weight_decay if None
+    optimizer: makes one from the parameters; SGD with lr, momentum and weight_decay if None
     """
     frozen = list(frozen)
     held = [p for module in frozen for p in module.parameters() if p.requires_grad]
@@ -120,7 +119,7 @@ def train(
     trained = [p for p in (net.parameters() if parameters is None else parameters) if p.requires_grad]
     if optimizer is None:
         steps: torch.optim.Optimizer = torch.optim.SGD(
-            trained, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
+            trained, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True
         )
     else:
         steps = optimizer(trained)
@@ -158,6 +157,16 @@ def _passes(loader: DataLoader, epochs: float, device: torch.device) -> Iterator
 def cosine(epochs: float) -> Callable[[float], float]:
     """Half a cosine from 1 to 0 over the epochs, step by step."""
     return lambda progress: 0.5 * (1 + math.cos(math.pi * min(progress / epochs, 1.0)))
+
+
+def linear(epochs: float) -> Callable[[float], float]:
+    """A straight line from 1 to 0 over the epochs, step by step."""
+    return lambda progress: 1 - min(progress / epochs, 1.0)
+
+
+def stepped(milestones: Sequence[float], factor: float) -> Callable[[float], float]:
+    """1, and factor times as much after each milestone (in epochs) that is passed: PyTorch's MultiStepLR."""
+    return lambda progress: factor ** sum(progress >= milestone for milestone in milestones)
 
 
 def cosine_by_epoch(t_max: int) -> Callable[[float], float]:

@@ -1,6 +1,6 @@
 """Benchmark: data set, split, architecture, recipe and precision, named by the hash of all of these."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -122,7 +122,7 @@ class Benchmark:
                 for part, indices in vars(self.split).items()
             },
             "model": {**models.identity(self.model), "shapes_sha256": sha256(shapes)},
-            "recipe": asdict(self.recipe),
+            "recipe": self.recipe.identity,
             "precision": self.precision,
         }
 

@@ -36,7 +36,7 @@ benchmark_options = options(
         "and (channels, height, width), that gives a torch.nn.Module [default: by data set]",
     ),
     click.option("--epochs", type=int, help="of the recipe that retrains [default: by data set]"),
-    click.option("--recipe", type=FILE, help="TOML file with any of the recipe's epochs, batch_size, lr, …"),
+    click.option("--recipe", type=FILE, help="TOML file with any of the recipe's epochs, optimizer, lr, schedule, …"),
     click.option("--precision", default="float32", show_default=True, help="of training: float32 or bfloat16"),
     click.option(
         "--data-dir",

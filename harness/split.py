@@ -46,6 +46,12 @@ together. The test set is not here: what unlearns must not know it.
 | `load_split.py` | data sets, loaders and the original model in plain numpy and torch; imports nothing but `model.py` |
 | `benchmark.json` | fingerprint, recipe of the original model, mean and standard deviation of each channel (0 … 255) |
 
+The original model was trained by this recipe (what its fields mean: `docs/bring-your-own.md` of forget512):
+
+```toml
+{recipe}
+```
+
 Unlearn once a seed, 512 times for a full score, and keep each network's state_dict:
 
 ```python
@@ -140,7 +146,7 @@ def write_split(out: Path, benchmark: Benchmark, original: bytes, options: str =
         "mean": part.mean,
         "std": part.std,
         "precision": part.precision,
-        "recipe": benchmark.identity["recipe"],
+        "recipe": benchmark.recipe.values,
         "original_sha256": sha256(original),
     }
     readme = README.format(
@@ -151,6 +157,7 @@ def write_split(out: Path, benchmark: Benchmark, original: bytes, options: str =
         width=width,
         channels=channels,
         model=part.model,
+        recipe="\n".join(f"{name} = {json.dumps(value)}" for name, value in benchmark.recipe.values.items()),
         options=f" {options}" if options else "",
     )
     try:

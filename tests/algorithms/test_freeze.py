@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from algorithms.freeze import cf_k, eu_k, split, tenths
+from algorithms.freeze import cf_k, eu_k, split
 
 RESNET = ["conv1", "bn1", "layer1", "layer2", "layer3"]
 
@@ -124,6 +124,12 @@ def test_a_layer_that_knows_no_reset_is_refused_before_anything_is_drawn(make_im
     assert not changed(net, build())
 
 
-def test_the_learning_rate_falls_to_a_tenth_after_each_share():
-    factor = tenths(10, (0.5, 0.8))
-    assert [factor(progress) for progress in (0, 4.9, 5, 7.9, 8, 9.9)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+@pytest.mark.parametrize("method", [cf_k, eu_k])
+def test_the_learning_rate_falls_to_a_tenth_after_each_share(make_images, make_loader, make_net, method):
+    """Ten epochs of one step each."""
+    net, values = make_net(), []
+    net.register_forward_pre_hook(lambda module, _: values.append(module.fc.bias.detach().clone()))
+    plain = {"lr": 0.01, "momentum": 0.0, "weight_decay": 0.0}
+    method(net, make_loader(make_images(8)), None, None, k=0, epochs=10, decays=(0.5, 0.8), **plain)
+    sizes = torch.stack([*values, net.fc.bias.detach()]).double().diff(dim=0).norm(dim=1)
+    assert torch.allclose(sizes / sizes[0], torch.tensor([1.0] * 5 + [0.1] * 3 + [0.01] * 2).double(), rtol=0.1)

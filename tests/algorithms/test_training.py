@@ -19,8 +19,10 @@ from algorithms.training import (
     cosine_by_epoch,
     endless,
     flip_and_crop,
+    linear,
     reinitialise,
     resized,
+    stepped,
     train,
 )
 
@@ -68,9 +70,8 @@ def test_batches_leave_the_images_as_they_are(make_images):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("nesterov", [False, True])
 def test_training_gives_the_weights_of_a_plain_loop_over_the_loader_to_the_last_bit(
-    make_images, make_loader, make_net, channels, nesterov
+    make_images, make_loader, make_net, channels
 ):
     images, epochs = make_images(channels=channels), 3
     found = train(
@@ -79,14 +80,11 @@ def test_training_gives_the_weights_of_a_plain_loop_over_the_loader_to_the_last_
         epochs=epochs,
         lr=0.05,
         momentum=0.8,
-        nesterov=nesterov,
         weight_decay=0.01,
         schedule=cosine(epochs),
     )
     net, loader = make_net(channels=channels), make_loader(images)
-    optimizer = torch.optim.SGD(
-        net.parameters(), lr=0.05, momentum=0.8, nesterov=nesterov, weight_decay=0.01, fused=True
-    )
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.8, weight_decay=0.01, fused=True)
     step, steps = 0, epochs * len(loader)
     for _ in range(epochs):
         for inputs, targets in loader:
@@ -228,6 +226,21 @@ def test_the_cosine_falls_from_1_to_0_and_stays_there():
     assert schedule(0) == 1 and schedule(2) == pytest.approx(0.5) and schedule(4) == schedule(5) == 0
     values = [schedule(i / 10) for i in range(41)]
     assert values == sorted(values, reverse=True)
+
+
+def test_the_line_falls_from_1_to_0_and_stays_there():
+    assert [linear(4)(progress) for progress in (0, 1, 2, 4, 5)] == [1, 0.75, 0.5, 0, 0]
+
+
+def test_the_steps_are_pytorchs():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 5], 0.3)
+    for epoch in range(8):
+        for within in (0.0, 0.5, 0.99):
+            assert stepped([2, 5], 0.3)(epoch + within) == pytest.approx(theirs.get_last_lr()[0], abs=1e-12)
+        optimizer.step()
+        theirs.step()
+    assert stepped([2.5], 0.1)(2.25) == 1 and stepped([2.5], 0.1)(2.5) == 0.1
 
 
 @pytest.mark.parametrize("t_max", [1, 2, 5])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pickle
 
 import numpy as np
@@ -200,11 +201,22 @@ def test_one_index_changes_the_fingerprint(make_tiny, tmp_path):
 
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(DEFAULTS["digits"][1])])
-def test_every_number_of_the_recipe_changes_the_fingerprint(benchmark, field):
-    recipe = dataclasses.replace(benchmark.recipe, **{field: getattr(benchmark.recipe, field) + 1})
-    other = dataclasses.replace(benchmark, recipe=recipe)
-    assert other.fingerprint != benchmark.fingerprint
-    assert [line.split(":")[0] for line in differences(benchmark.identity, other.identity)] == [f"recipe.{field}"]
+def test_every_field_of_the_recipe_changes_the_fingerprint(benchmark, field):
+    stepped = {"schedule": "steps", "milestones": (1.0,)}  # in which all fields have a meaning
+    others = {"optimizer": "adam", "schedule": "linear", "milestones": (0.5,), "mirror": 0.25}
+    one = dataclasses.replace(benchmark.recipe, **stepped)
+    other = dataclasses.replace(one, **{field: others[field] if field in others else getattr(one, field) + 1})
+    found = [dataclasses.replace(benchmark, recipe=recipe) for recipe in (one, other)]
+    assert found[0].fingerprint != found[1].fingerprint
+    named = {line.split(":")[0] for line in differences(found[0].identity, found[1].identity)}
+    idle = {"optimizer": {"recipe.momentum"}, "schedule": {"recipe.milestones", "recipe.factor"}}
+    assert named == {f"recipe.{field}"} | idle.get(field, set())
+
+
+def test_an_identity_from_a_store_is_the_one_that_was_put_there(benchmark):
+    recipe = dataclasses.replace(benchmark.recipe, schedule="steps", milestones=(1.0, 1.5), mirror=0.5)
+    ours = dataclasses.replace(benchmark, recipe=recipe).identity
+    assert differences(json.loads(json.dumps(ours)), ours) == []
 
 
 def test_equal_identities_differ_in_nothing_and_missing_parts_are_differences(benchmark):

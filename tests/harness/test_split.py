@@ -67,8 +67,23 @@ def test_it_holds_the_training_part_and_nothing_of_the_test_set(out, benchmark, 
         assert not [name for name in arrays if "test" in name] and len(arrays.files) == 8
     about = json.loads((out / "benchmark.json").read_text())
     assert about["fingerprint"] == benchmark.fingerprint and about["recipe"]["epochs"] == 2
+    assert about["recipe"]["optimizer"] == "sgd" and about["recipe"]["mirror"] == 0.5
     assert (out / "original.safetensors").read_bytes() == original
     assert "--as my-method --epochs 2" in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "optimizer = 'adamw'\nlr = 1e-3\nmirror = 0.25", "schedule = 'steps'\nmilestones = [1, 2.5]\npadding = 1"],
+)
+def test_the_recipe_in_its_readme_is_a_recipe_file_of_the_same_benchmark(out, tiny_npz, original, tmp_path, text):
+    mine, theirs = tmp_path / "mine.toml", tmp_path / "theirs.toml"
+    mine.write_text(text)
+    benchmark = make_benchmark(str(tiny_npz), recipe=mine)
+    write_split(tmp_path / "other", benchmark, original)
+    _, told, _ = (tmp_path / "other" / "README.md").read_text().split("```", 2)
+    theirs.write_text(told.removeprefix("toml\n"))
+    assert make_benchmark(str(tiny_npz), recipe=theirs).fingerprint == benchmark.fingerprint
 
 
 @pytest.mark.parametrize("model", models.MODELS)
