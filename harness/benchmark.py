@@ -104,6 +104,7 @@ class Benchmark:
     model: models.Model
     recipe: Recipe
     precision: str
+    groups: np.ndarray | None = None  # (n,) of each training image, where whole groups are forgotten: no ingredient
 
     @property
     def name(self) -> str:
@@ -265,14 +266,14 @@ def make_benchmark(
         network.check(data.classes, data.image_shape)
     random = np.random.RandomState(split_seed)  # its stream is frozen; a Generator's is not
     indices = None if forget_indices is None else Path(forget_indices)
-    forget = _forget_set(data, random, forget_fraction, indices, forget_class, forget_groups)
+    forget, groups = _forget_set(data, random, forget_fraction, indices, forget_class, forget_groups)
     retain = np.setdiff1d(np.arange(len(data.y_train)), forget)
     if len(data.y_test) < 2:
         raise UserError(f"{dataset} has {len(data.y_test)} test example: validation and test need at least one each.")
     halves = random.permutation(len(data.y_test))
     cut = len(halves) // 2
     split = Split(retain, forget, np.sort(halves[:cut]), np.sort(halves[cut:]))
-    return Benchmark(data, split, network or usual_model, training, precision)
+    return Benchmark(data, split, network or usual_model, training, precision, groups)
 
 
 def _forget_set(
@@ -282,7 +283,8 @@ def _forget_set(
     indices: Path | None,
     label: int | None,
     groups: str | None,
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Indices, and the group of each training image where groups were chosen."""
     count = len(data.y_train)
     given = [
         name
@@ -299,11 +301,11 @@ def _forget_set(
     if groups is not None:
         return choose_groups(groups, count, fraction, random)
     if indices is not None:
-        return _read_indices(indices, count)
+        return _read_indices(indices, count), None
     if label is not None:
         if not 0 <= label < data.classes:
             raise UserError(f"--forget-class {label}: {data.name} has classes 0 … {data.classes - 1}.")
-        return np.flatnonzero(data.y_train == label)
+        return np.flatnonzero(data.y_train == label), None
     fraction = 0.1 if fraction is None else fraction
     size = round(fraction * count) if 0 < fraction < 1 else 0  # NaN is neither
     if not 0 < size < count:
@@ -311,7 +313,7 @@ def _forget_set(
             f"--forget-fraction {fraction:g} of {count} training images: give a fraction between 0 and 1 by which "
             "at least one is forgotten and at least one retained."
         )
-    return np.sort(random.permutation(count)[:size])
+    return np.sort(random.permutation(count)[:size]), None
 
 
 def _read_indices(path: Path, count: int) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Forget sets of whole groups (persons, devices, sources): all of a group's training images or none."""
 
 import csv
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,11 @@ HEADER = ["index", "group"]
 SHOWN = 8  # groups that an error names
 
 
-def choose_groups(text: str, count: int, fraction: float | None, random: np.random.RandomState) -> np.ndarray:
-    """Indices (int64, ascending) of the training images of the groups to forget, of `count` training images.
+def choose_groups(
+    text: str, count: int, fraction: float | None, random: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (int64, ascending) of the training images of the groups to forget, and the number (from 0) of the group
+    of each of the `count` training images.
 
     text: `FILE`, to draw whole groups at random until at least `fraction` of the images (a tenth if None) are
     forgotten, or `FILE:name,name`, to forget these groups.
@@ -25,29 +27,36 @@ def choose_groups(text: str, count: int, fraction: float | None, random: np.rand
     if not path.is_file():
         place, _, names = text.partition(":")
         path = Path(place)
-    groups = _read(path, count)
-    sizes = Counter(groups)
-    known = sorted(sizes)
+    known, groups = np.unique(_read(path, count), return_inverse=True)
     if names:
         if fraction is not None:
             raise UserError(f"--forget-groups {text} and --forget-fraction both choose the groups: give one of them.")
-        chosen = {name.strip() for name in names.split(",")}
-        for name in sorted(chosen - set(known)):
+        wanted = {name.strip() for name in names.split(",")}
+        for name in sorted(wanted - set(known)):
             some = ", ".join([*known[:SHOWN], *(["…"] if len(known) > SHOWN else [])])
             raise UserError(f"--forget-groups {text}: no group {name!r} in {path}, whose {len(known)} are {some}.")
+        chosen = np.flatnonzero(np.isin(known, list(wanted)))
     else:
         fraction = 0.1 if fraction is None else fraction
         if not 0 < fraction < 1:
             raise UserError(f"--forget-fraction {fraction:g}: give a fraction between 0 and 1.")
-        drawn = [known[i] for i in random.permutation(len(known))]
-        reached = np.cumsum([sizes[name] for name in drawn]) >= fraction * count
-        chosen = set(drawn[: int(np.argmax(reached)) + 1])
+        chosen = draw_groups(groups, np.arange(len(known)), fraction * count, random)
     if len(chosen) == len(known):
         raise UserError(
             f"--forget-groups {text}: all {len(known)} groups would be forgotten and nothing retained: "
             "give more groups, or a smaller fraction."
         )
-    return np.flatnonzero([group in chosen for group in groups]).astype(np.int64)
+    return np.flatnonzero(np.isin(groups, chosen)), groups
+
+
+def draw_groups(groups: np.ndarray, known: np.ndarray, size: float, random: np.random.RandomState) -> np.ndarray:
+    """Of the known groups (numbers), as many as have `size` images together, or all; drawn at random.
+
+    groups: (n,) the number of each image's group.
+    """
+    drawn = random.permutation(known)
+    before = np.cumsum(np.bincount(groups)[drawn]) - np.bincount(groups)[drawn]
+    return drawn[before < size]
 
 
 def _read(path: Path, count: int) -> list[str]:

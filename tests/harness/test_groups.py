@@ -31,10 +31,11 @@ def test_the_named_groups_are_forgotten_whole(make_tiny, persons):
 
 @given(fraction=st.floats(0.01, 0.9), seed=st.integers(0, 2**32 - 1))
 def test_whole_groups_are_drawn_until_the_share_is_reached_and_not_beyond(persons, fraction, seed):
-    forget = choose_groups(str(persons), 60, fraction, np.random.RandomState(seed))
+    forget, groups = choose_groups(str(persons), 60, fraction, np.random.RandomState(seed))
+    assert [len(set(groups[k::12])) for k in range(12)] == [1] * 12 and len(set(groups)) == 12
     assert len(forget) == 5 * len(of(forget))  # none in part
     assert len(forget) - 5 < fraction * 60 <= len(forget)
-    assert np.array_equal(forget, choose_groups(str(persons), 60, fraction, np.random.RandomState(seed)))
+    assert np.array_equal(forget, choose_groups(str(persons), 60, fraction, np.random.RandomState(seed))[0])
 
 
 def test_a_tenth_is_reached_unless_said_and_the_split_seed_draws_others(make_tiny, persons):
@@ -46,7 +47,7 @@ def test_a_tenth_is_reached_unless_said_and_the_split_seed_draws_others(make_tin
 def test_a_file_with_a_colon_in_its_name_is_found(tmp_path, persons):
     path = tmp_path / "a:b.csv"
     path.write_text(persons.read_text())
-    assert len(choose_groups(str(path), 60, None, np.random.RandomState(0))) == 10
+    assert len(choose_groups(str(path), 60, None, np.random.RandomState(0))[0]) == 10
 
 
 @pytest.mark.parametrize(

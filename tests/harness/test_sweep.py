@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from algorithms import METHODS
+from harness.benchmark import make_benchmark
 from harness.candidates import built_in, find_algorithms, with_settings
 from harness.display import show_sweep
 from harness.errors import UserError
@@ -40,6 +43,59 @@ def test_where_a_class_is_forgotten_development_forgets_another(make_tiny):
     labels = scored.dataset.y_train[development(scored).split.forget]
     assert len(set(labels)) == 1 and labels[0] != 1
     assert len(labels) == np.sum(scored.dataset.y_train == labels[0])
+
+
+@pytest.fixture
+def persons(tmp_path):
+    """persons([5, 4, …]): 60 training images by person, p0 with five, p1 with four, …, the last with the rest."""
+
+    def make(sizes):
+        owner = [i for i, size in enumerate([*sizes, 60 - sum(sizes)]) for _ in range(size)]
+        owner = np.random.RandomState(0).permutation(owner)
+        path = tmp_path / "persons.csv"
+        path.write_text("index,group\n" + "".join(f"{i},p{person}\n" for i, person in enumerate(owner)))
+        return path, owner
+
+    return make
+
+
+@hypothesis.given(
+    sizes=st.lists(st.integers(1, 8), min_size=6, max_size=7), fraction=st.floats(0.02, 0.3), seed=st.integers(0, 99)
+)
+@hypothesis.settings(
+    max_examples=25, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+def test_where_groups_are_forgotten_development_forgets_other_whole_groups(make_tiny, persons, sizes, fraction, seed):
+    path, owner = persons(sizes)
+    try:
+        scored = make_tiny(forget_groups=str(path), forget_fraction=fraction, split_seed=seed)
+        split = development(scored).split
+    except UserError as error:
+        assert "groups" in str(error)
+        return
+    ours = set(owner[split.forget])
+    assert not ours & set(owner[scored.split.forget]) and not ours & set(owner[split.retain])
+    assert np.array_equal(np.sort([*split.forget, *split.retain]), np.arange(60))
+    assert len(split.forget) >= len(scored.split.forget)
+    assert set(owner[split.retain]) - set(owner[scored.split.forget])  # something of what is retained there
+
+
+def test_groups_that_a_user_names_are_groups_and_each_split_seed_draws_its_own(make_tiny, persons):
+    path, owner = persons([5] * 11)
+    splits = [development(make_tiny(forget_groups=f"{path}:p2,p7", split_seed=seed)).split for seed in range(6)]
+    drawn = {tuple(sorted(set(owner[split.forget]))) for split in splits}
+    assert len(drawn) > 1 and all(len(pair) == 2 and not {2, 7} & set(pair) for pair in drawn)
+
+
+@pytest.mark.parametrize(("sizes", "names"), [([20], "p0"), ([20, 20], "p0,p1"), ([40, 5, 5, 5], "p0")])
+def test_too_few_groups_for_a_development_split_are_one_sentence(make_tiny, persons, sizes, names):
+    path, _ = persons(sizes)
+    with pytest.raises(UserError, match=r"the groups are too few for a development split: .* Forget fewer groups"):
+        development(make_tiny(forget_groups=f"{path}:{names}"))
+
+
+def test_a_random_benchmarks_development_split_is_the_one_that_stores_hold():
+    assert development(make_benchmark("digits")).fingerprint.startswith("79d23b2fb608")
 
 
 def test_too_few_images_for_a_development_split_are_one_sentence(make_tiny):
