@@ -1,12 +1,11 @@
 """The competition's 6th place (Algorithmic Amnesiacs 2023): stem and classifier drawn anew, then distillation."""
 
-import copy
-
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
 from algorithms.parts import classifier, stem
+from algorithms.teachers import teacher_of
 from algorithms.training import cosine, reinitialise, train
 
 
@@ -35,7 +34,7 @@ def amnesiacs(
     Raises:
         ValueError: net has no convolution or no linear layer.
     """
-    original = copy.deepcopy(net).eval().requires_grad_(False)
+    original = teacher_of(net)
     for layer in (stem(net), classifier(net)):
         reinitialise(layer)
 

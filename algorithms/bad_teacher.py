@@ -1,7 +1,5 @@
 """The bad teacher: a student of two teachers, one of which has never seen an image."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -34,7 +32,8 @@ def bad_teacher(
     Raises:
         ValueError: the network has a layer that cannot be initialised anew.
     """
-    competent, incompetent = teacher_of(net), renew(copy.deepcopy(net)).eval().requires_grad_(False)
+    competent, incompetent = teacher_of(net), teacher_of(net)
+    renew(incompetent)
 
     def imitation(logits: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         unlearn = (targets == FORGOTTEN)[:, None]

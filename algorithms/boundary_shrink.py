@@ -1,12 +1,11 @@
 """Boundary shrink (Chen, Gao, Liu, Peng, Wang 2023): forget images become what lies next to them."""
 
-import copy
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from algorithms.teachers import teacher_of
 from algorithms.training import train
 
 
@@ -34,7 +33,7 @@ def boundary_shrink(
     bound: ε, in units of the loader's normalised pixels. The paper's are not normalised; x' is not clamped, since a
            loader does not tell where black and white are
     """
-    original = copy.deepcopy(net).eval().requires_grad_(False)
+    original = teacher_of(net)
 
     def towards_the_neighbour(logits, inputs, targets):
         return F.cross_entropy(logits, nearest_classes(original, inputs, targets, bound))

@@ -1,10 +1,10 @@
 """Distillation on the retain set alone, from a network that was made to forget everything, or much."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from algorithms.parts import add_noise
 from algorithms.teachers import renew, teacher_of
 from algorithms.training import cosine, train
 
@@ -44,7 +44,8 @@ def distil(
     if start == "fresh":
         renew(net)
     else:
-        add_noise(net, sigma)
+        for weight in (m.weight for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)):
+            add_noise(weight, sigma * weight.detach().std(correction=0))
 
     def difference(logits: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         wanted = teacher(inputs)
@@ -62,12 +63,3 @@ def distil(
         weight_decay=weight_decay,
         schedule=cosine(epochs),
     )
-
-
-@torch.no_grad()
-def add_noise(net: nn.Module, sigma: float) -> None:
-    """Gaussian noise on each convolution's and linear layer's weights, in units of their own standard deviation."""
-    for layer in net.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            weight = layer.weight
-            weight += sigma * weight.std(correction=0) * torch.randn(weight.shape, device=weight.device)

@@ -1,6 +1,5 @@
 """The competition's 8th place (Ahn, Lee, Bae, Yim, Jung 2023), with each variant of its ablations as a switch."""
 
-import copy
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from algorithms.information import diagonal_fisher
 from algorithms.inputs import cutout, gaussian_noise, random_crop, vertical_flip
+from algorithms.teachers import teacher_of
 from algorithms.training import cosine_by_epoch, reinitialise, train
 
 POOLS = {
@@ -81,7 +81,7 @@ def forget_remember(
     rates = _learning_rates(lr, epochs, t_max)
     if selection != "none" and not layers:
         raise ValueError(f"forget_remember re-initialises layers, and this network has none in the pool {pool!r}")
-    original = copy.deepcopy(net).eval().requires_grad_(False)
+    original = teacher_of(net)
     importance = diagonal_fisher(net, forget) if selection == "fim" else None
     distance = LOSSES[loss]
     augment = gaussian_noise(sigma) if input == "noise" else INPUTS[input]

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from torch import nn
 from torch.utils.data import DataLoader
 
-from algorithms.training import reinitialise, stepped, train
+from algorithms.teachers import renew
+from algorithms.training import stepped, train
 
 
 def cf_k(
@@ -68,12 +69,7 @@ def eu_k(
     Raises:
         ValueError: as cf_k, or a layer of these blocks holds weights and knows no reset.
     """
-    layers = [m for part in split(net, k)[1] for m in part.modules() if [*m.parameters(recurse=False)]]
-    for layer in layers:
-        if not hasattr(layer, "reset_parameters"):
-            raise ValueError(f"eu_k draws layers anew, and {type(layer).__name__} has no reset_parameters()")
-    for layer in layers:
-        reinitialise(layer)
+    renew(*split(net, k)[1])
     return cf_k(
         net,
         retain,

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from algorithms.information import per_example_gradients
 from algorithms.sampled import random_part
-from algorithms.training import batches, resized
+from algorithms.training import batches, order, resized
 
 HELD = 2**27  # numbers that the gradients held at once may be; two such groups are
 
@@ -50,7 +50,7 @@ def influence(
         raise ValueError(f"damping={damping}: give a number above 0, without which H has no inverse")
     net.eval()
     device = next(net.parameters()).device
-    share = len(forget.sampler) / (len(forget.sampler) + len(retain.sampler))  # type: ignore[arg-type]
+    share = len(order(forget)) / (len(order(forget)) + len(order(retain)))  # type: ignore[arg-type]
     v = share * (mean_gradient(net, forget) - mean_gradient(net, retain))
 
     size = max(2, HELD // len(v))
@@ -99,6 +99,7 @@ def mean_gradient(net: nn.Module, loader: DataLoader) -> Tensor:
     count = 0
     for inputs, targets in batches(loader, total.device):
         loss = F.cross_entropy(net(inputs), targets, reduction="sum")
-        total += torch.cat([gradient.flatten() for gradient in torch.autograd.grad(loss, parameters)])
+        gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        total += torch.cat([gradient.flatten() for gradient in gradients])
         count += len(targets)
     return total / count

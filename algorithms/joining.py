@@ -4,36 +4,33 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
+from algorithms.sampled import images_of
 from algorithms.training import Images
 
 
 def joined(retain: DataLoader, forget: DataLoader, relabel: Callable[[Tensor], Tensor]) -> DataLoader:
-    """The images of both, shuffled from torch's global generator, in batches of the retain loader's size.
+    """The images that a pass over each takes, shuffled from torch's global generator, in batches of retain's size.
 
     relabel: true labels of the forget images (n,) -> their new ones (n,), asked once. Retain images keep theirs.
     Over other data sets than `Images` it stays a loader of theirs: images come one by one as they give them.
 
     Raises:
-        ValueError: the retain loader has a batch sampler of its own, and so no batch size.
+        ValueError: a loader does not say which images it takes one by one, see `order`.
     """
-    if retain.batch_size is None:
-        raise ValueError(
-            "retain and forget set are joined in batches of the retain loader's batch_size, and this loader has none: "
-            "make it with batch_size=…"
-        )
     one, other = retain.dataset, forget.dataset
+    retained, forgotten = images_of(retain), images_of(forget)
     both: Dataset
     if isinstance(one, Images) and isinstance(other, Images) and _alike(one, other):
         both = Images(
-            torch.cat([one.pixels, other.pixels]),
-            torch.cat([one.targets, relabel(other.targets)]),
+            torch.cat([one.pixels[retained], other.pixels[forgotten]]),
+            torch.cat([one.targets[retained], relabel(other.targets[forgotten])]),
             one.mean.tolist(),
             one.std.tolist(),
         )
     else:
-        both = ConcatDataset([one, Relabelled(other, relabel)])
+        both = ConcatDataset([Subset(one, retained), Relabelled(Subset(other, forgotten), relabel)])
     return DataLoader(both, retain.batch_size, shuffle=True, collate_fn=retain.collate_fn)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
+from algorithms.parts import check_share
 from algorithms.prediction import predict
 from algorithms.training import cosine, endless, train
 
@@ -74,8 +75,7 @@ def neggrad_plus(
     Raises:
         ValueError: alpha outside 0 … 1.
     """
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha={alpha} is the retain set's share of the loss: give a number from 0 to 1")
+    check_share("alpha", alpha)
     stream = endless(forget, next(net.parameters()).device)
     start = copy.deepcopy(net).requires_grad_(False) if pull else net
 

@@ -51,7 +51,7 @@ def class_weights(loader: DataLoader, classes: int, power: float, device: torch.
 
 
 @torch.no_grad()
-def add_noise(weight: Tensor, deviation: float) -> None:
+def add_noise(weight: Tensor, deviation: float | Tensor) -> None:
     """Add independent Gaussian noise of that standard deviation to weight, in place."""
     # randn_like of a channels_last weight would be slower on a CPU than a contiguous draw
     weight.add_(deviation * torch.randn(weight.shape, device=weight.device))

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from algorithms.joining import joined
+from algorithms.parts import check_share
 from algorithms.prediction import predict
 from algorithms.random_labels import wrong_labels
 from algorithms.training import batches, cosine, train
@@ -33,8 +34,7 @@ def salun(
     Raises:
         ValueError: share outside 0 … 1.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share={share} is the share of weights that are trained: give a number from 0 to 1")
+    check_share("share", share)
     logits, _ = predict(net, forget)
     mask = saliency_mask(net, forget, share)
 

@@ -1,7 +1,25 @@
-"""A random part of a set: what makes a pass over single examples affordable."""
+"""Which images a loader takes of its data set, and a random part of them."""
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
+
+from algorithms.training import order
+
+
+def images_of(loader: DataLoader) -> list[int]:
+    """Numbers of the images that a pass over loader takes of its data set, ascending, each as often as it comes.
+
+    A sampler of the whole set is not asked: the next pass would have another order. One that draws other images in each
+    pass is asked once.
+
+    Raises:
+        ValueError: as `order`.
+    """
+    sampler = order(loader)
+    whole = type(sampler) is SequentialSampler or (type(sampler) is RandomSampler and not sampler.replacement)
+    if whole and len(sampler) == len(loader.dataset):  # type: ignore[arg-type]
+        return list(range(len(sampler)))  # type: ignore[arg-type]
+    return sorted(map(int, sampler))
 
 
 def random_part(loader: DataLoader, samples: int) -> DataLoader:
@@ -10,13 +28,14 @@ def random_part(loader: DataLoader, samples: int) -> DataLoader:
     0, or more than there are: all of them, loader itself. The part stands in the order in which it was drawn.
 
     Raises:
-        ValueError: samples is negative.
+        ValueError: samples is negative, or as `order`.
     """
     if samples < 0:
         raise ValueError(f"samples={samples}: give a number of images, or 0 for all of them")
-    if samples == 0 or samples >= len(loader.sampler):  # type: ignore[arg-type]
+    sampler = order(loader)
+    if samples == 0 or samples >= len(sampler):  # type: ignore[arg-type]
         return loader
-    images = list(loader.sampler)
+    images = list(sampler)
     chosen = [images[place] for place in torch.randperm(len(images))[:samples].tolist()]
     return DataLoader(
         loader.dataset, loader.batch_size, sampler=chosen, collate_fn=loader.collate_fn, generator=loader.generator

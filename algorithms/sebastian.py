@@ -1,13 +1,12 @@
 """The competition's 4th place (Sebastian 2023): prune 99 %, draw it anew, keep the original's entropies."""
 
-import copy
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
 from algorithms.parts import check_share, class_weights, classifier
+from algorithms.teachers import teacher_of
 from algorithms.training import train
 
 
@@ -41,7 +40,7 @@ def sebastian(
     check_share("share", share)
     device = next(net.parameters()).device
     weights = class_weights(retain, classifier(net).out_features, class_power, device)
-    original = copy.deepcopy(net).eval().requires_grad_(False)
+    original = teacher_of(net)
     redraw_the_smallest([m.weight for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)], share)
 
     def labels_and_entropy(logits, inputs, targets):

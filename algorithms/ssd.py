@@ -6,6 +6,7 @@ from torch.utils.data import DataLoader
 
 from algorithms.information import diagonal_fisher
 from algorithms.sampled import random_part
+from algorithms.training import order
 
 
 def ssd(
@@ -36,7 +37,7 @@ def ssd(
     """
     retained = diagonal_fisher(net, random_part(retain, samples))
     forgotten = diagonal_fisher(net, random_part(forget, samples))
-    share = len(forget.sampler) / (len(forget.sampler) + len(retain.sampler))  # type: ignore[arg-type]
+    share = len(order(forget)) / (len(order(forget)) + len(order(retain)))  # type: ignore[arg-type]
     with torch.no_grad():
         for name, weights in net.named_parameters():
             ours = forgotten[name]

@@ -25,7 +25,7 @@ def sun(
     share: float = 0.7,
     sigma: float = 0.04,
     lr: float = 2e-4,
-    factors: Sequence[float] = (1, 1, 1, 5),
+    factors: Sequence[float] = (1.0, 1.0, 1.0, 5.0),
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
 ) -> nn.Module:

@@ -13,14 +13,15 @@ def teacher_of(net: nn.Module) -> nn.Module:
     return copy.deepcopy(net).eval().requires_grad_(False)
 
 
-def renew(net: nn.Module) -> nn.Module:
-    """Draw every layer anew in place, batch norm's statistics included: a network that has seen no image; returns net.
+def renew(*parts: nn.Module) -> None:
+    """Draw every layer of them anew in place, batch norm's statistics included: parts that have seen no image.
 
     Raises:
         ValueError: a layer has weights and no `reset_parameters`; nothing is changed then.
     """
-    layers = [m for m in net.modules() if hasattr(m, "reset_parameters")]
-    for module in net.modules():
+    modules = [module for part in parts for module in part.modules()]
+    layers = [module for module in modules if hasattr(module, "reset_parameters")]
+    for module in modules:
         if module not in layers and any(True for _ in module.parameters(recurse=False)):
             raise ValueError(
                 f"{type(module).__name__} has weights of its own and no reset_parameters(): "
@@ -28,7 +29,6 @@ def renew(net: nn.Module) -> nn.Module:
             )
     for layer in layers:
         reinitialise(layer)
-    return net
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -66,10 +66,24 @@ def endless(loader: DataLoader, device: torch.device | None = None) -> Iterator[
 
 
 def resized(loader: DataLoader, batch_size: int) -> DataLoader:
-    """The same images in the same order, in batches of another size."""
+    """The same images in the same order, in batches of another size; ValueError as `order`."""
     return DataLoader(
-        loader.dataset, batch_size, sampler=loader.sampler, collate_fn=loader.collate_fn, generator=loader.generator
+        loader.dataset, batch_size, sampler=order(loader), collate_fn=loader.collate_fn, generator=loader.generator
     )
+
+
+def order(loader: DataLoader) -> Sampler[int]:
+    """The sampler of loader's images one by one, from which other loaders over the same images are made.
+
+    Raises:
+        ValueError: it has none that says which images a pass takes: a batch sampler of its own, or no numbered images.
+    """
+    if loader.batch_size is None or isinstance(loader.dataset, IterableDataset):
+        raise ValueError(
+            "this method batches its images anew, and this loader does not say which they are one by one: "
+            "make it with batch_size=… (and sampler=…) over a data set with numbered images"
+        )
+    return loader.sampler  # type: ignore[return-value]
 
 
 def _no_lone_ones(groups: Iterable[list[int]]) -> Iterator[list[int]]:

@@ -16,7 +16,7 @@ def unsir(
     forget: DataLoader,
     validation: DataLoader,
     *,
-    epochs: Sequence[float] = (1, 1),
+    epochs: Sequence[float] = (1.0, 1.0),
     lr: Sequence[float] = (0.02, 0.01),
     noise_images: int = 256,
     noise_steps: int = 40,

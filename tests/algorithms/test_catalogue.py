@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -71,6 +72,8 @@ def test_it_takes_four_arguments_and_plain_values_by_name(name):
     for parameter in parameters[4:]:
         assert parameter.kind is parameter.KEYWORD_ONLY
         json.dumps(parameter.default, allow_nan=False)
+        if parameter.annotation == Sequence[float]:  # --set reads the values as of the default's kind
+            assert all(type(value) is float for value in parameter.default)
     assert (inspect.getdoc(FUNCTIONS[name]) or "").splitlines()[0].endswith((".", ".)"))
 
 

@@ -64,6 +64,16 @@ def test_statistics_of_a_frozen_norm_without_weights_stay_too(make_images, make_
     assert changed(net, small_sequential()) == {"9.weight", "9.bias"}
 
 
+@pytest.mark.parametrize(("k", "reset"), [(0, False), (1, True)])
+def test_statistics_of_a_norm_without_weights_start_anew_with_its_block(make_images, make_loader, k, reset):
+    net = small_sequential()
+    norm = net[4]
+    norm.running_mean.fill_(7), norm.running_var.fill_(7), norm.num_batches_tracked.fill_(7)
+    eu_k(net, make_loader(make_images()), None, None, k=k, epochs=0)
+    found = (norm.running_mean.tolist(), norm.running_var.tolist(), norm.num_batches_tracked.item())
+    assert found == (([0.0] * 4, [1.0] * 4, 0) if reset else ([7.0] * 4, [7.0] * 4, 7))
+
+
 @pytest.mark.parametrize(("k", "drawn"), [(0, []), (1, ["layer3"]), (2, ["layer2", "layer3"])])
 def test_exactly_the_trained_blocks_are_drawn_anew(make_images, make_loader, make_net, k, drawn):
     """Norms start from 1, 0 and no statistics; the original has others."""
@@ -119,7 +129,7 @@ def test_a_layer_that_knows_no_reset_is_refused_before_anything_is_drawn(make_im
         return nn.Sequential(nn.Conv2d(1, 4, 8), nn.Flatten(), Scale(), nn.Linear(4, 3))
 
     net = build()
-    with pytest.raises(ValueError, match=r"Scale has no reset_parameters\(\)"):
+    with pytest.raises(ValueError, match=r"Scale has weights of its own and no reset_parameters\(\)"):
         eu_k(net, make_loader(make_images()), None, None)
     assert not changed(net, build())
 

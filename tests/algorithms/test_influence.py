@@ -142,3 +142,20 @@ def test_the_mean_gradient_is_over_images_not_batches(make_images, make_loader, 
 def test_damping_must_be_above_nothing(make_images, make_loader, make_net, damping):
     with pytest.raises(ValueError, match=f"damping={damping}: give a number above 0"):
         influence(make_net(), make_loader(make_images()), make_loader(make_images()), None, damping=damping)
+
+
+def test_weights_that_are_not_in_use_stay_as_they_are(make_loader):
+    class Idle(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.idle, self.net = nn.Linear(2, 2), regression()
+
+        def forward(self, inputs):
+            return self.net(inputs)
+
+    images = labelled_by_a_model(30)
+    torch.manual_seed(1)
+    net = Idle()
+    before = [p.detach().clone() for p in net.parameters()]
+    influence(net, make_loader(part(images, slice(0, 25))), make_loader(part(images, slice(25, 30))), None)
+    assert [torch.equal(p, q) for p, q in zip(net.parameters(), before, strict=True)] == [True, True, False, False]

@@ -126,5 +126,5 @@ def test_the_pull_holds_it_near_the_original(small_sets, make_loader, make_origi
 
 @pytest.mark.parametrize("alpha", [-0.1, 1.5])
 def test_an_alpha_that_is_no_share_is_refused(make_original, alpha):
-    with pytest.raises(ValueError, match=f"alpha={alpha} is the retain set's share"):
+    with pytest.raises(ValueError, match=f"alpha={alpha} is not a share: give a number from 0 to 1"):
         run(neggrad_plus, make_original(), alpha=alpha)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import accuracy_of, changed, loss_of, run
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Subset, SubsetRandomSampler
 
 from algorithms.finetune import finetune
 from algorithms.joining import joined
@@ -71,11 +71,49 @@ def test_the_order_is_drawn_from_the_global_generator_anew_for_each_pass(small_s
     assert not torch.equal(one[0], one[1]) and not torch.equal(one[0], other[0])
 
 
-def test_a_retain_loader_without_a_batch_size_is_refused(small_sets, make_loader):
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_loaders_that_share_a_data_set_give_the_images_of_their_samplers(make_images, wrapped):
+    images = make_images(26)
+    whole = Subset(images, range(26)) if wrapped else images
+    loaders = [DataLoader(whole, 4, sampler=SubsetRandomSampler(places)) for places in (range(3, 26), [2, 0, 1])]
+    found = by_image(joined(*loaders, lambda true: true + 10))
+    inputs, targets = images.batch(slice(None))
+    targets[:3] += 10
+    assert found == {x.numpy().tobytes(): y.item() for x, y in zip(inputs, targets, strict=True)}
+
+
+def test_what_a_sampler_repeats_is_repeated(make_images, make_loader):
+    images = make_images(6)
+    loader = joined(DataLoader(images, 4, sampler=[1, 4, 1]), make_loader(make_images(2, seed=1)), lambda true: true)
+    assert sorted(torch.cat([y for _, y in batches(loader)]).tolist()) == [0, 1, 1, 1, 1]
+
+
+def test_joining_leaves_the_order_of_the_next_pass_as_it_was(small_sets, make_loader):
     retain, forget, _ = small_sets
-    odd = DataLoader(retain, batch_sampler=[[0, 1], [2, 3]])
-    with pytest.raises(ValueError, match="this loader has none: make it with batch_size"):
-        joined(odd, make_loader(forget), lambda true: true)
+    loader, untouched = make_loader(retain), make_loader(retain)
+    state = torch.get_rng_state()
+    joined(loader, DataLoader(forget, 4, shuffle=True), lambda true: true)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert list(loader.batch_sampler) == list(untouched.batch_sampler)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        yield from [(torch.zeros(1, 8, 8), 0)] * 4
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("kind", ["batch sampler", "no batches", "stream"])
+def test_a_loader_that_does_not_say_which_images_it_takes_is_refused(small_sets, make_loader, place, kind):
+    images = small_sets[place]
+    loaders = [make_loader(each) for each in small_sets[:2]]
+    loaders[place] = {
+        "batch sampler": DataLoader(images, batch_sampler=[[0, 1], [2, 3]]),
+        "no batches": DataLoader(images, batch_size=None, sampler=BatchSampler(range(4), 2, False)),
+        "stream": DataLoader(Stream(), 2),
+    }[kind]
+    with pytest.raises(ValueError, match=r"make it with batch_size=… \(and sampler=…\)"):
+        joined(*loaders, lambda true: true)
 
 
 def test_the_network_learns_the_wrong_labels_and_keeps_the_others(small_sets, make_loader, make_original):

@@ -71,5 +71,5 @@ def test_it_forgets_and_remembers(small_sets, make_loader, make_original):
 
 @pytest.mark.parametrize("share", [-0.5, 50])
 def test_a_share_that_is_none_is_refused(make_original, share):
-    with pytest.raises(ValueError, match=f"share={share} is the share of weights"):
+    with pytest.raises(ValueError, match=f"share={share} is not a share: give a number from 0 to 1"):
         run(salun, make_original(), share=share)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from running import changed, run
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from algorithms.amnesiacs import amnesiacs
 from algorithms.fanchuan import fanchuan
@@ -194,6 +194,44 @@ def test_the_part_of_the_retain_set_is_as_large_as_the_forget_set(make_images, l
     found = [call(kookmin, trained(), **loaders(kookmin, **one), seed=seed, epochs=0) for seed in (0, 1)]
     masks = [net.layer2.conv1.weight != trained().layer2.conv1.weight for net in found]
     assert not torch.equal(*masks)
+
+
+def test_of_loaders_that_share_a_data_set_the_images_of_their_samplers_count(make_images, trained):
+    images = make_images(26)
+    inputs, targets = images.batch(slice(None))
+    whole = TensorDataset(inputs, targets)
+    shared = [DataLoader(whole, 26, sampler=places) for places in (range(20), range(20, 26))]
+    apart = [DataLoader(Subset(whole, places), 26) for places in (range(20), range(20, 26))]
+    one, other = (call(kookmin, trained(), retain=r, forget=f, epochs=1) for r, f in (shared, apart))
+    assert not changed(one, other) and changed(one, trained())
+
+
+def test_a_retain_loader_with_batches_of_its_own_is_refused(make_images, make_loader, make_net):
+    odd = DataLoader(make_images(), batch_sampler=[[0, 1], [2, 3]])
+    with pytest.raises(ValueError, match="make it with batch_size"):
+        call(kookmin, make_net(), retain=odd, forget=make_loader(make_images(4)))
+
+
+def test_convolutions_without_a_gradient_stay_as_they_are(loaders, make_net):
+    def with_an_idle_one() -> nn.Module:
+        net = make_net()
+        torch.manual_seed(3)
+        net.idle = nn.Conv2d(1, 4, 3)  # that forward never calls
+        net.conv1.weight.requires_grad_(False)
+        return net
+
+    net = call(kookmin, with_an_idle_one(), **loaders(kookmin), epochs=1)
+    found = changed(net, with_an_idle_one())
+    assert "layer1.conv1.weight" in found and not found & {"idle.weight", "idle.bias", "conv1.weight"}
+
+
+def test_a_network_none_of_whose_convolutions_has_a_gradient_is_refused(loaders, make_net):
+    net = make_net()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight.requires_grad_(False)
+    with pytest.raises(ValueError, match="none of this network's has one"):
+        call(kookmin, net, **loaders(kookmin))
 
 
 def test_kept_weights_learn_at_a_tenth(make_images, make_loader, trained):

@@ -140,6 +140,11 @@ def test_a_resized_loader_has_the_same_order(make_images, make_loader):
     assert torch.equal(torch.cat([x for x, _ in one]), torch.cat([x for x, _ in other]))
 
 
+def test_a_loader_with_batches_of_its_own_is_not_resized(make_images):
+    with pytest.raises(ValueError, match="does not say which they are one by one: make it with batch_size"):
+        resized(DataLoader(make_images(), batch_sampler=[[0, 1], [2, 3]]), 4)
+
+
 def test_endless_batches_begin_again_in_another_order(make_images, make_loader):
     stream = endless(make_loader(make_images()))
     first, second = ([next(stream)[0] for _ in range(4)] for _ in range(2))

@@ -365,10 +365,10 @@ def test_settings_that_mean_the_same_have_one_bank():
 
 
 def test_a_list_of_whole_numbers_may_be_given_a_fraction():
-    (found,) = with_settings([built_in("sun", "tiny")], ["factors=1,0.5"])
-    assert found.hyper_parameters["factors"] == [1, 0.5]
-    with pytest.raises(UserError, match=r"factors=1,'a': 'a' is a str, .* holds ints"):
-        with_settings([built_in("sun", "tiny")], ["factors=1,'a'"])
+    (found,) = with_settings([algorithm(x=[1, 5])], ["x=1,0.5"])
+    assert found.hyper_parameters["x"] == [1, 0.5]
+    with pytest.raises(UserError, match=r"x=1,'a': 'a' is a str, .* holds ints"):
+        with_settings([algorithm(x=[1, 5])], ["x=1,'a'"])
 
 
 @pytest.mark.parametrize(
