@@ -118,17 +118,18 @@ def settings_of(
     axes = [_axis(text) for text in grid]
     bases = with_settings(algorithms, settings)
     with_settings(bases, [f"{name}={values[0]}" for name, values in axes])  # names and kinds are right
-    built_in_grids = tomllib.loads(GRIDS.read_text())
+    grids = tomllib.loads(GRIDS.read_text())
+    grids |= grids.get(dataset, {})
     found: dict[str, Setting] = {}
     for named, base in sorted(zip(algorithms, bases, strict=True), key=lambda pair: pair[0].method):
         own = [(name, values) for name, values in axes if name in base.hyper_parameters]
         if axes:
             points = [dict(zip((n for n, _ in own), values, strict=True)) for values in product(*(v for _, v in own))]
-        elif base.method in built_in_grids:
+        elif base.method in grids:
             if settings or ":" in base.name:
                 raise UserError("without --grid our own grids are tried, on published settings: give --grid as well.")
             base = replace(published(base.method, dataset), name=base.name)
-            points = [{name: repr(value) for name, value in point.items()} for point in built_in_grids[base.method]]
+            points = [{name: repr(value) for name, value in point.items()} for point in grids[base.method]]
         elif not base.hyper_parameters:
             points = [{}]
         else:

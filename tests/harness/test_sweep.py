@@ -143,11 +143,17 @@ def test_a_grid_that_does_not_fit_is_one_sentence(grid, sentence):
         settings_of([built_in("finetune", "digits")], [], [grid], "digits")
 
 
-def test_our_own_grids_are_of_values_that_the_methods_have():
+@pytest.mark.parametrize("dataset", ["digits", "cifar10-mini"])
+def test_our_own_grids_are_of_values_that_the_methods_have(dataset):
     for method in METHODS:
         if method.name not in ("retrain", "original"):
-            found = settings_of([built_in(method.name, "digits")], [], [], "digits")
-            assert len(found) >= 3, method.name
+            found = settings_of([built_in(method.name, dataset)], [], [], dataset)
+            assert 3 <= len(found) <= 6, method.name
+
+
+def test_a_data_set_may_have_grids_of_its_own():
+    digits, mini = (settings_of([built_in("seif", name)], [], [], name) for name in ("digits", "cifar10-mini"))
+    assert [setting.point["lr"] for setting in mini] == [2 * setting.point["lr"] for setting in digits]
 
 
 def test_an_algorithm_without_a_grid_needs_one(tmp_path):
