@@ -1,6 +1,7 @@
 """Forget sets of whole groups (persons, devices, sources): all of a group's training images or none."""
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def choose_groups(
         UserError: the file does not fit the training images, no such group, or nothing would be retained.
     """
     path, names = Path(text), ""
-    if not path.is_file():
+    if not os.path.isfile(text):  # Path.is_file() raises where many names are longer than a file's may be
         place, _, names = text.partition(":")
         path = Path(place)
     known, groups = np.unique(_read(path, count), return_inverse=True)
@@ -40,7 +41,9 @@ def choose_groups(
         fraction = 0.1 if fraction is None else fraction
         if not 0 < fraction < 1:
             raise UserError(f"--forget-fraction {fraction:g}: give a fraction between 0 and 1.")
-        chosen = draw_groups(groups, np.arange(len(known)), fraction * count, random)
+        drawn = random.permutation(len(known))
+        reached = np.cumsum(np.bincount(groups)[drawn]) >= fraction * count
+        chosen = drawn[: int(np.argmax(reached)) + 1]
     if len(chosen) == len(known):
         raise UserError(
             f"--forget-groups {text}: all {len(known)} groups would be forgotten and nothing retained: "
@@ -49,14 +52,24 @@ def choose_groups(
     return np.flatnonzero(np.isin(groups, chosen)), groups
 
 
-def draw_groups(groups: np.ndarray, known: np.ndarray, size: float, random: np.random.RandomState) -> np.ndarray:
-    """Of the known groups (numbers), as many as have `size` images together, or all; drawn at random.
+def other_groups(groups: np.ndarray, retain: np.ndarray, size: int, random: np.random.RandomState) -> np.ndarray:
+    """Indices of the images of whole groups, drawn at random from the retained ones: about `size` images.
 
-    groups: (n,) the number of each image's group.
+    groups: (n,) the number of each image's group. retain: indices.
+
+    Raises:
+        UserError: that takes all of the retained groups.
     """
-    drawn = random.permutation(known)
-    before = np.cumsum(np.bincount(groups)[drawn]) - np.bincount(groups)[drawn]
-    return drawn[before < size]
+    drawn = random.permutation(np.unique(groups[retain]))
+    reached = np.cumsum(np.bincount(groups)[drawn])
+    chosen = drawn[: int(np.argmin(np.abs(reached - size))) + 1]
+    if len(chosen) == len(drawn):
+        raise UserError(
+            f"--forget-groups: the {len(drawn)} groups that are retained ({len(retain)} images) are too few for a "
+            f"development split, which forgets other whole groups, about {size} images: none of them would be left to "
+            "retain. Forget fewer groups."
+        )
+    return np.flatnonzero(np.isin(groups, chosen))
 
 
 def _read(path: Path, count: int) -> list[str]:

@@ -23,7 +23,7 @@ from harness.assess import Cost
 from harness.benchmark import Benchmark, Split
 from harness.candidates import Algorithm, published, with_settings
 from harness.errors import UserError
-from harness.groups import draw_groups
+from harness.groups import other_groups
 from harness.leaderboard import Leaderboard, Row
 
 GRIDS = Path(__file__).resolve().parent / "grids.toml"
@@ -64,44 +64,32 @@ class Trial:
 
 
 def development(benchmark: Benchmark) -> Benchmark:
-    """The same data, network and recipe with another forget set of the same kind: whole groups for groups, until they
-    have as many images; a class for a class; else as many images, drawn at random.
+    """The same data, network and recipe with another forget set of the same kind: whole groups for groups, about as
+    many images; a class for a class; else as many images, drawn at random.
 
     Raises:
         UserError: too few images or groups are left to forget, retain, validate or test.
     """
     data, scored = benchmark.dataset, benchmark.split
     random = np.random.RandomState(int(benchmark.fingerprint[8:16], 16))
-    classes = np.unique(data.y_train[scored.forget])
+    classes, enough = np.unique(data.y_train[scored.forget]), True
     if benchmark.groups is not None:
-        forget = _other_groups(benchmark.groups, scored, random)
+        forget = other_groups(benchmark.groups, scored.retain, len(scored.forget), random)
     elif len(classes) == 1 and len(scored.forget) == np.sum(data.y_train == classes[0]):
         others = np.setdiff1d(np.arange(data.classes), classes)
         forget = np.flatnonzero(data.y_train == random.choice(others))
     else:
         forget = np.sort(random.permutation(scored.retain)[: len(scored.forget)])
+        enough = len(forget) == len(scored.forget)
     retain = np.setdiff1d(np.concatenate([scored.retain, scored.forget]), forget)
     held = random.permutation(scored.validation)
     cut = len(held) // 2
-    if (len(forget) < len(scored.forget) and len(classes) > 1) or not len(retain) or not cut:
+    if not enough or not len(retain) or not cut:
         raise UserError(
             f"{data.name} has too few images for a development split: it forgets {len(scored.forget)} of the "
             f"{len(scored.retain)} retained ones and halves {len(held)} validation images."
         )
     return replace(benchmark, split=Split(retain, forget, np.sort(held[:cut]), np.sort(held[cut:])))
-
-
-def _other_groups(groups: np.ndarray, scored: Split, random: np.random.RandomState) -> np.ndarray:
-    """Indices of the images of groups that the scored split retains, at least as many as it forgets."""
-    left = np.unique(groups[scored.retain])
-    chosen = draw_groups(groups, left, len(scored.forget), random)
-    if len(chosen) == len(left):
-        raise UserError(
-            f"the groups are too few for a development split: it forgets other whole groups with at least "
-            f"{len(scored.forget)} images, and of the {len(left)} that are retained ({len(scored.retain)} images) none "
-            "would be left to retain. Forget fewer groups."
-        )
-    return np.flatnonzero(np.isin(groups, chosen))
 
 
 def settings_of(

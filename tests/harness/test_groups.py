@@ -50,6 +50,12 @@ def test_a_file_with_a_colon_in_its_name_is_found(tmp_path, persons):
     assert len(choose_groups(str(path), 60, None, np.random.RandomState(0))[0]) == 10
 
 
+def test_more_names_than_a_files_name_may_be_long(tmp_path):
+    (tmp_path / "persons.csv").write_text("index,group\n" + "".join(f"{i},person number {i}\n" for i in range(60)))
+    names = ",".join(f"person number {i}" for i in range(40))
+    assert len(choose_groups(f"{tmp_path}/persons.csv:{names}", 60, None, np.random.RandomState(0))[0]) == 40
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

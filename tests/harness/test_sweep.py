@@ -71,12 +71,12 @@ def test_where_groups_are_forgotten_development_forgets_other_whole_groups(make_
         scored = make_tiny(forget_groups=str(path), forget_fraction=fraction, split_seed=seed)
         split = development(scored).split
     except UserError as error:
-        assert "groups" in str(error)
+        assert "groups" in str(error)  # about one in thirty of these
         return
     ours = set(owner[split.forget])
     assert not ours & set(owner[scored.split.forget]) and not ours & set(owner[split.retain])
     assert np.array_equal(np.sort([*split.forget, *split.retain]), np.arange(60))
-    assert len(split.forget) >= len(scored.split.forget)
+    assert abs(len(split.forget) - len(scored.split.forget)) <= max(np.bincount(owner))
     assert set(owner[split.retain]) - set(owner[scored.split.forget])  # something of what is retained there
 
 
@@ -90,7 +90,9 @@ def test_groups_that_a_user_names_are_groups_and_each_split_seed_draws_its_own(m
 @pytest.mark.parametrize(("sizes", "names"), [([20], "p0"), ([20, 20], "p0,p1"), ([40, 5, 5, 5], "p0")])
 def test_too_few_groups_for_a_development_split_are_one_sentence(make_tiny, persons, sizes, names):
     path, _ = persons(sizes)
-    with pytest.raises(UserError, match=r"the groups are too few for a development split: .* Forget fewer groups"):
+    with pytest.raises(
+        UserError, match=r"too few for a development split, which forgets other whole groups, .* Forget fewer groups"
+    ):
         development(make_tiny(forget_groups=f"{path}:{names}"))
 
 
