@@ -73,7 +73,7 @@ def read_recipe(path: Path, usual: Recipe) -> Recipe:
 
     Raises:
         UserError: it cannot be read, has an unknown key, a value of another type or out of range, or fields of which
-            one says that the other has no meaning.
+            one leaves no meaning to another.
     """
     where = f"--recipe {path}:"
     try:
@@ -127,7 +127,7 @@ def _plain(value: Any, kind: Any) -> Any:
     elif kind is str:
         if type(value) is str:
             return value
-    elif type(value) in (int, kind if kind is int else float) and math.isfinite(value):
+    elif type(value) in ((int,) if kind is int else (int, float)) and math.isfinite(value):
         return value if kind is int else float(value)
     raise TypeError
 
