@@ -142,7 +142,12 @@ class Evaluation:
         return bank.failures[0].error if alike else ""
 
     def seconds_left(self, devices: float) -> float | None:
-        """Expected wall seconds of what is missing, from timed runs; None where an algorithm has none yet."""
+        """Expected wall seconds of what is missing, from timed runs; None where nothing tells.
+
+        devices: at work; 0 where all have left.
+        """
+        if not devices:
+            return None
         total = 0.0
         for algorithm in (self.retrain, *self.algorithms):
             missing = len(self.missing(algorithm))

@@ -12,7 +12,7 @@ from harness.candidates import Algorithm, built_in
 from harness.process_tree import machine_memory
 from harness.record import ARRAYS, RunRecord, decode
 from harness.run import Runner, RunSeed, TrainOriginal
-from harness.schedule import MachineFault
+from harness.schedule import Doubtful, MachineFault
 from harness.unlearn import Seeds
 
 
@@ -29,7 +29,7 @@ def perform(runner, original):
     """perform(algorithm, seed, attempt): the record that comes back."""
 
     def perform(algorithm, seed: int = 0, attempt: int = 1) -> RunRecord:
-        return decode(RunSeed(algorithm, Seeds("bank", seed), attempt).perform(runner, original))
+        return decode(RunSeed(algorithm, Seeds("bank", seed), attempt).perform(runner, original, None))
 
     return perform
 
@@ -53,18 +53,26 @@ def test_a_run_of_ours_gives_a_finished_record(perform):
 
 def test_retraining_does_not_start_from_the_original_model(runner, original):
     work = RunSeed(built_in("retrain", "tiny", {"epochs": 1}), Seeds("bank", 0))
-    one, other = (decode(work.perform(runner, start)) for start in (original, None))
+    one, other = (decode(work.perform(runner, start, None)) for start in (original, None))
     assert all((getattr(one, name) == getattr(other, name)).all() for name in ARRAYS)
 
 
 def test_the_original_model_comes_as_bytes(runner, training, original):
     algorithm = built_in("retrain", "tiny", training.recipe.hyper_parameters)
-    assert TrainOriginal(algorithm, Seeds("original", 0)).perform(runner, None) == original
+    assert TrainOriginal(algorithm, Seeds("original", 0)).perform(runner, None, None) == original
 
 
 def test_a_candidate_gives_a_finished_record_too(perform, candidate):
     record = perform(candidate("net.fc.bias.data.zero_()\nprint('hello')"), seed=3)
     assert record.status == "finished" and record.forget_logits.shape == (6, 3) and record.output == "hello\n"
+
+
+def test_logits_that_are_not_finite_are_in_doubt_with_the_record_of_that_failure(perform, candidate):
+    with pytest.raises(Doubtful) as doubtful:
+        perform(candidate("net.fc.weight.data.fill_(float('nan'))"), seed=2)
+    record = decode(doubtful.value.result)
+    assert failed(record) and "not finite (NaN or infinite) for 54 of 54 retain examples" in record.error
+    assert record.error == doubtful.value.reason
 
 
 @pytest.mark.parametrize(
@@ -74,7 +82,6 @@ def test_a_candidate_gives_a_finished_record_too(perform, candidate):
         ("raise ValueError('\\udcff')", "ValueError"),
         ("return 3", "it returned int, not a network"),
         ("return net.fc", "lacks 'conv1.weight'"),
-        ("net.fc.weight.data.fill_(float('nan'))", "not finite (NaN or infinite) for 54 of 54 retain examples"),
         ("import torch\nnet.fc = torch.nn.Linear(32, 5)", "'fc.weight' came back with shape (5, 32)"),
         ("import os; os._exit(0)", "exit status 0"),
     ],
@@ -87,12 +94,12 @@ def test_a_candidates_failure_is_a_record_and_the_next_run_is_none_the_worse(per
 
 
 def test_a_candidate_that_hangs_is_stopped_and_a_method_of_ours_has_no_limit(runner, original, candidate):
-    hanging = RunSeed(candidate("print('so far')\nwhile True: pass"), Seeds("bank", 2), timeout=0.3)
-    record = decode(hanging.perform(runner, original))
+    hanging = RunSeed(candidate("print('so far')\nwhile True: pass"), Seeds("bank", 2))
+    record = decode(hanging.perform(runner, original, 0.3))
     assert failed(record) and record.error == "it did not finish within 0.3 s" and record.output == "so far\n"
     assert 0.3 <= record.seconds < 20
-    ours = RunSeed(built_in("finetune", "tiny"), Seeds("bank", 2), timeout=1e-9)
-    assert decode(ours.perform(runner, original)).status == "finished"
+    ours = RunSeed(built_in("finetune", "tiny"), Seeds("bank", 2))
+    assert decode(ours.perform(runner, original, 1e-9)).status == "finished"
 
 
 def test_what_is_the_machines_fault_is_no_record_and_the_next_run_is_none_the_worse(perform, candidate):

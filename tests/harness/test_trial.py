@@ -76,7 +76,7 @@ def test_a_trial_is_to_the_last_bit_the_run_that_an_evaluation_does(attempt, ben
     retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
     original = load_original(store, benchmark, retrain)
     work = RunSeed(algorithm, Seeds(Bank(store, benchmark, algorithm, sha256(original)).key, 1))
-    record = decode(work.perform(runner, original))
+    record = decode(work.perform(runner, original, None))
     runner.fork_server.close()
     examiner = Examiner(benchmark.training_part, benchmark.examination_part, runner.unlearner.images, runner.device)
     ours = examiner.examine(trial.state, dataclasses.replace(record, forget_logits=None))

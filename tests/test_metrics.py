@@ -1,0 +1,33 @@
+"""Ray's metrics of an evaluation, read as Prometheus reads them."""
+
+import time
+import urllib.request
+
+import pytest
+import ray
+
+from harness.benchmark import make_benchmark
+from harness.cluster import Compute
+from harness.evaluation import Evaluation
+from harness.metrics import Metrics
+from harness.store import Store
+
+
+@pytest.mark.slow
+def test_runs_seconds_and_what_waits_stand_at_the_nodes_port(ray_session, tmp_path):
+    evaluation = Evaluation(make_benchmark("digits", epochs=1), [], 4, Store(tmp_path / "store"))
+    metrics = Metrics(evaluation)
+    for event in evaluation.run(Compute("cpu", 2, 0.0)):
+        metrics.take(event)
+    address = f"http://{ray.nodes()[0]['NodeManagerAddress']}:{ray.nodes()[0]['MetricsExportPort']}/metrics"
+    until = time.monotonic() + 60
+    lines: list[str] = []
+    while not any("forget512_runs" in line and 'status="finished"' in line for line in lines):
+        assert time.monotonic() < until, lines[:5]
+        time.sleep(1)
+        lines = urllib.request.urlopen(address, timeout=10).read().decode().splitlines()
+    values = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if "forget512_" in line[:20]}
+    [runs] = [value for name, value in values.items() if "forget512_runs" in name and 'algorithm="retrain"' in name]
+    assert runs == 4
+    assert any("forget512_run_seconds" in name for name in values)
+    assert any("forget512_waiting" in name for name in values) and any("forget512_actors" in name for name in values)
