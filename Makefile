@@ -32,6 +32,7 @@ benchmark: .venv/installed
 	.venv/bin/python tests/benchmarks/bench_memory.py
 	.venv/bin/python tests/benchmarks/bench_scoring.py
 	.venv/bin/python tests/benchmarks/bench_store.py
+	.venv/bin/python tests/benchmarks/bench_overhead.py
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

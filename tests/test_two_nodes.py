@@ -62,7 +62,8 @@ def test_a_node_is_killed_and_another_joins_and_nothing_is_lost_or_done_twice(cl
     assert process.returncode == 0, err
     assert "Traceback" not in err
     kinds = [event["event"] for event in events(log)]
-    assert kinds.count("joined") == 2 and kinds.count("left") == 1
+    assert kinds.count("joined") == 2
+    assert {"left", "again"} & set(kinds)  # an actor of a node that died is away before the node is known to be dead
     finished = [(e["algorithm"], e["seed"]) for e in events(log) if e["event"] == "finished"]
     assert len(finished) == len(set(finished)) == 48
     assert contents(store) == contents(alone[0])
