@@ -78,7 +78,8 @@ class Doing:
         """Seconds that a unit of a kind may take; None where nothing tells."""
         if self.timeout is not None and any(bank.key == kind for bank in self.evaluation.banks.values()):
             return self.timeout
-        usual = self.schedule.seconds(kind) or self.schedule.seconds(self.evaluation.own_reference.key)
+        retrained = self.evaluation.own_reference
+        usual = self.schedule.seconds(kind) or self.schedule.seconds(retrained.key) or retrained.median_seconds()
         return max(TIMEOUT_LEAST, TIMEOUT_TIMES * usual) if usual else None
 
     def taken(self, work: TrainOriginal | ExamineOriginal | RunSeed) -> bool:

@@ -10,7 +10,7 @@ from harness.errors import UserError
 
 TRIES = 3  # of one unit of work, where the machine is at fault
 STRIKES = 3  # in a row, after which a place is put aside while others do their work
-FIRST = 3  # units of a kind that go ahead of everything until one has finished: a broken candidate is known early
+FIRST = 3  # units of a kind of unknown length that go ahead of everything: a broken candidate is known early
 RECENT = 25  # units of a kind from which its time is expected
 TICK = 1.0  # seconds in which places that came or went are noticed
 # A unit at a place that does not answer for twice its limit and a minute (it is examined too) is given up there.
@@ -143,7 +143,9 @@ class Schedule:
         self._expected, self._limit, self._taken, self._stopping = expected, limit, taken, stopping
         self._waiting: dict[str, deque[_Unit]] = {}
         self._running: dict[str, tuple[_Unit, float]] = {}
-        self._took: dict[str, deque[float]] = {}
+        self._known: dict[str, float | None] = {}  # seconds by kind, from before
+        self._took: dict[str, deque[float]] = {}  # by kind, the latest
+        self._given: Counter[str] = Counter()  # units handed out, by kind
         self._strikes: Counter[str] = Counter()
         self._worked: set[str] = set()  # places that have finished something
         self._aside: set[str] = set()
@@ -153,6 +155,8 @@ class Schedule:
 
     def add(self, work: Any) -> None:
         """One more unit, behind those of its kind."""
+        if work.kind not in self._known:
+            self._known[work.kind] = self._expected(work.kind)
         self._waiting.setdefault(work.kind, deque()).append(_Unit(work))
 
     def drop(self, kind: str) -> bool:
@@ -172,7 +176,7 @@ class Schedule:
     def seconds(self, kind: str) -> float | None:
         """What a unit of this kind is expected to take."""
         took = self._took.get(kind)
-        return statistics.median(took) if took else self._expected(kind)
+        return statistics.median(took) if took else self._known.get(kind)
 
     def completed(self) -> Iterator[Done | Note]:
         """Do all units, telling what happens as it happens; more may be added or dropped meanwhile.
@@ -208,6 +212,7 @@ class Schedule:
             if (unit := self._next(place)) is not None:
                 self.engine.start(place, unit.work, self._limit(unit.work.kind))
                 self._running[place] = unit, self.engine.now()
+                self._given[unit.work.kind] += 1
                 self._said.append(Note("given", place, work=unit.work))
 
     def _next(self, place: str) -> _Unit | None:
@@ -225,11 +230,10 @@ class Schedule:
         return None
 
     def _order(self, kind: str) -> tuple[int, float]:
+        if self._known[kind] is None and self._given[kind] < FIRST:
+            return 0, self._given[kind]
         seconds = self.seconds(kind)
-        if seconds is not None:
-            return 1, -seconds
-        running = sum(unit.work.kind == kind for unit, _ in self._running.values())
-        return (0, running) if running < FIRST else (2, running)
+        return (2, 0.0) if seconds is None else (1, -seconds)
 
     def _elsewhere(self, place: str) -> bool:
         """Whether there is another place."""

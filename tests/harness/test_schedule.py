@@ -69,6 +69,13 @@ def test_few_units_of_an_unknown_kind_go_before_everything_known():
     assert sorted(unit.kind for at, _, unit in cluster.started if at == 0) == ["long"] * 5 + ["new"] * 3
 
 
+def test_a_kind_that_ends_at_once_still_has_three_runs_ahead():  # a candidate that fails thrice is stopped
+    cluster = SimulatedCluster(1)
+    broken = [Unit("broken", 700 + number, 0.01) for number in range(5)]
+    finish(cluster, [*LONG, *broken], expected={"long": 100.0}.get)
+    assert [unit.kind for _, _, unit in cluster.started][:4] == ["broken"] * 3 + ["long"]
+
+
 def test_a_unit_that_the_machine_fails_is_tried_thrice_at_other_places_and_then_lost():
     cluster = SimulatedCluster(4, outcome=lambda place, unit: {"fault": "no reason"} if unit.number == 3 else {})
     done, notes = finish(cluster, LONG[:6])
