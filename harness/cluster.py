@@ -229,6 +229,7 @@ class Pool:
         self._surveyed = -math.inf
         self._alone_since = self.now()
         self._retired: set[str] = set()
+        self._gone: set[str] = set()  # nodes on which no actor can be placed any more
         self._refused: dict[str, str] = {}  # nodes whose versions differ, with what differs
         self.notes: list[Note] = []
 
@@ -292,7 +293,7 @@ class Pool:
             return
         nodes = _nodes()
         most = self.compute.most if self.compute.address else self.compute.actors
-        usable = (node for node in nodes if node["NodeID"] not in self._refused)
+        usable = (node for node in nodes if node["NodeID"] not in self._refused.keys() | self._gone)
         self._room = [place for node in usable for place in self._room_of(node)][:most]
         self._surveyed = self.now()
         alive = {node["NodeID"] for node in nodes}
@@ -329,6 +330,7 @@ class Pool:
 
     def _leave(self, name: str) -> None:
         self._remove(name)
+        self._surveyed = -math.inf
         self.notes.append(Note("left", name, "its node left the cluster"))
 
     def _answered(self, place: _Place) -> Ended | None:
@@ -351,12 +353,15 @@ class Pool:
 
     def _fault(self, place: _Place, error: Exception) -> Ended:
         reason = _last_line(error)
-        if isinstance(error, ray.exceptions.RayActorError):
-            if place.node not in {node["NodeID"] for node in _nodes()}:
-                self._leave(place.name)
-                return Ended(place.name, fault="its node left the cluster", left=True)
-            reason = f"its actor died ({reason})"
-        return Ended(place.name, fault=reason, sound=isinstance(error, MachineFault))
+        died = isinstance(error, ray.exceptions.RayActorError)
+        unplaced = isinstance(error, ray.exceptions.ActorUnschedulableError)  # known before ray.nodes() tells it
+        if unplaced or (died and place.node not in {node["NodeID"] for node in _nodes()}):
+            self._gone.add(place.node)
+            self._leave(place.name)
+            return Ended(place.name, fault="its node left the cluster", left=True)
+        return Ended(
+            place.name, fault=f"its actor died ({reason})" if died else reason, sound=isinstance(error, MachineFault)
+        )
 
     def _refuse(self, place: _Place, what: str) -> None:
         self._refused[place.node] = said = f"node {place.name.partition('/')[0]} has {what}"
