@@ -4,7 +4,7 @@
 import shlex
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -388,9 +388,10 @@ def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
     compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"], given["address"])
     examination = Examination(_benchmark(given), checkpoints, name, open_store(given["store"]), mode)
     stderr = display.console(stderr=True)
-    for line in examination.run(compute):
-        if line.text:
-            stderr.print(f"{name}, seed {line.seed} {line.kind}: {line.text}", markup=False)
+    with redirect_stdout(sys.stderr):  # where Ray writes what nodes say when they die
+        for line in examination.run(compute):
+            if line.text:
+                stderr.print(f"{name}, seed {line.seed} {line.kind}: {line.text}", markup=False)
     evaluation = examination.evaluation()
     for problem in evaluation.damaged:
         stderr.print(problem, markup=False)

@@ -2,7 +2,9 @@
 
 import inspect
 import io
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -77,7 +79,11 @@ def run(
     happened: list[Event] = []
     ended = "interrupted"
     try:
-        with gentle_signals() as stopping, display.live_progress(evaluation, compute, target) as bars:
+        with (
+            gentle_signals() as stopping,
+            display.live_progress(evaluation, compute, target) as bars,
+            redirect_stdout(sys.stderr),  # where Ray writes what nodes say when they die
+        ):
             listeners: list[Any] = [bars, Metrics(evaluation), *([log] if log else [])]
             for event in evaluation.run(compute, timeout=run_timeout, stopping=stopping, **how):
                 happened.append(event)
