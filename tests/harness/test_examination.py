@@ -57,7 +57,7 @@ def examine(runner, benchmark, store) -> Callable[..., Examination]:
         examination = Examination(benchmark, path, name, store)
         for seed in examination.missing:
             work = examination._work(seed, examination.checkpoints[seed])
-            examination.bank.add(work.perform(runner, None))
+            examination.bank.add(work.perform(runner, None, None))
         return examination
 
     return do

@@ -31,8 +31,8 @@ def said(code: str, *arguments: object) -> int:
 
 WAIT = """
 exit_with(int(sys.argv[1]))
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(60)
 finally:
     print("done", flush=True)
