@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from harness.errors import UserError
-from harness.interruption import Terminated, heed_sigterm
+from harness.interruption import Terminated, gentle_signals, heed_sigterm
 from harness.options import (
     FILE,
     batch_format_option,
@@ -25,6 +25,7 @@ from harness.options import (
     original_option,
     originals_option,
     run_options,
+    run_timeout_option,
     runs_option,
     settings_option,
     store_option,
@@ -270,6 +271,7 @@ def status(runs: int, store: str, watched: bool) -> int:
 @benchmark_options
 @store_option
 @compute_options
+@run_timeout_option
 def retry(names: tuple[str, ...], failed: bool, **given: Any) -> int:
     """Run the benchmark's failed seeds again: of all algorithms, or of those named. Candidates need their files."""
     from harness.candidates import find_algorithms
@@ -280,8 +282,11 @@ def retry(names: tuple[str, ...], failed: bool, **given: Any) -> int:
     found = find_algorithms(names, (), given["dataset"])
     built_in = [algorithm.method for algorithm in found if not algorithm.files]
     work = Retry(_benchmark(given), _existing(given["store"]), built_in, [a for a in found if a.files])
-    for event in work.run(compute):
-        print(f"{event.algorithm}, seed {event.seed} {event.kind}{f': {event.text}' if event.text else ''}")
+    with gentle_signals() as stopping:
+        for event in work.run(compute, given["run_timeout"], stopping):
+            print(f"{event.algorithm}, seed {event.seed} {event.kind}{f': {event.text}' if event.text else ''}")
+        if stopping():
+            raise KeyboardInterrupt
     for line in work.left:
         print(f"not run again: {line}", file=sys.stderr)
     if not work.banks and not work.left:
@@ -388,10 +393,13 @@ def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
     compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"], given["address"])
     examination = Examination(_benchmark(given), checkpoints, name, open_store(given["store"]), mode)
     stderr = display.console(stderr=True)
-    with redirect_stdout(sys.stderr):  # where Ray writes what nodes say when they die
-        for line in examination.run(compute):
+    # Ray writes to standard output what nodes say when they die.
+    with gentle_signals() as stopping, redirect_stdout(sys.stderr):
+        for line in examination.run(compute, stopping):
             if line.text:
                 stderr.print(f"{name}, seed {line.seed} {line.kind}: {line.text}", markup=False)
+        if stopping():
+            raise KeyboardInterrupt
     evaluation = examination.evaluation()
     for problem in evaluation.damaged:
         stderr.print(problem, markup=False)

@@ -30,6 +30,7 @@ ADDRESS = re.compile(r"(ray://)?(?P<host>[^/:\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d
 REACH_SECONDS = 5.0
 SURVEY_SECONDS = 2.0  # between looks at which nodes there are
 LONELY_SECONDS = 60.0  # without an actor, after which it is said
+SLOW_SECONDS = 300.0  # in which an actor should have started; then another place is tried
 PACKAGES = ("ray", "torch", "torchvision", "numpy", "safetensors")  # whose versions must agree
 OURS = ("harness", "algorithms", "scoring")  # what nodes of a cluster get from us
 
@@ -83,6 +84,10 @@ def choose_compute(
         cores = round(sum(node["Resources"].get("CPU", 0) for node in _nodes()))
     else:
         here, gpus, cores = "this machine", torch.cuda.device_count(), len(_cores())
+    if device == "cuda" and address is not None and not gpus:
+        return Compute(
+            "cuda", 0, 1 / _check_fraction(gpus_per_run or 1.0), address, actors
+        )  # its GPUs are on their way
     if device == "cuda" and not gpus:
         raise UserError(f"--device cuda: {here} has no GPU that torch can use. Use --device cpu.")
     if actors is not None and actors < 1:
@@ -119,19 +124,33 @@ def _check_fraction(share: float) -> int:
     return k
 
 
+_joined: str | None = None  # the cluster that this process is part of
+
+
 def _join(address: str) -> None:
-    """Join a running cluster, once a process; its nodes get our packages by Ray's runtime environment."""
-    if ray.is_initialized():
+    """Join a running cluster, if need be; its nodes get our packages by Ray's runtime environment."""
+    global _joined
+    if ray.is_initialized() and _joined in (address, None):
         return
+    _part()
     root = Path(__file__).resolve().parent.parent
     _check_reachable(address)
     try:
         _init(address=address, runtime_env={"py_modules": [str(root / name) for name in OURS]})
+        _joined = address
     except Exception as error:  # Ray has many: no cluster there, another Ray or Python, no token
         raise UserError(
             f"--address {address}: no cluster can be joined there: {first_line(error)}. "
             "(If its Ray asks for a token, set RAY_AUTH_MODE=token here as well.)"
         ) from error
+
+
+def _part() -> None:
+    """Leave the cluster that was joined."""
+    global _joined
+    if _joined is not None:
+        ray.shutdown()
+        _joined = None
 
 
 def _check_reachable(address: str) -> None:
@@ -167,13 +186,14 @@ def _nodes() -> list[dict[str, Any]]:
 class Actor:
     """Owns a GPU, an exact fraction of one, or one CPU core; does one unit of work at a time.
 
-    places: actors on its machine.
+    core: number of the one that it keeps to; None on a cluster, where others have cores of the same machine. places:
+    actors on its machine.
     """
 
-    def __init__(self, make_runner: Any, slot: int, places: int, device: str, gpus: float, *parts: Any):
+    def __init__(self, make_runner: Any, core: int | None, places: int, device: str, gpus: float, *parts: Any):
         cores = _cores()
-        if device == "cpu" and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {cores[slot % len(cores)]})
+        if device == "cpu" and core is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {cores[core % len(cores)]})
         torch.set_num_threads(1)
         share = gpus if device == "cuda" else min(1.0, len(cores) / places)
         self.runner = make_runner(*parts, device, share, places)
@@ -204,6 +224,7 @@ class _Place:
     places: int  # on its node
     actor: Any = None
     ready: bool = False
+    began: float = 0.0
     answer: Any = None  # what it is to give next: its versions first, then results
 
 
@@ -216,6 +237,8 @@ class Pool:
 
     def __init__(self, compute: Compute, make_runner: Any, *parts: Any):
         self.compute = compute
+        if compute.address is None:
+            _part()
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _init(address="local", num_cpus=max(compute.actors, 1), include_dashboard=False)
@@ -229,6 +252,7 @@ class Pool:
         self._surveyed = -math.inf
         self._alone_since = self.now()
         self._retired: set[str] = set()
+        self._slow: set[str] = set()  # places where no actor started for long
         self._gone: set[str] = set()  # nodes on which no actor can be placed any more
         self._refused: dict[str, str] = {}  # nodes whose versions differ, with what differs
         self.notes: list[Note] = []
@@ -236,22 +260,41 @@ class Pool:
     def now(self) -> float:
         return time.monotonic()
 
+    @property
+    def room(self) -> int:
+        return len({place.name for place in self._room} - self._retired)
+
     def places(self, wanted: int) -> Sequence[str]:
         self._survey()
-        for place in self._room:
-            if len(self._places) >= wanted:
+        most = self.compute.most if self.compute.address else self.compute.actors
+        self._give_up_slow_ones()
+        for place in sorted(self._room, key=lambda place: place.name in self._slow):
+            if len(self._places) >= (wanted if most is None else min(wanted, most)):
                 break
             if place.name not in self._places and place.name not in self._retired:
                 self._places[place.name] = place
                 self._begin(place)
+        if self.compute.address:  # others may want what we no longer need
+            idle = [name for name, place in self._places.items() if place.ready and place.answer is None]
+            for name in idle[: max(0, len(self._places) - wanted)]:
+                self._remove(name)
         ready = [name for name, place in self._places.items() if place.ready]
         if ready or not wanted:
             self._alone_since = self.now()
         elif self.now() - self._alone_since > LONELY_SECONDS:
             self._alone_since = math.inf  # said once
-            what = "its cores or GPUs are in use by others" if self._room else f"it has no {self.compute.device} for us"
+            what = "it is slow, or others use what is there" if self._room else f"no {self.compute.device} is there"
             self.notes.append(Note("waiting", "", f"no actor could start for {LONELY_SECONDS:.0f} s: {what}"))
         return ready
+
+    def _give_up_slow_ones(self) -> None:
+        """Places where an actor waits for long, because others use the node, where there are untried ones."""
+        untried = {place.name for place in self._room} - self._places.keys() - self._retired - self._slow
+        for name, place in list(self._places.items()):
+            if untried and not place.ready and self.now() - place.began > SLOW_SECONDS:
+                self._slow.add(name)
+                self._remove(name)
+                untried.pop()
 
     def start(self, place: str, work: Any, limit: float | None) -> None:
         held, reference = self._shared
@@ -292,9 +335,8 @@ class Pool:
         if self.now() - self._surveyed < SURVEY_SECONDS:
             return
         nodes = _nodes()
-        most = self.compute.most if self.compute.address else self.compute.actors
         usable = (node for node in nodes if node["NodeID"] not in self._refused.keys() | self._gone)
-        self._room = [place for node in usable for place in self._room_of(node)][:most]
+        self._room = [place for node in usable for place in self._room_of(node)]
         self._surveyed = self.now()
         alive = {node["NodeID"] for node in nodes}
         for name, place in list(self._places.items()):
@@ -319,8 +361,9 @@ class Pool:
             scheduling_strategy=NodeAffinitySchedulingStrategy(place.node, soft=False),
         )
         device, gpus = self.compute.device, self.compute.gpus_per_run
-        place.ready = False
-        place.actor = options.remote(self._make_runner, place.slot, place.places, device, gpus, *self._parts)
+        place.ready, place.began = False, self.now()
+        core = None if self.compute.address else place.slot
+        place.actor = options.remote(self._make_runner, core, place.places, device, gpus, *self._parts)
         place.answer = place.actor.versions.remote()
 
     def _remove(self, name: str) -> None:
@@ -359,6 +402,9 @@ class Pool:
             self._gone.add(place.node)
             self._leave(place.name)
             return Ended(place.name, fault="its node left the cluster", left=True)
+        if isinstance(error, ray.exceptions.ActorUnavailableError):  # of a node that is about to be known as dead
+            self.renew(place.name)
+            return Ended(place.name, fault="its node does not answer", left=True)
         return Ended(
             place.name, fault=f"its actor died ({reason})" if died else reason, sound=isinstance(error, MachineFault)
         )

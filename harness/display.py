@@ -3,6 +3,7 @@
 import inspect
 import json
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -423,12 +424,21 @@ class LiveProgress:
 
 
 def summed_up(events: Iterable[Event]) -> list[str]:
-    """A line for each reason for which runs failed, were lost, or were done again, with the number of them."""
-    counted = Counter((e.algorithm, e.kind, e.text) for e in events if e.kind in ("failed", "lost", "again"))
+    """A line for each reason for which runs failed, were lost, or were done again, with the number of them.
+
+    Reasons that differ in numbers alone are one; the first is shown.
+    """
     words = {"failed": "failed", "lost": "lost, the same command tries again", "again": "done again"}
+    counted: Counter[tuple[str, str, str]] = Counter()
+    shown: dict[tuple[str, str, str], str] = {}
+    for event in events:
+        if event.kind in words:
+            key = event.algorithm, event.kind, re.sub(r"\d+", "#", event.text)
+            counted[key] += 1
+            shown.setdefault(key, event.text)
     return [
-        f"{algorithm}: {number} {'run' if number == 1 else 'runs'} {words[kind]}: {text}"
-        for (algorithm, kind, text), number in counted.most_common()
+        f"{key[0]}: {number} {'run' if number == 1 else 'runs'} {words[key[1]]}: {shown[key]}"
+        for key, number in counted.most_common()
     ]
 
 

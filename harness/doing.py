@@ -1,6 +1,7 @@
 """The runs of an evaluation on their way: from what is missing to records that are kept."""
 
 import itertools
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +28,9 @@ STORE_PAUSE, STORE_PATIENCE = 5.0, 300.0  # seconds between attempts to keep a r
 class Event:
     """Something happened while runs were done.
 
-    kind: given | original | finished | failed | lost | again | stopped | aside | refused; docs/clusters.md says what
-    each is. algorithm: its bank's. text: one line. place: where. seconds: that a finished run took its place.
+    kind: joined | left | refused | given | original | finished | failed | again | lost | stopped | aside | waiting;
+    docs/clusters.md says what each is. algorithm: its bank's. text: one line. place: where. seconds: that a run held
+    its place.
     """
 
     kind: str
@@ -52,6 +54,7 @@ class Doing:
     ):
         self.evaluation, self.only_first, self.timeout = evaluation, only_first, timeout
         self.stopping = stopping
+        self.store_gone_until = -math.inf
         self.lost: Counter[str] = Counter()  # runs, by bank
         self.pool = Pool(compute, Runner, evaluation.benchmark.training_part, evaluation.benchmark.examination_part)
         self.schedule = Schedule(
@@ -76,29 +79,39 @@ class Doing:
 
     def limit(self, kind: str) -> float | None:
         """Seconds that a unit of a kind may take; None where nothing tells."""
-        if self.timeout is not None and any(bank.key == kind for bank in self.evaluation.banks.values()):
+        own = next((bank for bank in self.evaluation.banks.values() if bank.key == kind), None)
+        if self.timeout is not None and own is not None:
             return self.timeout
-        retrained = self.evaluation.own_reference
-        usual = self.schedule.seconds(kind) or self.schedule.seconds(retrained.key) or retrained.median_seconds()
+        reference, retrained = self.evaluation.reference, self.evaluation.own_reference
+        usual = (
+            (own and own.median_seconds())
+            or retrained.median_seconds()
+            or reference.median_seconds()
+            or self.schedule.seconds(TrainOriginal.kind)
+        )
         return max(TIMEOUT_LEAST, TIMEOUT_TIMES * usual) if usual else None
 
     def taken(self, work: TrainOriginal | ExamineOriginal | RunSeed) -> bool:
         """Whether another driver has done it meanwhile."""
-        if not isinstance(work, RunSeed):
+        if not isinstance(work, RunSeed) or time.monotonic() < self.store_gone_until:
             return False
         try:
             return self.bank(work).finished(work.seeds.seed)
-        except StoreUnavailable:
-            return False  # keeping its record waits until the store is back
+        except StoreUnavailable:  # keeping its record waits until the store is back
+            self.store_gone_until = time.monotonic() + STORE_PATIENCE
+            return False
 
     @property
     def banks(self) -> list[Bank]:
+        """The reference's own, and the candidates'."""
         return [self.evaluation.own_reference, *self.evaluation.banks.values()]
 
     def bank(self, work: RunSeed) -> Bank:
+        """Where the run's record belongs."""
         return next(bank for bank in self.banks if bank.key == work.seeds.key)
 
     def told(self, note: Note) -> Event:
+        """A note of the schedule as an event of the evaluation."""
         work = note.work
         if isinstance(work, RunSeed):
             return Event(note.kind, work.algorithm.name, work.seeds.seed, note.text, note.place)
@@ -110,7 +123,9 @@ class Doing:
             try:
                 return (yield from self.keep(done))
             except StoreUnavailable as error:
-                if attempt * STORE_PAUSE >= STORE_PATIENCE or self.stopping():
+                if self.stopping():
+                    raise KeyboardInterrupt from error
+                if attempt * STORE_PAUSE >= STORE_PATIENCE:
                     raise
                 if attempt == 1:
                     text = f"{error.why}; tried again for {STORE_PATIENCE / 60:.0f} minutes"

@@ -37,10 +37,13 @@ class EventLog:
         self._write(event.kind, **fields)
 
     def close(self, how: str) -> str:
-        """The last line; how: finished, or interrupted. What went wrong with the file, if anything did."""
+        """The last line; how: finished, interrupted or stopped. What went wrong with the file, if anything did."""
         counted = ("finished", "failed", "lost", "again")
         self._write("end", how=how, **{kind: self._counts[kind] for kind in counted})
-        self._file.close()
+        try:
+            self._file.close()
+        except OSError as error:  # what could not be written before is tried once more
+            self._not_whole(error)
         return self._problem
 
     def _write(self, event: str, **fields: Any) -> None:
@@ -48,4 +51,7 @@ class EventLog:
         try:
             self._file.write(f"{line}\n")
         except OSError as error:  # runs matter more than their log
-            self._problem = f"--log-json {self._path} is not whole: it could not be written ({error.strerror})."
+            self._not_whole(error)
+
+    def _not_whole(self, error: OSError) -> None:
+        self._problem = f"--log-json {self._path} is not whole: it could not be written ({error.strerror})."

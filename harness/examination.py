@@ -1,7 +1,7 @@
 """Checkpoints that an outside program made, examined into a bank that is scored like any other."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -97,8 +97,10 @@ class Examination:
         found.banks[self.bank.algorithm.name] = self.bank
         return found
 
-    def run(self, compute: Compute) -> Iterator[Event]:
+    def run(self, compute: Compute, stopping: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Examine what is missing on Ray actors; a few checkpoints are in memory at a time.
+
+        stopping: as `Evaluation.run` has it.
 
         Raises:
             UserError: a checkpoint cannot be read, or has changed since it was hashed.
@@ -115,10 +117,10 @@ class Examination:
         }
         self.store.put_if_absent(f"{self.bank.folder}/{EXAMINED}", canonical_json(provenance).encode())
         pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
-        schedule = Schedule(pool)
+        schedule = Schedule(pool, stopping=stopping)
 
         def fill() -> None:
-            while schedule.size < AHEAD * max(schedule.places, compute.actors):
+            while schedule.size < AHEAD * max(schedule.places, compute.actors, 1) and not stopping():
                 if (seed := next(waiting, None)) is None:
                     return
                 schedule.add(self._work(seed, self.checkpoints[seed]))

@@ -18,7 +18,7 @@ from harness.decide import Looks
 from harness.errors import UserError, one_of
 from harness.evaluation import Evaluation, Event
 from harness.event_log import EventLog
-from harness.interruption import gentle_signals
+from harness.interruption import Terminated, gentle_signals
 from harness.leaderboard import Leaderboard, Row, leaderboard
 from harness.metrics import Metrics
 from harness.original_file import read_original
@@ -66,7 +66,9 @@ def run(
     log_json: str | Path | None = None,
     **how: Any,
 ) -> list[str]:
-    """Do what is missing, with bars on standard error or in the notebook; a line for what was damaged, lost or failed.
+    """Do what is missing, with bars on standard error or in the notebook; a line for what was damaged.
+
+    What failed or was lost is summed up beside the bars.
 
     how: as `Evaluation.run` takes it.
 
@@ -77,7 +79,7 @@ def run(
     log = None if log_json is None else EventLog(Path(log_json), evaluation)
     target = display.console(stderr=True, quiet=not progress)
     happened: list[Event] = []
-    ended = "interrupted"
+    ended, problem = "stopped", ""
     try:
         with (
             gentle_signals() as stopping,
@@ -92,9 +94,14 @@ def run(
         if stopping():
             raise KeyboardInterrupt
         ended = "finished"
+    except (KeyboardInterrupt, Terminated):
+        ended = "interrupted"
+        raise
     finally:
         problem = log.close(ended) if log else ""
-    return [*evaluation.damaged, *evaluation.lost, *display.summed_up(happened), *([problem] if problem else [])]
+        for line in display.summed_up(happened):
+            target.print(line, markup=False)
+    return [*evaluation.damaged, *([problem] if problem else [])]
 
 
 def score(
@@ -168,8 +175,8 @@ def evaluate(
 class Result:
     """The scores of an evaluation; its own numbers are those of the first algorithm named.
 
-    evaluation: with the benchmark and the banks. board: all rows, with ceiling and pairs. notes: what was damaged or
-    lost, a line each. refused: a line for each file that could not be scored. In a notebook it shows as the board.
+    evaluation: with the benchmark and the banks. board: all rows, with ceiling and pairs. notes: what was damaged, a
+    line each. refused: a line for each file that could not be scored. In a notebook it shows as the board.
     """
 
     def __init__(

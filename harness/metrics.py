@@ -1,6 +1,7 @@
-"""Ray's metrics of an evaluation, for Prometheus: `forget512_…` at each node's metrics port."""
+"""Ray's metrics of an evaluation, for Prometheus: `ray_forget512_…` at each node's metrics port."""
 
 import ray
+import ray.util.client
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from harness.evaluation import Evaluation, Event
@@ -25,11 +26,13 @@ class Metrics:
 
     def take(self, event: Event) -> None:
         """Count one event."""
-        if event.kind not in ("finished", "failed", "lost", "again") or not ray.is_initialized():
+        if not ray.is_initialized() or ray.util.client.ray.is_connected():
+            return
+        self._waiting.set(self.evaluation.waiting, self._tags)
+        self._actors.set(self.evaluation.actors or 0, self._tags)
+        if event.kind not in ("finished", "failed", "lost", "again"):
             return
         tags = {**self._tags, "algorithm": event.algorithm}
         self._runs.inc(1, {**tags, "status": event.kind})
         if event.kind == "finished" and event.seconds:
             self._seconds.observe(event.seconds, tags)
-        self._waiting.set(self.evaluation.waiting, self._tags)
-        self._actors.set(self.evaluation.actors or 0, self._tags)

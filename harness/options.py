@@ -84,13 +84,15 @@ compute_options = options(
         help="of a Ray cluster whose GPUs or cores are used [default: this machine alone]",
     ),
 )
+run_timeout_option = click.option(
+    "--run-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="that a candidate's run may take [default: 10 times the median of its runs, or of a retraining as long as "
+    "none has finished; at least 60]",
+)
 doing_options = options(
-    click.option(
-        "--run-timeout",
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="SECONDS",
-        help="that a candidate's run may take [default: 10 times the median of its runs, at least 60]",
-    ),
+    run_timeout_option,
     click.option("--log-json", type=FILE, metavar="FILE", help="append what happens, one JSON object a line"),
 )
 benchmark_option = click.option("--benchmark", metavar="FINGERPRINT", help="which one is wanted; its first digits do")

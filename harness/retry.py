@@ -1,7 +1,7 @@
 """Retry: a benchmark's failed runs once more, without adding others."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,8 @@ from harness.bank import Bank, list_records
 from harness.benchmark import Benchmark
 from harness.candidates import Algorithm, built_in
 from harness.cluster import Compute, Pool
+from harness.doing import TIMEOUT_LEAST, TIMEOUT_TIMES, Event
 from harness.errors import UserError
-from harness.evaluation import Event
 from harness.examination import EXAMINED
 from harness.identity import sha256
 from harness.run import Runner, RunSeed
@@ -58,8 +58,22 @@ class Retry:
         """Seeds with failed attempts alone."""
         return sorted({failure.seed for failure in bank.failures} - bank.readings.keys())
 
-    def run(self, compute: Compute) -> Iterator[Event]:
-        """One more attempt of each, on Ray actors, kept as it comes."""
+    def run(
+        self,
+        compute: Compute,
+        timeout: float | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Event]:
+        """One more attempt of each, on Ray actors, kept as it comes.
+
+        timeout: seconds that a run may take; None: ten times the median of its bank's, at least 60. stopping: as
+        `Evaluation.run` has it.
+        """
+
+        def limit(kind: str) -> float:
+            usual = banks[kind].median_seconds() or 0.0
+            return timeout or max(TIMEOUT_LEAST, TIMEOUT_TIMES * usual)
+
         banks = {bank.key: bank for bank in self.banks}
         units: dict[str | None, list[RunSeed]] = {}  # by original model, which the units of a schedule share
         for bank in self.banks:
@@ -71,7 +85,7 @@ class Retry:
         try:
             for digest, chosen in units.items():
                 pool.original = self.originals[digest]
-                schedule = Schedule(pool)
+                schedule = Schedule(pool, limit=limit, stopping=stopping)
                 for unit in chosen:
                     schedule.add(unit)
                 for done in schedule.results():

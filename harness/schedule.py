@@ -9,12 +9,12 @@ from typing import Any, Protocol
 from harness.errors import UserError
 
 TRIES = 3  # of one unit of work, where the machine is at fault
-STRIKES = 3  # in a row, after which a place is put aside while others do their work
+STRIKES = 3  # in a row, after which a place is put aside where there are others
 FIRST = 3  # units of a kind of unknown length that go ahead of everything: a broken candidate is known early
 RECENT = 25  # units of a kind from which its time is expected
 TICK = 1.0  # seconds in which places that came or went are noticed
-# A unit at a place that does not answer for twice its limit and a minute (it is examined too) is given up there.
-OVERDUE_TIMES, OVERDUE_SECONDS = 2.0, 60.0
+# A unit at a place that does not answer for twice its limit and ten minutes (it is examined too) is given up there.
+OVERDUE_TIMES, OVERDUE_SECONDS = 2.0, 600.0
 
 
 class Work(Protocol):
@@ -62,10 +62,14 @@ class MachineFault(Exception):
 class Engine(Protocol):
     """Where work is done: places that take one unit at a time. Ray's is `harness.cluster.Pool`.
 
-    notes: what it has to tell, taken out as it is told.
+    notes: what it has to tell, taken out as it is told. room: places that are there or on their way, without those that
+    were retired.
     """
 
     notes: "list[Note]"
+
+    @property
+    def room(self) -> int: ...
 
     def now(self) -> float:
         """Seconds on a clock that never goes back."""
@@ -116,6 +120,7 @@ class _Unit:
     work: Any
     tries: int = 0
     suspects: dict[str, str] = field(default_factory=dict)  # places where it went wrong, and how
+    blamed: str = ""  # the one that was counted against already
     doubted: bool = False  # a first result is checked at another place
 
 
@@ -147,10 +152,8 @@ class Schedule:
         self._took: dict[str, deque[float]] = {}  # by kind, the latest
         self._given: Counter[str] = Counter()  # units handed out, by kind
         self._strikes: Counter[str] = Counter()
-        self._worked: set[str] = set()  # places that have finished something
         self._aside: set[str] = set()
         self._there: Sequence[str] = ()
-        self._in_a_row = 0  # faults since anything was finished
         self._said: list[Done | Note] = []
 
     def add(self, work: Any) -> None:
@@ -182,15 +185,17 @@ class Schedule:
         """Do all units, telling what happens as it happens; more may be added or dropped meanwhile.
 
         Raises:
-            UserError: places fail one after another and nothing is finished.
+            UserError: the last place that there is fails again and again.
         """
         while self.size:
             self._hand_out()
             yield from self._tell()
-            ended = self.engine.wait(TICK)
-            for end in [*ended, *self._overdue()]:
+            for end in self.engine.wait(TICK):
                 self._take(end)
-            self._hand_out()  # before the results are kept, so that no place idles meanwhile
+            for end in self._overdue():  # now that all that has come is taken
+                self._take(end)
+            if not self._told_to_stop():
+                self._hand_out()  # before the results are kept, so that no place idles meanwhile
             yield from self._tell()
 
     def results(self) -> Iterator[Done]:
@@ -201,6 +206,12 @@ class Schedule:
         said, self._said = [*self.engine.notes, *self._said], []
         self.engine.notes = []
         yield from said
+
+    def _told_to_stop(self) -> bool:
+        try:
+            return self._stopping()
+        except BaseException:  # raised anew when the results that are here have been told
+            return True
 
     def _hand_out(self) -> None:
         if self._stopping():
@@ -217,10 +228,12 @@ class Schedule:
 
     def _next(self, place: str) -> _Unit | None:
         """The unit that this place is to do; those that somebody else has done are told on the way."""
-        alone = not self._elsewhere(place)
+        usable = {other for other in self._there if other not in self._aside}
         for kind in sorted(self._waiting, key=self._order):
             units = self._waiting[kind]
-            while (unit := next((u for u in units if alone or place not in u.suspects), None)) is not None:
+            while (
+                unit := next((u for u in units if place not in u.suspects or usable <= u.suspects.keys()), None)
+            ) is not None:
                 units.remove(unit)
                 if not units:
                     del self._waiting[kind]
@@ -250,18 +263,17 @@ class Schedule:
             self._finish(unit, end, self.engine.now() - began)
 
     def _finish(self, unit: _Unit, end: Ended, seconds: float) -> None:
-        self._in_a_row = 0
         if not end.doubt:
-            self._worked.add(end.place)
             self._strikes.pop(end.place, None)
             self._took.setdefault(unit.work.kind, deque(maxlen=RECENT)).append(seconds)
-            unit.suspects.pop(end.place, None)
-            for place, why in unit.suspects.items():  # so it was not the unit
-                self._strike(place, why)
+            for place, why in unit.suspects.items():  # it was not the unit
+                if place not in (end.place, unit.blamed):
+                    self._strike(place, why)
         self._said.append(Done(unit.work, end.result, end.place, seconds))
 
     def _fault(self, end: Ended, unit: _Unit | None) -> None:
         if unit is not None:
+            first = unit.suspects.keys() <= {end.place}  # it went wrong nowhere else: the place is to blame, it seems
             unit.tries += not end.left
             if unit.tries < TRIES:
                 self._again(unit, end.place, end.fault, blamed=not end.left)
@@ -269,12 +281,10 @@ class Schedule:
                 self._said.append(Done(unit.work, Lost(f"{end.fault}, {TRIES} times"), end.place))
         if end.left or end.sound:
             return
-        self._in_a_row += 1
-        if self._in_a_row > TRIES * max(1, self.places):
-            raise UserError(
-                f"{self._in_a_row} actors failed in a row and finished no run: {end.fault}. What was finished is kept."
-            )
         if unit is None:  # it could not even begin
+            self._strike(end.place, end.fault)
+        elif first:
+            unit.blamed = end.place
             self._strike(end.place, end.fault)
         if end.place not in self._aside:
             self.engine.renew(end.place)
@@ -282,24 +292,32 @@ class Schedule:
     def _again(self, unit: _Unit, place: str, why: str, blamed: bool = True) -> None:
         if blamed:
             unit.suspects[place] = why
+        self._given[unit.work.kind] -= 1
         self._waiting.setdefault(unit.work.kind, deque()).appendleft(unit)
         self._said.append(Note("again", place, why, unit.work))
 
     def _strike(self, place: str, why: str) -> None:
-        """Count against a place what went wrong there and not elsewhere; put it aside when that goes on."""
-        self._strikes[place] += 1
-        if place in self._aside or self._strikes[place] < STRIKES or not self._worked - self._aside - {place}:
+        """Count against a place what went wrong there; put it aside when that goes on, where there are others."""
+        if place in self._aside:
             return
-        self._aside.add(place)
-        self.engine.retire(place)
-        self._said.append(Note("aside", place, f"{STRIKES} runs in a row went wrong there, and not elsewhere: {why}"))
-        if place in self._running:
-            self._again(self._running.pop(place)[0], place, "its place was put aside", blamed=False)
+        self._strikes[place] += 1
+        if self._strikes[place] >= STRIKES and self.engine.room > 1:
+            self._aside.add(place)
+            self.engine.retire(place)
+            self._said.append(Note("aside", place, f"{STRIKES} runs in a row went wrong there: {why}"))
+            if place in self._running:
+                self._again(self._running.pop(place)[0], place, "its place was put aside", blamed=False)
+        elif self._strikes[place] > STRIKES:
+            raise UserError(
+                f"{self._strikes[place]} runs in a row went wrong at {place}, and there is no other place: {why}. "
+                "What was finished is kept."
+            )
 
     def _overdue(self) -> list[Ended]:
+        limits = {kind: self._limit(kind) for kind in {unit.work.kind for unit, _ in self._running.values()}}
         found = []
         for place, (unit, began) in self._running.items():
-            limit = self._limit(unit.work.kind)
-            if limit is not None and self.engine.now() - began > OVERDUE_TIMES * limit + OVERDUE_SECONDS:
-                found.append(Ended(place, fault=f"its actor did not answer for {self.engine.now() - began:.0f} s"))
+            limit, waited = limits[unit.work.kind], self.engine.now() - began
+            if limit is not None and waited > OVERDUE_TIMES * limit + OVERDUE_SECONDS:
+                found.append(Ended(place, fault=f"its actor did not answer for {waited:.0f} s"))
         return found

@@ -24,6 +24,7 @@ class SimulatedCluster:
     lifetime: draws the seconds after which a place is lost, at most once a place; one like it joins after `back`
     seconds. slow: factor of the time that units take at a place. outcome: what comes of a unit at a place (an Ended
     without its place), where that is not its number. driver_seconds: that the driver is busy with each result.
+    broken: why a place cannot begin, where it cannot.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class SimulatedCluster:
         slow: Callable[[], float] = lambda: 1.0,
         outcome: Callable[[str, Unit], dict] = lambda place, unit: {},
         driver_seconds: float = 0.0,
+        broken: Callable[[str], str] = lambda place: "",
     ):
         self.clock = 0.0
         self.notes: list[Note] = []
@@ -49,10 +51,18 @@ class SimulatedCluster:
         self._count = itertools.count()
         self._events: list[tuple[float, int, str, str]] = []  # (time, order, what, place)
         self._there: dict[str, float] = {}  # factor of the time by place
+        self._factors: dict[str, float] = {}  # of those that begin anew
+        self._broken = broken
         self._running: dict[str, tuple[Unit, float]] = {}
         self._names = itertools.count()
         for _ in range(places):
             self.join()
+
+    @property
+    def room(self) -> int:
+        return len(self._there) + sum(
+            what == "join" and place not in self.retired for _, _, what, place in self._events
+        )
 
     def join(self, after: float = 0.0) -> None:
         """One more place."""
@@ -90,17 +100,28 @@ class SimulatedCluster:
     def renew(self, place: str) -> None:
         self.renewed.append(place)
         self._running.pop(place, None)
+        if place in self._there:
+            self._factors[place] = self._there.pop(place)
+        if place in self._factors:
+            self._push(self._start_seconds, "join", place)
 
     def retire(self, place: str) -> None:
         self.retired.append(place)
         self._there.pop(place, None)
+        self._factors.pop(place, None)
         self._running.pop(place, None)
 
     def _happen(self, what: str, place: str) -> Ended | None:
+        if place in self.retired:
+            return None
         if what == "join":
+            if place in self._factors:  # renewed
+                self._there[place] = self._factors.pop(place)
+                return self._start(place)
             self._there[place] = self._slow()
             if (life := self._lifetime()) != float("inf"):
                 self.leave(place, life)
+            return self._start(place)
         elif what == "leave" and place in self._there:
             del self._there[place]
             self.join(self._back)
@@ -112,6 +133,13 @@ class SimulatedCluster:
             unit, began = self._running.pop(place)
             self.busy_seconds += self.clock - began
             return Ended(place, **{"result": unit.number, **self._outcome(place, unit)})
+        return None
+
+    def _start(self, place: str) -> Ended | None:
+        """Whether it can begin at all."""
+        if (why := self._broken(place)) and place in self._there:
+            self._factors[place] = self._there.pop(place)
+            return Ended(place, fault=why)
         return None
 
     def _push(self, after: float, what: str, place: str) -> None:

@@ -75,7 +75,7 @@ def test_a_wrapped_checkpoint_gives_the_same_record(runner, benchmark, states):
     buffer = io.BytesIO()
     torch.save({"state_dict": {f"module.{name}": value for name, value in states[0].items()}, "epoch": 1}, buffer)
     records = [
-        decode(ExamineCheckpoint("bank", 0, "net_0", data, 10**7).perform(runner, None))
+        decode(ExamineCheckpoint("bank", 0, "net_0", data, 10**7).perform(runner, None, None))
         for data in (save(states[0]), buffer.getvalue())
     ]
     assert [r.status for r in records] == ["finished", "finished"]
@@ -84,7 +84,7 @@ def test_a_wrapped_checkpoint_gives_the_same_record(runner, benchmark, states):
 
 def test_a_checkpoint_gives_the_record_that_examining_the_network_gives(runner, benchmark, states):
     data = save(states[0])
-    record = decode(ExamineCheckpoint("bank", 3, "net_3.pt", data, 10**6).perform(runner, None))
+    record = decode(ExamineCheckpoint("bank", 3, "net_3.pt", data, 10**6).perform(runner, None, None))
     direct = runner.examiner.examine(states[0], record)
     assert (record.status, record.seed, record.seconds) == ("finished", 3, 0.0)
     assert record.provenance.engine == "examined" and record.provenance.share == 1.0
@@ -96,7 +96,7 @@ def test_half_precision_is_examined_in_float32(runner, states):
     torch.save({name: value.half() for name, value in states[0].items()}, buffer)
     rounded = {name: value.half().to(value.dtype) for name, value in states[0].items()}
     half, whole = (
-        decode(ExamineCheckpoint("bank", 0, "net.pth", data, 10**6).perform(runner, None))
+        decode(ExamineCheckpoint("bank", 0, "net.pth", data, 10**6).perform(runner, None, None))
         for data in (buffer.getvalue(), save(rounded))
     )
     assert half.status == "finished" and (half.forget_logits == whole.forget_logits).all()
