@@ -247,16 +247,20 @@ def test_memory_that_runs_out_inside_a_candidate_is_the_machines_fault(run, body
     [
         (0, "pass", "its run could write nothing below .*: the disk is full or broken"),
         (4000, "pass", "File too large"),  # its result
-        (4000, "import helper", "File too large"),  # its sources
-        (4000, "while True: print('x' * 79)", r"File too large \(idea.py, line "),
-        (4000, "open({path!r}, 'wb').write(bytes(5000))", r"File too large \(idea.py, line "),
+        (1_000_000, "import helper", "File too large"),  # its sources
+        (1_000_000, "while True: print('x' * 79)", r"File too large \(idea.py, line "),
+        (
+            1_000_000,
+            "with open({path!r}, 'wb') as file: file.write(bytes(1_100_000))",
+            r"File too large \(idea.py, line ",
+        ),
     ],
 )
 def test_a_disk_that_takes_no_more_is_the_machines_fault(server, candidate, original, tmp_path, longest, body, what):
     """No file that the run writes can be longer."""
-    assert len(original) > 5000
+    assert 5000 < len(original) < 900_000
     (tmp_path / "user").mkdir()
-    (tmp_path / "user" / "helper.py").write_text("#" * 5000)
+    (tmp_path / "user" / "helper.py").write_text("#" * 1_100_000)
     algorithm, next_one = candidate(body.format(path=str(tmp_path / "file"))), candidate(name="next_one")
     process = fork_server(server)
     before = resource.prlimit(process, resource.RLIMIT_FSIZE)
@@ -271,10 +275,10 @@ def test_a_disk_that_takes_no_more_is_the_machines_fault(server, candidate, orig
 
 @pytest.fixture
 def small_disk(tmp_path, monkeypatch) -> Iterator[Path]:
-    """A file system of 64 kB and eight files, for the folders of runs."""
+    """A file system of 1 MiB and eight files, for the folders of runs."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,nr_inodes=8", "tmpfs", folder], capture_output=True)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=8", "tmpfs", folder], capture_output=True)
     if made.returncode:
         pytest.skip("no file system can be mounted here")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -289,7 +293,7 @@ def small_disk(tmp_path, monkeypatch) -> Iterator[Path]:
 def test_a_full_disk_is_the_machines_fault(server, candidate, small_disk, full):
     if full == "of bytes":
         with pytest.raises(OSError, match="No space"):
-            (small_disk / "large").write_bytes(bytes(65 << 10))
+            (small_disk / "large").write_bytes(bytes(1025 << 10))
     else:
         with pytest.raises(OSError, match="No space"):
             for i in range(8):
