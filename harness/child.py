@@ -8,6 +8,7 @@ docs/faults.md.
 """
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -28,7 +29,7 @@ import torch
 import torch._dynamo  # optimizers import it at their first step: a second that each fork would pay
 import torchvision  # noqa: F401  many candidates import it; here it is imported once
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from harness.benchmark import TrainingPart
 from harness.candidate_file import ENTRY, changed, describe_error, environment, import_file
@@ -43,15 +44,21 @@ LOOK_SHARE = 0.03  # of the time that looks may take: there are machines with th
 # Signals by which the kernel's out-of-memory killer, Slurm and spot machines end processes.
 ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # by torch's allocators and drivers, as RuntimeError
+OF_THE_ACCELERATOR = ("CUDA error", "CUDA driver error", "cuDNN error")  # a RuntimeError before torch 2.8, or still
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # full, over a quota or a limit, or broken
+NOTHING_LEFT = os.EX_IOERR  # exit status of a run that cannot even write its error
 RESULT, ERROR, OUTPUT, SOURCES = "result.safetensors", "error.json", "output.txt", "sources"
 
 
 class ChildFailed(Exception):
-    """A candidate's own failure: one line, its traceback, its last output."""
+    """A candidate's own failure: one line, its traceback, its last output.
 
-    def __init__(self, error: str, traceback: str, output: str):
+    doubtful: a machine that is not in order would give it too.
+    """
+
+    def __init__(self, error: str, traceback: str, output: str, doubtful: bool = False):
         super().__init__(error)
-        self.traceback, self.output = traceback, output
+        self.traceback, self.output, self.doubtful = traceback, output, doubtful
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class ForkServer:
 
         Raises:
             ChildFailed: the candidate raised, returned no network, ended its process, or was stopped at a limit.
-            MachineFault: memory ran out, or a process was ended from outside.
+            MachineFault: memory ran out, a disk is full or broken, or a process was ended from outside.
         """
         with tempfile.TemporaryDirectory(prefix="forget512-") as name:
             folder = Path(name)
@@ -100,9 +107,9 @@ class ForkServer:
                     return state, float(file.metadata()["seconds"])
             if (folder / ERROR).exists():
                 answer = json.loads((folder / ERROR).read_text())
-                if answer["out_of_memory"]:
+                if answer["machine"]:
                     raise MachineFault(answer["error"])
-                raise ChildFailed(answer["error"], answer["traceback"], output)
+                raise ChildFailed(answer["error"], answer["traceback"], output, answer["doubtful"])
             status, stopped = json.loads(reply)
             if stopped:
                 raise ChildFailed(stopped, "", output)
@@ -110,8 +117,10 @@ class ForkServer:
             how = _how_it_ended(code)
             if -code in ENDED_FROM_OUTSIDE:
                 raise MachineFault(f"its process was {how}, and not by this program")
+            if code == NOTHING_LEFT:
+                raise MachineFault(f"its run could write nothing below {folder.parent}: the disk is full or broken")
             crashed, left = f"its process was {how}", f"it ended its process ({how}) instead of returning a network"
-            raise ChildFailed(crashed if code < 0 else left, "", output)
+            raise ChildFailed(crashed if code < 0 else left, "", output, doubtful=code < 0)
 
     def alive(self) -> bool:
         return self.process.poll() is None
@@ -186,11 +195,14 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
             folder = request.folder
             child = os.fork()
             if child == 0:
+                code = 0
                 try:
                     become_a_run(server, requests.fileno(), replies.fileno(), *wakeups)
                     perform(unlearner, original, request)
+                except BaseException as error:
+                    code = NOTHING_LEFT if of_the_machine(error) else 0
                 finally:
-                    os._exit(0)  # threads and exit handlers that the candidate left do not count
+                    os._exit(code)  # threads and exit handlers that the candidate left do not count
             reply = watch(child, request, requests, wakeups[0])
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)  # where orphans are not adopted, this finds most
@@ -276,19 +288,39 @@ def perform(unlearner: Unlearner, original: bytes, request: Request) -> None:
             original,
             algorithm.batch_format,
         )
-        save_file(state, folder / f"{RESULT}.part", metadata={"seconds": repr(seconds)})
-        os.rename(folder / f"{RESULT}.part", folder / RESULT)
+        _leave(folder / RESULT, save(state, metadata={"seconds": repr(seconds)}))
     except BaseException as error:  # SystemExit and KeyboardInterrupt are the candidate's failure as well
         text = "".join(traceback.format_exception(error)).replace(f"{sources}{os.sep}", "")
         answer = {
             "error": describe_error(error, algorithm.folder, str(sources)),
             "traceback": text,
-            "out_of_memory": out_of_memory(error),
+            "machine": of_the_machine(error),
+            "doubtful": of_the_accelerator(error),
         }
-        (folder / ERROR).write_text(json.dumps(answer))
+        _leave(folder / ERROR, json.dumps(answer).encode())
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # closed by the candidate, or its disk is full
+                stream.flush()
+
+
+def _leave(path: Path, content: bytes) -> None:
+    """Whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(content)  # an OSError tells what the disk said; safetensors' own writing does not
+    os.rename(part, path)
+
+
+def of_the_machine(error: BaseException) -> bool:
+    """Whether memory ran out, or a disk is full or broken: ours, under what it prints and leaves, or another one."""
+    return out_of_memory(error) or (isinstance(error, OSError) and error.errno in DISK_FAULTS)
+
+
+def of_the_accelerator(error: BaseException) -> bool:
+    """Whether a GPU reports an error: its own, as a lost device, or that of a kernel that it was given."""
+    return isinstance(error, getattr(torch, "AcceleratorError", ())) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in OF_THE_ACCELERATOR)
+    )
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 from harness.benchmark import ExaminationPart, TrainingPart
 from harness.candidate_file import describe_error
 from harness.candidates import Algorithm
-from harness.child import ChildFailed, ForkServer, out_of_memory
+from harness.child import ChildFailed, ForkServer, of_the_accelerator, out_of_memory
 from harness.examine import Examiner, NotExaminable, NotFinite
 from harness.identity import sha256
 from harness.process_tree import machine_memory
@@ -20,8 +20,6 @@ from harness.record import Provenance, RunRecord, failed
 from harness.schedule import Doubtful, MachineFault
 from harness.unlearn import NotANetwork, Seeds, State, Unlearner, set_up_torch
 
-# torch before 2.8 has no AcceleratorError
-MACHINE_FAULTS = (MachineFault, getattr(torch, "AcceleratorError", MemoryError), OSError)
 MEMORY_FOR_RUNS = 0.9  # of the machine's, for the runs of users' code of all actors together
 ENGINE = "eager"  # one network at a time, as PyTorch runs it
 
@@ -55,7 +53,7 @@ class ExamineOriginal:
 class RunSeed:
     """Run one seed of an algorithm; gives the encoded record of the attempt, finished or failed.
 
-    One whose logits are not finite is in doubt.
+    One that crashed, at which a GPU reported an error, or whose logits are not finite, is in doubt.
     """
 
     algorithm: Algorithm
@@ -95,8 +93,8 @@ class Runner:
         limit: seconds that a candidate's run may take.
 
         Raises:
-            Doubtful: logits that are not finite; with the record of that failure.
-            MachineFault, and those above: see there.
+            Doubtful: a crash, a GPU's error, logits that are not finite; with the record of that failure.
+            MachineFault, OSError, and torch's for memory and for GPUs: the machine's.
         """
         record = RunRecord(work.seeds.key, work.seeds.seed, work.attempt, "finished", self.provenance, seconds=0.0)
         start, doubtful = time.perf_counter(), False
@@ -105,13 +103,14 @@ class Runner:
             return self.examiner.examine(state, replace(record, seconds=seconds, output=self._output(work)))
         except ChildFailed as error:
             reason, trace, output = str(error), error.traceback, error.output
+            doubtful = error.doubtful
         except (NotExaminable, NotANetwork) as error:
             reason, trace, output = str(error), "", self._output(work)
             doubtful = isinstance(error, NotFinite)
-        except MACHINE_FAULTS:
+        except (MachineFault, OSError):
             raise  # the machine's fault: tried again elsewhere
         except Exception as error:  # a built-in method that cannot work on these data says so this way
-            if out_of_memory(error):
+            if out_of_memory(error) or of_the_accelerator(error):
                 raise
             reason, trace, output = describe_error(error), traceback.format_exc(), ""
         record = failed(replace(record, seconds=time.perf_counter() - start), reason, trace, output)

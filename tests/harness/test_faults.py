@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -233,6 +236,75 @@ def test_memory_that_runs_out_inside_a_candidate_is_the_machines_fault(run, body
     with pytest.raises(MachineFault) as caught:
         run(body)
     assert what in str(caught.value) and "\n" not in str(caught.value)
+
+
+# --- a disk that takes no more ---
+
+
+@linux
+@pytest.mark.parametrize(
+    ("longest", "body", "what"),
+    [
+        (0, "pass", "its run could write nothing below .*: the disk is full or broken"),
+        (4000, "pass", "File too large"),  # its result
+        (1_000_000, "import helper", "File too large"),  # its sources
+        (1_000_000, "while True: print('x' * 79)", r"File too large \(idea.py, line "),
+        (
+            1_000_000,
+            "with open({path!r}, 'wb') as file: file.write(bytes(1_100_000))",
+            r"File too large \(idea.py, line ",
+        ),
+    ],
+)
+def test_a_disk_that_takes_no_more_is_the_machines_fault(server, candidate, original, tmp_path, longest, body, what):
+    """No file that the run writes can be longer."""
+    assert 5000 < len(original) < 900_000
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / "helper.py").write_text("#" * 1_100_000)
+    algorithm, next_one = candidate(body.format(path=str(tmp_path / "file"))), candidate(name="next_one")
+    process = fork_server(server)
+    before = resource.prlimit(process, resource.RLIMIT_FSIZE)
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (longest, before[1]))
+    try:
+        with pytest.raises(MachineFault, match=what):
+            server.run(algorithm, Seeds("bank", 0))
+    finally:
+        resource.prlimit(process, resource.RLIMIT_FSIZE, before)
+    server.run(next_one, Seeds("bank", 0))
+
+
+@pytest.fixture
+def small_disk(tmp_path, monkeypatch) -> Iterator[Path]:
+    """A file system of 1 MiB and eight files, for the folders of runs."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=8", "tmpfs", folder], capture_output=True)
+    if made.returncode:
+        pytest.skip("no file system can be mounted here")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@linux
+@pytest.mark.parametrize("full", ["of bytes", "of files"])
+def test_a_full_disk_is_the_machines_fault(server, candidate, small_disk, full):
+    if full == "of bytes":
+        with pytest.raises(OSError, match="No space"):
+            (small_disk / "large").write_bytes(bytes(1025 << 10))
+    else:
+        with pytest.raises(OSError, match="No space"):
+            for i in range(8):
+                (small_disk / str(i)).touch()
+        (small_disk / "0").unlink()  # one more, which is the run's folder
+    with pytest.raises(MachineFault, match=f"its run could write nothing below {small_disk}: the disk is full"):
+        server.run(candidate(), Seeds("bank", 0))
+    assert server.alive()
+    for file in small_disk.iterdir():
+        file.unlink()
+    server.run(candidate(name="next_one"), Seeds("bank", 0))
 
 
 # --- what a run leaves behind ---

@@ -78,6 +78,36 @@ def test_logits_that_are_not_finite_are_in_doubt_with_the_record_of_that_failure
 @pytest.mark.parametrize(
     ("body", "what"),
     [
+        ("import ctypes\nctypes.string_at(0)", "its process was killed by SIGSEGV"),
+        (
+            "import mmap, tempfile\nfile = tempfile.TemporaryFile()\nfile.truncate(4096)\n"
+            "pages = mmap.mmap(file.fileno(), 4096)\nfile.truncate(0)\npages[0]",
+            "its process was killed by SIGBUS",
+        ),
+        ("import os\nos.abort()", "its process was killed by SIGABRT"),
+        pytest.param(
+            "import torch\nraise torch.AcceleratorError('CUDA error: uncorrectable ECC error encountered')",
+            "AcceleratorError: CUDA error: uncorrectable ECC error encountered (idea.py, line 4)",
+            marks=pytest.mark.skipif(not hasattr(torch, "AcceleratorError"), reason="torch before 2.8 has none"),
+        ),
+        (
+            "raise RuntimeError('CUDA error: device-side assert triggered\\nCUDA kernel errors might be ...')",
+            "RuntimeError: CUDA error: device-side assert triggered (idea.py, line 3)",
+        ),
+    ],
+)
+def test_a_crash_or_an_error_of_a_gpu_is_in_doubt_with_the_record_of_that_failure(perform, candidate, body, what):
+    with pytest.raises(Doubtful) as doubtful:
+        perform(candidate(f"print('so far', flush=True)\n{body}".replace("\n", "; ", 1)), seed=2, attempt=4)
+    record = decode(doubtful.value.result)
+    assert failed(record) and record.error == doubtful.value.reason == what and record.output.startswith("so far\n")
+    assert (record.bank, record.seed, record.attempt) == ("bank", 2, 4)
+    assert perform(candidate("pass", name="next_one")).status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
         ("raise ValueError('no')", "ValueError: no (idea.py, line 3)"),
         ("raise ValueError('\\udcff')", "ValueError"),
         ("return 3", "it returned int, not a network"),
@@ -116,6 +146,15 @@ def test_a_method_of_ours_for_which_memory_runs_out_is_the_machines_fault(perfor
     monkeypatch.setitem(ALGORITHMS, "greedy", greedy)
     with pytest.raises(RuntimeError, match="can't allocate memory"):
         perform(Algorithm("greedy", "greedy", {}, source="0"))
+
+
+def test_a_method_of_ours_at_which_a_gpu_reports_an_error_is_the_machines_fault(perform, monkeypatch):
+    def unlucky(net, retain, forget, validation):
+        raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+
+    monkeypatch.setitem(ALGORITHMS, "unlucky", unlucky)
+    with pytest.raises(RuntimeError, match="uncorrectable ECC error"):
+        perform(Algorithm("unlucky", "unlucky", {}, source="0"))
 
 
 def test_actors_on_one_machine_share_nine_tenths_of_its_memory(training, benchmark):
