@@ -22,12 +22,14 @@ def test_runs_seconds_and_what_waits_stand_at_the_nodes_port(ray_session, tmp_pa
     address = f"http://{ray.nodes()[0]['NodeManagerAddress']}:{ray.nodes()[0]['MetricsExportPort']}/metrics"
     until = time.monotonic() + 60
     lines: list[str] = []
-    while not any("forget512_runs" in line and 'status="finished"' in line for line in lines):
+    while not any(line.startswith("ray_forget512_runs_total") and 'status="finished"' in line for line in lines):
         assert time.monotonic() < until, lines[:5]
         time.sleep(1)
         lines = urllib.request.urlopen(address, timeout=10).read().decode().splitlines()
-    values = {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if "forget512_" in line[:20]}
-    [runs] = [value for name, value in values.items() if "forget512_runs" in name and 'algorithm="retrain"' in name]
+    values = {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line.startswith("ray_forget512")
+    }
+    [runs] = [value for name, value in values.items() if name.startswith("ray_forget512_runs_total")]
     assert runs == 4
-    assert any("forget512_run_seconds" in name for name in values)
-    assert any("forget512_waiting" in name for name in values) and any("forget512_actors" in name for name in values)
+    names = {name.partition("{")[0] for name in values}
+    assert {"ray_forget512_run_seconds_sum", "ray_forget512_waiting", "ray_forget512_actors"} <= names
