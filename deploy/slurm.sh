@@ -15,14 +15,15 @@
 #SBATCH --gpus-per-node=4
 #SBATCH --time=04:00:00
 # Back to the queue when a node fails or another job takes the nodes, with one log for all attempts. Slurm does that
-# itself after a preemption; at the end of --time it does not, so it tells this script 60 s before.
+# itself after a preemption; at the end of --time it does not, so it tells this script 60 s before. Not by TERM, which
+# `scancel` sends: what is cancelled shall not come back. After the loss of the driver alone: sbatch again.
 #SBATCH --requeue
-#SBATCH --signal=B:TERM@60
+#SBATCH --signal=B:USR1@60
 #SBATCH --open-mode=append
 set -euo pipefail
 
 # Each finished run is in the store already; the same script goes on with what is missing.
-trap 'scontrol requeue "$SLURM_JOB_ID"' TERM
+trap 'scontrol requeue "$SLURM_JOB_ID"' USR1
 
 # shellcheck source=/dev/null
 . .venv/bin/activate

@@ -55,9 +55,10 @@ def read_side(path: Path, option: str, mode: str = "released") -> Side:
     Raises:
         UserError: it cannot be read, or holds values that are not finite.
     """
-    if URL.fullmatch(str(path)):
+    if url := URL.fullmatch(str(path)):  # of which no more is shown, for it may hold a password
         raise UserError(
-            f"{option} {path} is no file here: copy the bank's store to a folder first, or see `leaderboard --store`."
+            f"{option} {url[1]}://… is no file here: copy the bank's store to a folder first, "
+            "or see `leaderboard --store`."
         )
     if path.is_dir():
         return _read_bank(path, option, mode)
@@ -173,7 +174,7 @@ def _read_bank(folder: Path, option: str, mode: str) -> Side:
         root = resolved.parents[2]  # store/banks/<benchmark>/<algorithm>
         if not (resolved / "bank.json").is_file():
             raise Damaged("it has no bank.json")
-        store = Store(root)
+        store = Store(root, existing=True)
         benchmark = read_benchmark(store, resolved.parent.name)
         bank = StoredBank(store, resolved.relative_to(root).as_posix(), benchmark, mode)
     except (Damaged, IndexError) as error:

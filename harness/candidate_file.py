@@ -35,7 +35,7 @@ SETTINGS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREAD
 
 
 # What a command may know and the code that it scores may not: what that prints is kept with its record.
-SECRET = ("AWS_", "AZURE_", "GOOGLE_", "RAY_AUTH_")
+SECRET = ("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_", "RAY_AUTH_")  # the names of variables begin so
 
 
 def environment() -> dict[str, str]:
@@ -43,6 +43,12 @@ def environment() -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(OURS), os.environ.get("PYTHONPATH")]))
     open_to_all = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
     return {**open_to_all, "PYTHONPATH": path, **SETTINGS}
+
+
+def drop_secrets() -> None:
+    """The same in this process, which is about to run a user's code itself."""
+    for name in [name for name in os.environ if name.startswith(SECRET)]:
+        del os.environ[name]
 
 
 def settle() -> None:

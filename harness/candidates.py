@@ -2,7 +2,6 @@
 
 import ast
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -40,6 +39,11 @@ class Algorithm:
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
     folder: str = ""
     batch_format: str = "tuples"
+
+    @property
+    def owner(self) -> str:
+        """What --set calls it: its name without preset or hash."""
+        return self.method.rpartition("@")[0] or self.method
 
     @property
     def unusual(self) -> dict[str, str]:
@@ -222,7 +226,7 @@ def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> l
         owner, dot, name = key.rpartition(".")
         if not equals or not name:
             raise UserError(f"--set {setting!r}: write name=value or algorithm.name=value.")
-        chosen = [i for i, a in enumerate(algorithms) if not dot or owner in (a.name, *re.split("[@:]", a.name)[:1])]
+        chosen = [i for i, a in enumerate(algorithms) if not dot or owner in (a.name, a.owner)]
         holders = [i for i in chosen if name in changed[i]]
         if not holders:
             known = sorted({n for i in chosen for n in changed[i]})

@@ -511,17 +511,25 @@ def show_watched(looks: Iterator[Seen], runs: int, where: str, target: Console) 
     if target.is_terminal:
         with Live(console=target, auto_refresh=False) as live:
             for seen in looks:
-                live.update(show_status(seen.benchmarks, runs, where, seen), refresh=True)
+                table = show_status(seen.benchmarks, runs, where, seen)
+                live.update(Group(table, *_unavailable(seen, where)), refresh=True)
         return
     seen = next(looks)
     target.print(show_status(seen.benchmarks, runs, where))
-    printed, last = seen.banks, time.monotonic()
+    printed, last, why = seen.banks, time.monotonic(), ""
     for seen in looks:
+        if seen.unavailable != why:
+            target.print(*_unavailable(seen, where) or [Text(f"{where} can be read again.")])
+            why = seen.unavailable
         changed = [bank for key, bank in seen.banks.items() if bank != printed.get(key)]
         if changed and time.monotonic() - last >= SILENT_SECONDS:
             for bank in changed:
                 target.print(Text(_growth_line(bank, runs, seen)))
             printed, last = seen.banks, time.monotonic()
+
+
+def _unavailable(seen: Seen, where: str) -> list[Text]:
+    return [Text(f"{where} cannot be read now: {seen.unavailable}. Trying again.")] if seen.unavailable else []
 
 
 def _growth_line(bank: BankStatus, runs: int, seen: Seen) -> str:

@@ -14,6 +14,7 @@ from harness.errors import UserError
 from harness.store import Store
 
 LIBRARIES = {"s3": "s3fs", "gs": "gcsfs"}
+TALKERS = ("botocore", "aiobotocore", "s3fs", "gcsfs")  # they log tracebacks of what is told here in one sentence
 BUCKET_AND_PATH = re.compile(r"([A-Za-z0-9._-]+)(/[^?#]*)?")
 PARTS = ("benchmarks", "originals", "banks")  # the smallest first
 MARKER = ".forget512"
@@ -40,6 +41,10 @@ CAUSES = {
         *("HTTPClientError", "ProxyConnectionError"),
     },
 }
+
+for _name in TALKERS:
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+    logging.getLogger(_name).propagate = False
 
 
 class ObjectStore(Store):
@@ -116,12 +121,16 @@ class ObjectStore(Store):
                 raise
 
     def _set_aside(self, name: str) -> str:
+        aside = f"damaged/{name}"
         data = self._get(name)
-        for number in count():
-            aside = f"damaged/{name}.{number}" if number else f"damaged/{name}"
-            if data is None or self._put(aside, data):  # None: another driver was first
+        if data is None:  # another driver was first
+            return aside
+        for number in count(1):
+            if self._put(aside, data):
                 break
-        self._remove(name)
+            aside = f"damaged/{name}.{number}"
+        if self._get(name) == data:  # else another driver has put a good one there meanwhile
+            self._remove(name)
         return aside
 
     def _why(self, error: Exception) -> str:
@@ -137,11 +146,13 @@ def _connect(scheme: str, url: str) -> Any:
         if scheme == "gs":
             from gcsfs.core import GCSFileSystem  # the plain one: gcsfs's own choice asks for a bucket's layout first
 
-            logging.getLogger("gcsfs").addHandler(logging.NullHandler())  # else its retries print tracebacks
             return GCSFileSystem(requests_timeout=60, **uncached)
         from s3fs import S3FileSystem
     except ImportError as error:
-        raise UserError(f"--store {url} needs {LIBRARIES[scheme]}: pip install 'forget512[{scheme}]'.") from error
+        raise UserError(
+            f"--store {url} needs {LIBRARIES[scheme]}: in the project's folder, "
+            f".venv/bin/python -m pip install -e '.[{scheme}]'."
+        ) from error
     files = S3FileSystem(config_kwargs=PATIENCE, max_concurrency=1, **uncached)  # 1: more asks for sizes before reads
     files.retries = 1  # they would multiply those of PATIENCE
     return files

@@ -1,6 +1,7 @@
 """A store of immutable files: put_if_absent, get, list. Here on a local disk; object_store.py has the other kind."""
 
 import contextlib
+import errno
 import os
 import re
 import tempfile
@@ -10,7 +11,9 @@ from pathlib import Path
 from harness.errors import UserError, first_line
 
 TEMPORARY = ".writing-"
-URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)  # one slash too: what a Path makes of two
+URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)  # one slash too: what a Path makes of two
+
+NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # of file systems without hard links
 
 
 class StoreUnavailable(UserError):
@@ -25,7 +28,8 @@ class StoreUnavailable(UserError):
 
 
 def open_store(where: str | Path, existing: bool = False) -> "Store":
-    """The store in a folder, or at s3://BUCKET/PATH or gs://BUCKET/PATH. existing: one without runs is refused.
+    """The store in a folder, or at s3://BUCKET/PATH or gs://BUCKET/PATH. existing: one without runs is refused,
+    and nothing is written yet: it may be read-only.
 
     Raises:
         UserError: it cannot be used, or is not there.
@@ -33,10 +37,8 @@ def open_store(where: str | Path, existing: bool = False) -> "Store":
     if url := URL.fullmatch(str(where)):
         from harness.object_store import ObjectStore  # needs libraries that few have
 
-        return ObjectStore(url[1], url[2], existing)
-    if existing and not Path(where).is_dir():
-        raise UserError(f"--store {where} does not exist: nothing was run with it yet.")
-    return Store(Path(where))
+        return ObjectStore(url[1].lower(), url[2], existing)
+    return Store(Path(where), existing)
 
 
 class Store:
@@ -48,13 +50,17 @@ class Store:
 
     failures: type[Exception] = OSError
 
-    def __init__(self, root: Path):
-        """Open, and make if need be.
+    def __init__(self, root: Path, existing: bool = False):
+        """Open, and make if need be. existing: refuse what is not there, and write nothing yet.
 
         Raises:
-            UserError: root cannot be written.
+            UserError: root cannot be written, or is not there.
         """
         self.root = root
+        if existing:
+            if not root.is_dir():
+                raise UserError(f"--store {root} does not exist: nothing was run with it yet.")
+            return
         try:
             root.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=root).close()
@@ -122,8 +128,10 @@ class Store:
                 os.link(temporary, target)  # unlike rename, it fails where the name exists
             except FileExistsError:
                 return False
-            except OSError:  # a file system without hard links
-                if target.exists():
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                if target.exists():  # here, of two at the same instant, both can believe that they were first
                     return False
                 os.rename(temporary, target)
             _sync_folder(target.parent)

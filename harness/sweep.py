@@ -1,14 +1,14 @@
 """Tuning without touching what is scored: settings of an algorithm, tried on a development split of the benchmark.
 
 The development split forgets other images, drawn by the benchmark from its retain set (other whole groups or another
-class, where the benchmark forgets such), and is tested on half of the
-validation images; the scored forget set is ordinary training data there, and the scored test images are in no part of
-it. Its fingerprint is another one, and so are the seeds of its runs.
+class, where the benchmark forgets such), and is tested on half of the validation images; the scored forget set is
+ordinary training data there, and the scored test images are in no part of it. Its fingerprint is another one, and so
+are the seeds of its runs.
 """
 
 import ast
 import json
-import re
+import shlex
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,8 +40,8 @@ class Setting:
     @property
     def set_line(self) -> str:
         """What an evaluation of that name is given to take it."""
-        owner = re.split("[@:]", self.algorithm.name)[0].split()[0]
-        lines = [f"--set '{owner}.{name}={_short(value)}'" for name, value in self.changes.items()]
+        words = [f"{self.algorithm.owner}.{name}={_written(value)}" for name, value in self.changes.items()]
+        lines = [f"--set {shlex.quote(word)}" for word in words]
         return " ".join([*lines, *(["--batch-format kaggle"] if self.algorithm.batch_format == "kaggle" else [])])
 
 
@@ -148,6 +148,15 @@ def _axis(text: str) -> tuple[str, list[str]]:
 
 def _short(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")) if isinstance(value, list) else f"{value}"
+
+
+def _written(value: Any) -> str:
+    """A value as --set reads it: a text as it is, but in quotes where it would be taken for something else."""
+    try:
+        ast.literal_eval(_short(value))
+    except (ValueError, SyntaxError):
+        return value if isinstance(value, str) else repr(value)
+    return repr(value) if isinstance(value, str) else _short(value)
 
 
 def trials(settings: Sequence[Setting], boards: Sequence[Leaderboard]) -> list[Trial]:

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 
 from harness.bank import Bank
 from harness.benchmark import Benchmark
-from harness.candidate_file import ENTRY, changed, describe_error, import_file
+from harness.candidate_file import ENTRY, changed, describe_error, drop_secrets, import_file
 from harness.candidates import NOTEBOOK, Algorithm, built_in, find_algorithms
 from harness.errors import UserError
 from harness.examine import Examiner, NotExaminable
@@ -85,6 +85,7 @@ def try_algorithm(
         raise UserError("try takes one algorithm, and all are several: name one of them, or a file.")
     if name.partition(":")[0] == "retrain":
         raise UserError("try retrain: that is the reference, which unlearning is held against; name an algorithm.")
+    drop_secrets()  # the store is open
     function = _import(Path(name)) if name.endswith((".py", NOTEBOOK)) else None
     (algorithm,) = find_algorithms([name], settings, dataset, batch_format)
     if isinstance(benchmark.model, NetworkFile):

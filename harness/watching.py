@@ -3,12 +3,14 @@
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from harness.object_store import ObjectStore
 from harness.status import BankStatus, BenchmarkStatus, status
-from harness.store import Store
+from harness.store import Store, StoreUnavailable
 
 EVERY = 2.0  # seconds between two looks, as `watch` has it
+EVERY_IN_A_BUCKET = 15.0  # where each listing is paid for
 RECENT = 50  # finished runs that a pace is taken over: 1/√50, so 14 % of it is chance
 
 Key = tuple[str, str]  # benchmark, bank
@@ -16,10 +18,14 @@ Key = tuple[str, str]  # benchmark, bank
 
 @dataclass(frozen=True)
 class Seen:
-    """One look. paces: finished runs a second, of banks that grew while we looked."""
+    """One look. paces: finished runs a second, of banks that grew while we looked.
+
+    unavailable: why the store cannot be read now; the rest is what was seen last.
+    """
 
     benchmarks: list[BenchmarkStatus]
     paces: dict[Key, float]
+    unavailable: str = ""
 
     @property
     def banks(self) -> dict[Key, BankStatus]:
@@ -56,11 +62,23 @@ class Paces:
 
 
 def watch(store: Store) -> Iterator[Seen]:
-    """The store's state every EVERY seconds, without end. A store that takes long to list is left alone for as long."""
-    paces = Paces()
+    """The store's state every EVERY seconds, without end. A store that takes long to list is left alone for as long.
+
+    Raises:
+        StoreUnavailable: at the first look. Later it is told, and what comes next may be better.
+    """
+    paces, reasons = Paces(), dict[str, str]()
+    pause = EVERY_IN_A_BUCKET if isinstance(store, ObjectStore) else EVERY
+    seen: Seen | None = None
     while True:
         began = time.monotonic()
-        benchmarks = status(store)
+        try:
+            benchmarks = status(store, reasons)
+            seen = Seen(benchmarks, paces.take(time.monotonic(), benchmarks))
+        except StoreUnavailable as error:
+            if seen is None:
+                raise
+            seen = replace(seen, unavailable=error.why)
         looked = time.monotonic()
-        yield Seen(benchmarks, paces.take(looked, benchmarks))
-        time.sleep(max(EVERY, looked - began))
+        yield seen
+        time.sleep(max(pause, looked - began))

@@ -180,7 +180,7 @@ def test_the_images_requirements_are_the_projects(dockerfile):
     command = re.search(r'python -c "(.*?)" > /tmp/requirements.txt', dockerfile)[1]
     printed = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60)
     project = PROJECT["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["s3"], "ray[default]"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["s3"]]
     assert printed.stdout.splitlines() == wanted, printed.stderr
 
 
@@ -217,10 +217,22 @@ def test_the_pod_templates_are_kubernetes_own(groups):
 
 
 def test_the_entrypoint_is_a_command_of_ours_on_the_cluster_and_the_bucket(rayjob):
-    python, program, *words = shlex.split(rayjob["spec"]["entrypoint"])
-    assert (python, program) == ("python", "/opt/forget512/run_eval.py")
+    bash, option, script = shlex.split(rayjob["spec"]["entrypoint"])
+    command, _ = script.split(" || ")
+    python, program, *words = shlex.split(command)
+    assert (bash, option, python, program) == ("bash", "-c", "python", "/opt/forget512/run_eval.py")
     given = understood(words)
     assert given["address"] == "auto" and str(given["store"]).startswith("s3:")
+
+
+@pytest.mark.parametrize(("status", "seen"), [(0, 0), (1, 0), (2, 2), (137, 137), (143, 143)])
+def test_failed_runs_of_a_candidate_end_the_job_as_done_and_all_else_fails_it(rayjob, tmp_path, status, seen):
+    """Through the two shells that it goes through: KubeRay's submitter, which splits it, and Ray's job agent."""
+    (tmp_path / "python").write_text(f"#!/bin/sh\nexit {status}\n")
+    (tmp_path / "python").chmod(0o755)
+    entrypoint = shlex.join(shlex.split(rayjob["spec"]["entrypoint"]))  # as `ray job submit` joins it again
+    done = subprocess.run(entrypoint, shell=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout=10)
+    assert done.returncode == seen
 
 
 def test_the_head_works_not_and_alone_has_the_credentials(groups):
@@ -299,15 +311,28 @@ def test_the_slurm_job_ends_as_the_evaluation_does(allocation):
     assert allocation("exit 3").wait(timeout=30) == 3
 
 
-def test_before_its_time_is_up_the_slurm_job_goes_back_to_the_queue(allocation, tmp_path):
+def under_way(allocation, tmp_path):
+    """A script whose evaluation has begun."""
     process = allocation("exec sleep 60")
     ends = time.monotonic() + 30
     while not (tmp_path / "got").exists():
         assert time.monotonic() < ends and process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 128 + signal.SIGTERM
+    return process
+
+
+def test_before_its_time_is_up_the_slurm_job_goes_back_to_the_queue(allocation, tmp_path):
+    process = under_way(allocation, tmp_path)
+    [name] = re.findall(r"^#SBATCH --signal=B:(\w+)@60$", (DEPLOY / "slurm.sh").read_text(), re.M)
+    process.send_signal(signal.Signals[f"SIG{name}"])
+    assert process.wait(timeout=30) == 128 + signal.SIGUSR1
     assert (tmp_path / "said").read_text() == "requeue 42\n"
+
+
+def test_a_slurm_job_that_is_cancelled_does_not_go_back_to_the_queue(allocation, tmp_path):
+    process = under_way(allocation, tmp_path)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == -signal.SIGTERM and not (tmp_path / "said").exists()
 
 
 # ---- the cost sheet

@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +68,6 @@ def measure_many(root: Path) -> int:
     timed("settings tried (each board)", lambda: settings_tried(store, short))
     timed("contents (report, figures)", lambda: find_contents(store))
     timed("a bank found and opened", lambda: StoredBank(store, bank_folders(store, short)[0], described))
-    command = [sys.executable, "run_eval.py", "status", "--store"]
-    run = partial(subprocess.run, check=True, stdout=subprocess.DEVNULL)
-    timed("the command `status`", lambda: run([*command, root]))
-    with tempfile.TemporaryDirectory() as empty:
-        timed("  of an empty store: imports", lambda: run([*command, empty]))
     return int(seconds > LIMIT * max(records, 100_000) / 100_000)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from algorithms import ALGORITHMS
+from harness.candidate_file import SECRET, environment
 from harness.candidates import Algorithm, built_in, find_algorithms, load_candidates, with_settings
 from harness.errors import UserError
 from harness.identity import sha256
@@ -502,3 +503,12 @@ def test_rewording_comments_and_docstrings_of_our_code_makes_no_new_source(write
 def test_changing_our_code_makes_a_new_source(write, change):
     plain = "X = 1\ndef f(x):\n    y = x + 1\n    print('text')\n    return y\n"
     assert code(write(plain, "a.py")) != code(write(plain.replace(*change), "b.py"))
+
+
+def test_a_candidates_processes_do_not_get_credentials(monkeypatch):
+    for prefix in SECRET:
+        monkeypatch.setenv(f"{prefix}KEY", "secret")
+    monkeypatch.setenv("HARMLESS", "1")
+    found = environment()
+    assert found["HARMLESS"] == "1" and "secret" not in found.values()
+    assert set(SECRET) == {"AWS_", "AZURE_", "GOOGLE_", "FSSPEC_", "RAY_AUTH_"}

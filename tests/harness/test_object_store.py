@@ -16,6 +16,7 @@ from harness.object_store import ObjectStore
 from harness.store import Store, StoreUnavailable, open_store
 
 ORIGINAL = "0" * 64
+INSTALL = "--store {0}://b/p needs {1}: in the project's folder, .venv/bin/python -m pip install -e '.[{0}]'."
 
 
 @pytest.fixture
@@ -62,14 +63,19 @@ def test_a_url_that_is_more_or_less_than_bucket_and_path_is_refused_without_bein
 def test_a_library_that_is_missing_is_named_with_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)  # as Python itself marks what cannot be imported
     monkeypatch.setitem(sys.modules, "gcsfs.core", None)
-    assert sentence("s3://b/p") == "--store s3://b/p needs s3fs: pip install 'forget512[s3]'."
-    assert sentence("gs://b/p") == "--store gs://b/p needs gcsfs: pip install 'forget512[gs]'."
+    assert sentence("s3://b/p") == INSTALL.format("s3", "s3fs")
+    assert sentence("gs://b/p") == INSTALL.format("gs", "gcsfs")
 
 
 def test_a_bank_in_a_bucket_is_refused_where_local_files_are_scored(refused):
-    assert "copy the bank's store to a folder" in refused(
-        "score", "--retrained", "s3://b/banks/0/retrain-0", "--unlearned", "u.npz"
-    )
+    for url in ("s3://key:PASSWORD@b/banks/0/retrain-0", "S3://b/banks/0/retrain-0"):
+        said = refused("score", "--retrained", url, "--unlearned", "u.npz")
+        assert "copy the bank's store to a folder" in said and "PASSWORD" not in said
+
+
+def test_a_scheme_may_be_in_capitals(bucket, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert str(open_store(f"S3://{bucket}/p")) == f"s3://{bucket}/p" and list(tmp_path.iterdir()) == []
 
 
 # --- what can be wrong with it ---
@@ -194,6 +200,32 @@ def test_a_record_that_was_cut_or_changed_is_set_aside_and_named(remote, s3, url
     assert s3.files.cat_file(f"{url}/damaged/{bank.folder}/00001.finished.safetensors") == broken
     found.add(make_record(bank, 1).encode())
     assert opened().seeds(5) == [0, 1, 2] and opened().damaged == []
+
+
+def test_a_good_record_that_another_driver_puts_meanwhile_is_not_removed(remote, s3, url, monkeypatch):
+    """It comes between the copy to damaged/ and the deletion."""
+    remote.put_if_absent("a/1", b"damaged")
+    put = remote.files.pipe_file
+
+    def overtaken(path, data, **how):
+        put(path, data, **how)
+        s3.files.pipe_file(f"{url}/a/1", b"good")
+
+    monkeypatch.setattr(remote.files, "pipe_file", overtaken)
+    aside = remote.set_aside("a/1")
+    assert (remote.get(aside), remote.get("a/1")) == (b"damaged", b"good")
+
+
+def test_what_the_client_libraries_log_is_not_printed_beside_the_sentence():
+    code = """
+import logging
+from harness import object_store
+for name in object_store.TALKERS:
+    logging.getLogger(name + ".deep").error("Traceback")
+logging.getLogger("else").error("heard")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "heard\n")
 
 
 # --- the commands ---

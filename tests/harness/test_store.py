@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.arrays import read_side
 from harness.errors import UserError
 from harness.store import TEMPORARY, Store, StoreUnavailable, open_store
 
@@ -313,3 +314,36 @@ def test_a_file_system_without_hard_links_will_do(store, monkeypatch):
     assert store.put_if_absent("a/1", b"first")
     assert not store.put_if_absent("a/1", b"second")
     assert store.get("a/1") == b"first" and os.listdir(store.root / "a") == ["1"]
+
+
+def test_an_error_of_another_kind_is_not_taken_for_missing_hard_links(store, monkeypatch):
+    def too_many(*_arguments, **_options):
+        raise OSError(errno.EMLINK, "Too many links")
+
+    monkeypatch.setattr(os, "link", too_many)
+    with pytest.raises(StoreUnavailable, match="Too many links"):
+        store.put_if_absent("a/1", b"first")
+    assert os.listdir(store.root / "a") == []
+
+
+def test_opening_a_store_to_read_writes_nothing(store):
+    before = store.root.stat().st_mtime_ns
+    assert list(open_store(store.root, existing=True).list("banks")) == []
+    assert store.root.stat().st_mtime_ns == before
+
+
+def test_a_read_only_disk_can_be_opened_to_read(tmp_path):
+    code = """
+put("a/1", 10)
+subprocess.run(["mount", "-o", "remount,ro", root], check=True)
+print(list(open_store(root + "/store", existing=True).list("a")))
+"""
+    assert in_a_mount_of_its_own(code, tmp_path) == ["True", "[('a/1', 10)]"]
+
+
+def test_a_bank_folder_is_scored_where_nothing_can_be_written(filled_store):
+    root = Path(filled_store.store)
+    bank = next(root.glob("banks/*/retrain-*"))
+    before = root.stat().st_mtime_ns
+    assert len(read_side(bank, "--retrained").columns.confidences) > 1
+    assert root.stat().st_mtime_ns == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 
 import hypothesis
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from algorithms import METHODS
 from harness.benchmark import make_benchmark
-from harness.candidates import built_in, find_algorithms, with_settings
+from harness.candidates import Algorithm, built_in, find_algorithms, with_settings
 from harness.display import show_sweep
 from harness.errors import UserError
 from harness.leaderboard import leaderboard
@@ -181,10 +182,20 @@ def test_the_set_line_gives_the_very_setting_that_was_tried():
         assert with_settings([named], lines)[0].bank == setting.algorithm.bank, setting.algorithm.name
 
 
+@pytest.mark.parametrize("name", ["idea", "my idea", "it's", "v1.2", "a@b"])
+@pytest.mark.parametrize("value", ["two words", "it's", "1", "None", "", "plain", [True, False], ["a b", "1"], 0.5])
+def test_the_set_line_can_be_given_in_a_shell_whatever_is_in_it(name, value):
+    default = {str: "x", list: [], float: 1.0}[type(value)]
+    named = Algorithm(f"{name}@12345678", f"{name}@12345678", {"how": default}, "source")
+    setting = Setting(replace(named, name=f"{named.name} how={value}"), {"how": value}, {"how": value})
+    option, word = shlex.split(setting.set_line)
+    assert option == "--set" and with_settings([named], [word])[0].hyper_parameters == {"how": value}
+
+
 def test_what_was_set_beside_the_grid_is_in_the_set_line():
     (one, other) = settings_of([built_in("ssd", "digits")], ["samples=50"], ["alpha=2.0,3.0"], "digits")
     assert one.algorithm.hyper_parameters["samples"] == other.algorithm.hyper_parameters["samples"] == 50
-    assert one.set_line == "--set 'ssd.alpha=2.0' --set 'ssd.samples=50'"
+    assert one.set_line == "--set ssd.alpha=2.0 --set ssd.samples=50"
 
 
 @pytest.mark.parametrize(("name", "settings"), [("seif", ["sigma=0.3"]), ("finetune:starting-kit", [])])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.bank import Bank
+from harness.candidate_file import SECRET
 from harness.candidates import built_in, find_algorithms
 from harness.errors import UserError
 from harness.examine import Examiner
@@ -92,6 +93,14 @@ def test_a_trial_is_not_kept_and_its_original_is(attempt, store):
     assert sum("training one first" in line for line in said) == 1
     assert one.before == other.before and one.warnings == other.warnings == []
     assert one.seconds > 0 and one.retraining > 0 and "times 2" in one.timed
+
+
+def test_a_candidate_that_is_tried_does_not_see_credentials(attempt, monkeypatch, capfd):
+    for prefix in SECRET:
+        monkeypatch.setenv(f"{prefix}KEY", "the-secret")
+    show = "import os\nprint('seen', 'the-secret' in os.environ.values())\n"
+    attempt(show + TRAIN)
+    assert capfd.readouterr().out.startswith("seen False\n")
 
 
 def test_a_trial_of_a_method_of_ours(benchmark, store):

@@ -1,5 +1,6 @@
 """`status --watch`: the pace of banks, and what is shown of a store that fills meanwhile."""
 
+import io
 import os
 import pty
 import signal
@@ -12,9 +13,13 @@ import pytest
 from commands import ROOT, command
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from harness.status import BankStatus, BenchmarkStatus
-from harness.watching import Paces, Seen
+from harness.display import show_watched
+from harness.record import failed
+from harness.status import BankStatus, BenchmarkStatus, status
+from harness.store import StoreUnavailable
+from harness.watching import Paces, Seen, watch
 
 
 def look(**finished):
@@ -111,6 +116,63 @@ def test_without_a_terminal_changes_wait_for_their_time(bank, store, monkeypatch
     _, out, _ = command(monkeypatch, capsys, "status", "--watch", "--runs", 9, "--store", store.root)
     thread.join()
     assert "3 of 9" in out and "/mine:" not in out
+
+
+@pytest.fixture
+def failures(store, make_record):
+    """The names of two records of failures in the store."""
+    names = []
+    for seed in range(2):
+        names.append(f"banks/{'0' * 12}/mine/{seed:05}.failed-1.safetensors")
+        store.put_if_absent(names[-1], failed(make_record("k", seed), "too bad").encode())
+    return names
+
+
+def test_a_record_of_a_failure_is_read_once(store, failures, monkeypatch):
+    monkeypatch.setattr("harness.watching.EVERY", 0.0)
+    looks = watch(store)
+    assert next(looks).banks["0" * 12, "mine"].failures == {"too bad": 2}
+    for name in failures:
+        (store.root / name).write_bytes(b"what is never looked at again")
+    assert next(looks).banks["0" * 12, "mine"].failures == {"too bad": 2}
+
+
+def test_a_failed_record_that_goes_between_list_and_get_is_left_out(store, failures, monkeypatch):
+    get = store.get
+
+    def pruned_meanwhile(name):
+        store.remove(failures[0])
+        return get(name)
+
+    monkeypatch.setattr(store, "get", pruned_meanwhile)
+    (bank,) = status(store)[0].banks
+    assert (bank.failed, bank.failures) == (1, {"too bad": 1})
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_store_that_is_gone_for_a_while_is_told_and_watched_on(bank, store, tmp_path, monkeypatch, terminal):
+    monkeypatch.setattr("harness.watching.EVERY", 0.0)
+
+    def looks():
+        looking = watch(store)
+        yield next(looking)
+        store.root.rename(tmp_path / "gone")
+        yield next(looking)
+        yield next(looking)
+        (tmp_path / "gone").rename(store.root)
+        yield next(looking)
+
+    out = io.StringIO()
+    show_watched(looks(), 9, "store", Console(file=out, width=100, force_terminal=terminal))
+    first, *others = out.getvalue().split("store cannot be read now: No such file or directory. Trying again.")
+    assert "3 of 9" in first and len(others) == (2 if terminal else 1)
+    assert ("3 of 9" if terminal else "store can be read again.") in others[-1]
+
+
+def test_a_store_that_is_gone_at_the_first_look_is_refused(bank, store, tmp_path):
+    store.root.rename(tmp_path / "gone")
+    with pytest.raises(StoreUnavailable):
+        next(watch(store))
 
 
 @pytest.mark.slow
