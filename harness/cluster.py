@@ -229,7 +229,7 @@ class _Place:
 
 
 class Pool:
-    """Long-lived actors on all nodes that there are, each pinned to its GPU, share of one, or core.
+    """Long-lived actors on all nodes that there are, each with a GPU, a share of one, or a core: a schedule's `Engine`.
 
     make_runner(*parts, device, share, places) builds what an actor works with; the parts go to the object store once
     each. The number of actors follows nodes that join or leave, and is never above that of the units of work.
@@ -266,10 +266,10 @@ class Pool:
 
     def places(self, wanted: int) -> Sequence[str]:
         self._survey()
-        most = self.compute.most if self.compute.address else self.compute.actors
+        most = wanted if self.compute.most is None else min(wanted, self.compute.most)
         self._give_up_slow_ones()
         for place in sorted(self._room, key=lambda place: place.name in self._slow):
-            if len(self._places) >= (wanted if most is None else min(wanted, most)):
+            if len(self._places) >= most:
                 break
             if place.name not in self._places and place.name not in self._retired:
                 self._places[place.name] = place
@@ -336,7 +336,8 @@ class Pool:
             return
         nodes = _nodes()
         usable = (node for node in nodes if node["NodeID"] not in self._refused.keys() | self._gone)
-        self._room = [place for node in usable for place in self._room_of(node)]
+        room = [place for node in usable for place in self._room_of(node)]
+        self._room = room if self.compute.address else room[: self.compute.actors]
         self._surveyed = self.now()
         alive = {node["NodeID"] for node in nodes}
         for name, place in list(self._places.items()):

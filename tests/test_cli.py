@@ -1,9 +1,7 @@
 """The commands as a user gives them: what they print, and with which status they end."""
 
 import json
-import os
 import random
-import signal
 import time
 from collections import Counter
 
@@ -209,32 +207,3 @@ def test_two_drivers_on_one_store_keep_one_record_a_seed(uninterrupted, tmp_path
         assert driver.returncode == 0, err
     assert len(finished_records(tmp_path)) == 24
     compare(uninterrupted, tmp_path, run_cli(*arguments))
-
-
-@pytest.mark.parametrize(
-    ("signals", "status", "said"),
-    [
-        ([signal.SIGINT], 130, "what runs is finished"),
-        ([signal.SIGINT, signal.SIGINT], 130, "Ctrl-C again stops at once"),
-        ([signal.SIGTERM], 143, "terminated"),
-    ],
-    ids=["Ctrl-C", "Ctrl-C twice", "SIGTERM"],
-)
-def test_signals_keep_what_is_finished_and_say_how_to_go_on(signals, status, said, tmp_path):
-    log = tmp_path / "log.jsonl"
-    process = start_cli("retrain", "--epochs", 1, "--runs", 200, "--store", tmp_path / "store", "--log-json", log)
-    while len(finished_records(tmp_path / "store")) < 2:
-        assert process.poll() is None
-        time.sleep(0.05)
-    for number in signals:
-        os.kill(process.pid, number)
-        time.sleep(0.05)  # two that come at once are one
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == status
-    assert said in err and "every finished run is kept, the same command goes on" in err and "Traceback" not in err
-    events = [json.loads(line) for line in log.read_text().splitlines()]
-    assert events[0]["event"] == "begin" and events[-1] == {**events[-1], "event": "end", "how": "interrupted"}
-    given, ended = ({e["seed"] for e in events if e["event"] == kind} for kind in ("given", "finished"))
-    assert len(finished_records(tmp_path / "store")) == len(ended) < 200
-    if signals == [signal.SIGINT]:
-        assert given == ended  # what ran was finished

@@ -3,6 +3,7 @@
 import itertools
 import time
 
+import pytest
 from commands import contents
 
 from harness.benchmark import make_benchmark
@@ -12,6 +13,7 @@ from harness.event_log import EventLog
 from harness.store import Store
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_set_back_changes_no_record_and_ends_nothing(ray_session, tmp_path, monkeypatch):
     # The time of day is replaced, in the driver alone: the machine's own may not be set here.
     benchmark = make_benchmark("digits", epochs=1)

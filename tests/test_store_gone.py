@@ -33,6 +33,7 @@ def test_it_waits_says_so_and_goes_on_when_the_store_is_back(evaluation, tmp_pat
     assert evaluation.complete and not evaluation.lost
 
 
+@pytest.mark.slow
 def test_after_its_patience_it_stops_with_one_sentence_and_the_rest_is_done_later(evaluation, tmp_path, monkeypatch):
     monkeypatch.setattr(doing, "STORE_PAUSE", 0.1)
     monkeypatch.setattr(doing, "STORE_PATIENCE", 0.5)
