@@ -189,6 +189,7 @@ def compare(uninterrupted, store, process):
         assert found[name]["score"] == expected[name]["score"]  # to the last bit
 
 
+@pytest.mark.slow
 def test_killing_the_driver_loses_nothing_finished_and_changes_no_bit(uninterrupted, tmp_path):
     compare(uninterrupted, tmp_path, kill_driver_at_random_moments(tmp_path, times=1, seed=1))
 
