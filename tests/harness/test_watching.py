@@ -6,16 +6,15 @@ import pty
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
-from commands import ROOT, command
+from commands import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness.display import show_watched
+from harness.display import console, show_watched
 from harness.record import failed
 from harness.status import BankStatus, BenchmarkStatus, status
 from harness.store import StoreUnavailable
@@ -78,23 +77,24 @@ def bank(store):
     return more
 
 
-def test_a_filling_store_is_shown_whole_once_then_what_changed_until_ctrl_c(bank, store, monkeypatch, capsys):
-    monkeypatch.setattr("harness.display.SILENT_SECONDS", 0.2)
-    monkeypatch.setattr("harness.watching.EVERY", 0.02)
+def watched(store, bank, steps, monkeypatch, capsys):
+    """What is printed without a terminal while so many runs finish between one look and the next."""
+    monkeypatch.setattr("harness.watching.EVERY", 0.01)
+    looks = watch(store)
 
-    def happen():
-        time.sleep(0.3)
-        bank(2)
-        time.sleep(0.5)  # nothing changes, nothing is printed
-        bank(1)
-        time.sleep(0.3)
-        signal.raise_signal(signal.SIGINT)
+    def filling():
+        yield next(looks)
+        for finished in steps:
+            bank(finished)
+            yield next(looks)
 
-    thread = threading.Thread(target=happen)
-    thread.start()
-    status, out, err = command(monkeypatch, capsys, "status", "--watch", "--runs", 9, "--store", store.root)
-    thread.join()
-    assert (status, err) == (0, "")
+    show_watched(filling(), 9, str(store), console())
+    return capsys.readouterr().out
+
+
+def test_a_filling_store_is_shown_whole_once_then_what_changed(bank, store, monkeypatch, capsys):
+    monkeypatch.setattr("harness.display.SILENT_SECONDS", 0.0)
+    out = watched(store, bank, [2, 0, 0, 1], monkeypatch, capsys)
     table, first, second = out.split("0" * 12 + "/mine: ")
     assert "3 of 9" in table and "in records" in table
     assert first.startswith("5 of 9, ") and "runs/hour, about " in first and first.count("\n") == 1
@@ -102,19 +102,7 @@ def test_a_filling_store_is_shown_whole_once_then_what_changed_until_ctrl_c(bank
 
 
 def test_without_a_terminal_changes_wait_for_their_time(bank, store, monkeypatch, capsys):
-    monkeypatch.setattr("harness.watching.EVERY", 0.02)
-
-    def happen():
-        for _ in range(5):
-            time.sleep(0.05)
-            bank(1)
-        time.sleep(0.1)
-        signal.raise_signal(signal.SIGINT)
-
-    thread = threading.Thread(target=happen)
-    thread.start()
-    _, out, _ = command(monkeypatch, capsys, "status", "--watch", "--runs", 9, "--store", store.root)
-    thread.join()
+    out = watched(store, bank, [1] * 5, monkeypatch, capsys)
     assert "3 of 9" in out and "/mine:" not in out
 
 
