@@ -254,14 +254,15 @@ def status(runs: int, store: str, watched: bool) -> int:
     """Show what the store holds, and why runs failed."""
     from harness import display
     from harness.status import status as read_status
+    from harness.status_table import show_status, show_watched
     from harness.watching import watch
 
     opened = _existing(store)
     if watched:
         with suppress(KeyboardInterrupt):  # the only end that it has
-            display.show_watched(watch(opened), runs, str(store), display.console())
+            show_watched(watch(opened), runs, str(store), display.console())
     else:
-        display.console().print(display.show_status(read_status(opened), runs, str(store)))
+        display.console().print(show_status(read_status(opened), runs, str(store)))
     return 0
 
 

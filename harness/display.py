@@ -2,20 +2,13 @@
 
 import inspect
 import json
-import math
-import re
-import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.markup import escape
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -24,19 +17,16 @@ from harness.assess import COMPETITION_RUNS, RULE_EPOCHS, RULE_SHARE, Assessment
 from harness.benchmark import Benchmark, Described
 from harness.candidate_file import defaults
 from harness.cluster import Compute
-from harness.evaluation import Evaluation, Event
+from harness.evaluation import Evaluation
 from harness.leaderboard import Leaderboard, Row, make_row
+from harness.progress import duration
 from harness.report import comparison_text, projected_text
 from harness.reproduction import Reproduction, Statement, TableResult
 from harness.spread import Spread
-from harness.status import BankStatus, BenchmarkStatus
 from harness.sweep import Trial
 from harness.trial import TriedRun
-from harness.watching import Seen
 from scoring import LEVEL, MODES, Ceiling, Score
 
-UPDATE_SECONDS = 0.2  # between updates of the bars: counting what is left takes a while
-SILENT_SECONDS = 30.0  # between lines where there is no terminal for a live display
 WIDTH = 120  # where there is no terminal
 NONE = "–"
 VERDICTS = {"holds": "hold", "fails": "fail", "tied": "are tied", "open": "are open"}
@@ -352,96 +342,6 @@ def title(benchmark: Described) -> str:
     )
 
 
-@contextmanager
-def live_progress(evaluation: Evaluation, compute: Compute, target: Console) -> Iterator["LiveProgress"]:
-    """Bars by algorithm and the time left; plain lines now and then where there is no terminal."""
-    progress = LiveProgress(evaluation, compute, target)
-    if target.is_terminal or target.is_jupyter:
-        with progress.bars:
-            yield progress
-            progress.close()
-    else:
-        yield progress
-
-
-class LiveProgress:
-    def __init__(self, evaluation: Evaluation, compute: Compute, target: Console):
-        self.evaluation, self.compute, self.console = evaluation, compute, target
-        self.bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=target,
-        )
-        names = ["retrain", *(a.name for a in evaluation.algorithms)]
-        self.tasks = {name: self.bars.add_task(escape(name), total=evaluation.runs, left="") for name in names}
-        self.last_line = time.monotonic()
-        self._updated = -math.inf
-        self._update()
-
-    def take(self, event: Event) -> None:
-        """Show one event."""
-        run = event.algorithm + (f", seed {event.seed}" if event.seed is not None else "")
-        if event.kind in ("failed", "lost"):
-            self.console.print(Text(f"{run} {event.kind}: {event.text}"))
-        elif event.kind == "again":
-            self.console.print(Text(f"{run} is done again: {event.text} ({event.place})"))
-        elif event.kind == "stopped":
-            self.console.print(Text(f"{event.algorithm} stopped: its first runs all failed: {event.text}"))
-        elif event.kind == "aside":
-            self.console.print(Text(f"{event.place} is put aside: {event.text}"))
-        elif event.kind == "refused":
-            self.console.print(Text(f"not used: {event.text}"))
-        elif event.kind in ("left", "waiting"):
-            self.console.print(Text(f"{event.place}: {event.text}" if event.place else event.text))
-        self._update()
-
-    def close(self) -> None:
-        """Show the state at the end."""
-        self._updated = -math.inf
-        self._update()
-
-    def _update(self) -> None:
-        if time.monotonic() - self._updated < UPDATE_SECONDS:
-            return
-        self._updated = time.monotonic()
-        left = self.evaluation.seconds_left(self.compute.devices(self.evaluation.actors))
-        text = f"about {_duration(left)} left" if left else ""
-        banks = {bank.name: bank for bank in self.evaluation.all_banks}
-        done = {name: len(banks[name].seeds(self.evaluation.runs)) if name in banks else 0 for name in self.tasks}
-        last = list(self.tasks)[-1]
-        for name, task in self.tasks.items():
-            self.bars.update(task, total=self.evaluation.runs, completed=done[name], left=text if name == last else "")
-        if (
-            not (self.console.is_terminal or self.console.is_jupyter)
-            and time.monotonic() - self.last_line > SILENT_SECONDS
-        ):
-            self.last_line = time.monotonic()
-            counts = ", ".join(f"{name} {count}/{self.evaluation.runs}" for name, count in done.items())
-            self.console.print(Text(f"{counts}; {text or 'no time known yet'}"))
-
-
-def summed_up(events: Iterable[Event]) -> list[str]:
-    """A line for each reason for which runs failed, were lost, or were done again, with the number of them.
-
-    Reasons that differ in numbers alone are one; the first is shown.
-    """
-    words = {"failed": "failed", "lost": "lost, the same command tries again", "again": "done again"}
-    counted: Counter[tuple[str, str, str]] = Counter()
-    shown: dict[tuple[str, str, str], str] = {}
-    for event in events:
-        if event.kind in words:
-            key = event.algorithm, event.kind, re.sub(r"\d+", "#", event.text)
-            counted[key] += 1
-            shown.setdefault(key, event.text)
-    return [
-        f"{key[0]}: {number} {'run' if number == 1 else 'runs'} {words[key[1]]}: {shown[key]}"
-        for key, number in counted.most_common()
-    ]
-
-
 def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
     """What is missing, and how long it would take."""
     place = "CPU cores" if compute.device == "cpu" else f"GPU places of {compute.gpus_per_run:g}"
@@ -469,87 +369,5 @@ def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
     if left is None:
         return Group(heading, table, Text("? has no timed run yet: `plan --time` runs one of each (they are kept)."))
     return Group(
-        heading, table, Text(f"In all about {_duration(left)} ({left / 3600:.2f} h), from the median of timed runs.")
+        heading, table, Text(f"In all about {duration(left)} ({left / 3600:.2f} h), from the median of timed runs.")
     )
-
-
-def show_status(
-    benchmarks: Iterable[BenchmarkStatus], runs: int, where: str, seen: Seen | None = None
-) -> RenderableType:
-    """One table a benchmark, failures below it. seen: also how fast banks grow."""
-    parts: list[RenderableType] = []
-    size = 0
-    for benchmark in benchmarks:
-        heading = Text(f"{benchmark.name}, {benchmark.model}, benchmark {benchmark.fingerprint}", style="bold")
-        table = Table(box=box.SIMPLE_HEAD)
-        for name in ("bank", "runs", "failed", "size", *(("runs/hour", "left") if seen else ())):
-            table.add_column(name, justify="left" if name == "bank" else "right")
-        notes = []
-        for bank in benchmark.banks:
-            size += bank.size
-            growth = _growth(bank, runs, seen) if seen else ()
-            table.add_row(escape(bank.bank), _finished(bank, runs), str(bank.failed or ""), _size(bank.size), *growth)
-            notes += [Text(f"{bank.bank}: {count} failed: {reason}") for reason, count in bank.failures.items()]
-        parts += [heading, table, *notes]
-    if not parts:
-        return Text(f"{where} holds no runs yet.")
-    return Group(*parts, Text(f"{where}: {_size(size)} in records."))
-
-
-def _finished(bank: BankStatus, runs: int) -> str:
-    return f"{bank.finished} complete" if bank.finished >= runs else f"{bank.finished} of {runs}"
-
-
-def _growth(bank: BankStatus, runs: int, seen: Seen) -> tuple[str, str]:
-    """Runs an hour and the time left; empty where the bank did not grow."""
-    pace, left = seen.paces.get((bank.benchmark, bank.bank)), seen.seconds_left(bank, runs)
-    return f"{pace * 3600:.0f}" if pace else "", _duration(left) if left else ""
-
-
-def show_watched(looks: Iterator[Seen], runs: int, where: str, target: Console) -> None:
-    """The store's state, drawn anew at each look; without a terminal, what changed is printed now and then."""
-    if target.is_terminal:
-        with Live(console=target, auto_refresh=False) as live:
-            for seen in looks:
-                table = show_status(seen.benchmarks, runs, where, seen)
-                live.update(Group(table, *_unavailable(seen, where)), refresh=True)
-        return
-    seen = next(looks)
-    target.print(show_status(seen.benchmarks, runs, where))
-    printed, last, why = seen.banks, time.monotonic(), ""
-    for seen in looks:
-        if seen.unavailable != why:
-            target.print(*_unavailable(seen, where) or [Text(f"{where} can be read again.")])
-            why = seen.unavailable
-        changed = [bank for key, bank in seen.banks.items() if bank != printed.get(key)]
-        if changed and time.monotonic() - last >= SILENT_SECONDS:
-            for bank in changed:
-                target.print(Text(_growth_line(bank, runs, seen)))
-            printed, last = seen.banks, time.monotonic()
-
-
-def _unavailable(seen: Seen, where: str) -> list[Text]:
-    return [Text(f"{where} cannot be read now: {seen.unavailable}. Trying again.")] if seen.unavailable else []
-
-
-def _growth_line(bank: BankStatus, runs: int, seen: Seen) -> str:
-    pace, left = _growth(bank, runs, seen)
-    failed = f"{bank.failed} failed" if bank.failed else ""
-    words = (_finished(bank, runs), failed, pace and f"{pace} runs/hour", left and f"about {left} left")
-    return f"{bank.benchmark}/{bank.bank}: {', '.join(filter(None, words))}"
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -41,6 +41,11 @@ class Event:
     seconds: float | None = None
 
 
+def default_limit(usual: float) -> float:
+    """Seconds that a run may take where runs like it usually take so many."""
+    return max(TIMEOUT_LEAST, TIMEOUT_TIMES * usual)
+
+
 class Doing:
     """An evaluation, the places where its runs are done, and the order in which they are."""
 
@@ -89,7 +94,7 @@ class Doing:
             or reference.median_seconds()
             or self.schedule.seconds(TrainOriginal.kind)
         )
-        return max(TIMEOUT_LEAST, TIMEOUT_TIMES * usual) if usual else None
+        return default_limit(usual) if usual else None
 
     def taken(self, work: TrainOriginal | ExamineOriginal | RunSeed) -> bool:
         """Whether another driver has done it meanwhile."""

@@ -22,6 +22,7 @@ from harness.interruption import Terminated, gentle_signals
 from harness.leaderboard import Leaderboard, Row, leaderboard
 from harness.metrics import Metrics
 from harness.original_file import read_original
+from harness.progress import live_progress, summed_up
 from harness.report import leaderboard_report
 from harness.store import open_store
 from scoring import LEVEL, MODES, PerExample
@@ -83,7 +84,7 @@ def run(
     try:
         with (
             gentle_signals() as stopping,
-            display.live_progress(evaluation, compute, target) as bars,
+            live_progress(evaluation, compute, target) as bars,
             redirect_stdout(sys.stderr),  # where Ray writes what nodes say when they die
         ):
             listeners: list[Any] = [bars, Metrics(evaluation), *([log] if log else [])]
@@ -99,7 +100,7 @@ def run(
         raise
     finally:
         problem = log.close(ended) if log else ""
-        for line in display.summed_up(happened):
+        for line in summed_up(happened):
             target.print(line, markup=False)
     return [*evaluation.damaged, *([problem] if problem else [])]
 

@@ -10,7 +10,7 @@ from harness.bank import Bank, list_records
 from harness.benchmark import Benchmark
 from harness.candidates import Algorithm, built_in
 from harness.cluster import Compute, Pool
-from harness.doing import TIMEOUT_LEAST, TIMEOUT_TIMES, Event
+from harness.doing import Event, default_limit
 from harness.errors import UserError
 from harness.examination import EXAMINED
 from harness.identity import sha256
@@ -71,8 +71,7 @@ class Retry:
         """
 
         def limit(kind: str) -> float:
-            usual = banks[kind].median_seconds() or 0.0
-            return timeout or max(TIMEOUT_LEAST, TIMEOUT_TIMES * usual)
+            return timeout or default_limit(banks[kind].median_seconds() or 0.0)
 
         banks = {bank.key: bank for bank in self.banks}
         units: dict[str | None, list[RunSeed]] = {}  # by original model, which the units of a schedule share

@@ -18,6 +18,7 @@ from algorithms import retrain
 from harness.bank import Bank
 from harness.benchmark import Benchmark, TrainingPart, make_benchmark
 from harness.candidates import Algorithm, built_in, load_candidates
+from harness.child import ForkServer
 from harness.display import console
 from harness.evaluation import Evaluation
 from harness.identity import sha256
@@ -106,6 +107,14 @@ def original(unlearner: Unlearner) -> bytes:
     """The safetensors bytes of an original model of the tiny benchmark."""
     recipe = unlearner.training.recipe
     return save(unlearner.train_original(retrain, recipe.hyper_parameters, Seeds("original", 0)))
+
+
+@pytest.fixture(scope="module")
+def server(training: TrainingPart, original: bytes) -> Iterator[ForkServer]:
+    """A fork server on the tiny benchmark, for the runs of a module's tests."""
+    made = ForkServer(training, original, "cpu")
+    yield made
+    made.close()
 
 
 @pytest.fixture

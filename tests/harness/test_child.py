@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,18 +10,11 @@ import torch
 from safetensors.torch import load
 
 from harness.candidates import load_candidates, with_settings
-from harness.child import KEPT_OUTPUT, ChildFailed, ForkServer
+from harness.child import KEPT_OUTPUT, ChildFailed
 from harness.examine import load_strictly
 from harness.unlearn import Seeds, State, fresh_network
 
 Run = Callable[..., State]
-
-
-@pytest.fixture(scope="module")
-def server(training, original) -> Iterator[ForkServer]:
-    server = ForkServer(training, original, "cpu")
-    yield server
-    server.close()
 
 
 @pytest.fixture

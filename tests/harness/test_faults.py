@@ -51,13 +51,6 @@ def start_daemon(path):
 """
 
 
-@pytest.fixture(scope="module")
-def server(training, original) -> Iterator[ForkServer]:
-    server = ForkServer(training, original, "cpu")
-    yield server
-    server.close()
-
-
 @pytest.fixture
 def run(server, candidate) -> Callable[..., None]:
     """run(body, timeout): a candidate's run. However it ends, nothing is left of it, and the same server does the

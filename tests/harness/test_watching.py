@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness.display import console, show_watched
+from harness.display import console
 from harness.record import failed
 from harness.status import BankStatus, BenchmarkStatus, status
+from harness.status_table import show_watched
 from harness.store import StoreUnavailable
 from harness.watching import Paces, Seen, watch
 
@@ -93,7 +94,7 @@ def watched(store, bank, steps, monkeypatch, capsys):
 
 
 def test_a_filling_store_is_shown_whole_once_then_what_changed(bank, store, monkeypatch, capsys):
-    monkeypatch.setattr("harness.display.SILENT_SECONDS", 0.0)
+    monkeypatch.setattr("harness.status_table.SILENT_SECONDS", 0.0)
     out = watched(store, bank, [2, 0, 0, 1], monkeypatch, capsys)
     table, first, second = out.split("0" * 12 + "/mine: ")
     assert "3 of 9" in table and "in records" in table
