@@ -149,12 +149,11 @@ class Doing:
             yield Event("original", "original", None, "", done.place, done.seconds)
         elif isinstance(work, ExamineOriginal):
             if isinstance(result, Lost):
-                evaluation.lost.append(f"examining the original model: {result.reason}")
+                yield Event("lost", work.kind, None, result.reason, done.place)
             else:
                 evaluation.take_accuracies(result)
         elif isinstance(result, Lost):
             name, bank = work.algorithm.name, self.bank(work)
-            evaluation.lost.append(f"{name}, seed {work.seeds.seed}: {result.reason}")
             yield Event("lost", name, work.seeds.seed, result.reason, done.place)
             self.lost[work.kind] += 1
             if self.lost[work.kind] >= FIRST_RUNS and not bank.readings and self.schedule.drop(work.kind):

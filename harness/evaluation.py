@@ -83,7 +83,6 @@ class Evaluation:
         self.actors: int | None = None  # at work or free, as long as runs are done
         self.waiting = 0  # units of work that are not done yet, as long as any are
         self.floor: Bank | None = None  # finetune's runs with its preset, as far as the store has them
-        self.lost: list[str] = []  # runs that the machine failed to do; the next command tries them again
         self.original_number = None if isinstance(original, bytes) else original
         self.original: bytes | None = None
         self.original_accuracies: dict[str, float] | None = None
