@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from harness.console import console
 from harness.errors import UserError
 from harness.interruption import Terminated, gentle_signals, heed_sigterm
 from harness.options import (
@@ -110,8 +111,8 @@ def plan(
         else:
             _say(evaluation.damaged)
         if originals > 1:
-            display.console().print(f"From original model {number + 1} of {originals} (the reference is shared):")
-        display.console().print(display.show_plan(evaluation, compute))
+            console().print(f"From original model {number + 1} of {originals} (the reference is shared):")
+        console().print(display.show_plan(evaluation, compute))
     return 0
 
 
@@ -149,14 +150,14 @@ def try_(
     device = choose_compute(device).device
     benchmark = _benchmark(given)
     original = read_original(given["original"], benchmark) if given["original"] else None
-    say = display.console(stderr=True).print
+    say = console(stderr=True).print
     where = benchmark, open_store(store), seed, device
     try:
         trial = try_algorithm(algorithm, settings, given["dataset"], *where, original, batch_format, say)
     except Stopped as error:
         print(f"run_eval.py: {error}", file=sys.stderr)
         return 1
-    display.console().print(display.show_tried(trial, benchmark))
+    console().print(display.show_tried(trial, benchmark))
     return 0
 
 
@@ -165,7 +166,7 @@ def list_algorithms() -> int:
     """List the algorithms: what each does, whose it is, the sets that it reads, presets, hyper-parameters."""
     from harness import display
 
-    display.console().print(display.show_algorithms())
+    console().print(display.show_algorithms())
     return 0
 
 
@@ -214,7 +215,7 @@ def sweep(
     if log:
         with log.open("a") as file:
             file.writelines(f"{line}\n" for line in log_lines(made, benchmark))
-    display.console().print(display.show_sweep(made, best(made), benchmark))
+    console().print(display.show_sweep(made, best(made), benchmark))
     return 0 if evaluation.complete else 1
 
 
@@ -243,7 +244,7 @@ def reproduce(name: str, partial: bool, as_json: bool, **given: Any) -> int:
     if as_json:
         print(json.dumps(reproduction_json(reproduction, evaluation, *found), allow_nan=False, indent=1))
     else:
-        display.console().print(display.show_reproduction(reproduction, evaluation, *found))
+        console().print(display.show_reproduction(reproduction, evaluation, *found))
     return 0 if evaluation.complete else 1
 
 
@@ -252,7 +253,6 @@ def reproduce(name: str, partial: bool, as_json: bool, **given: Any) -> int:
 @click.option("--watch", "watched", is_flag=True, help="go on showing it, with each bank's pace, until Ctrl-C")
 def status(runs: int, store: str, watched: bool) -> int:
     """Show what the store holds, and why runs failed."""
-    from harness import display
     from harness.status import status as read_status
     from harness.status_table import show_status, show_watched
     from harness.watching import watch
@@ -260,9 +260,9 @@ def status(runs: int, store: str, watched: bool) -> int:
     opened = _existing(store)
     if watched:
         with suppress(KeyboardInterrupt):  # the only end that it has
-            show_watched(watch(opened), runs, str(store), display.console())
+            show_watched(watch(opened), runs, str(store), console())
     else:
-        display.console().print(show_status(read_status(opened), runs, str(store)))
+        console().print(show_status(read_status(opened), runs, str(store)))
     return 0
 
 
@@ -393,7 +393,7 @@ def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
     mode = one_of("--mode", given["mode"], MODES)
     compute = choose_compute(given["device"], given["actors"], given["gpus_per_run"], given["address"])
     examination = Examination(_benchmark(given), checkpoints, name, open_store(given["store"]), mode)
-    stderr = display.console(stderr=True)
+    stderr = console(stderr=True)
     # Ray writes to standard output what nodes say when they die.
     with gentle_signals() as stopping, redirect_stdout(sys.stderr):
         for line in examination.run(compute, stopping):
@@ -408,7 +408,7 @@ def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
     if as_json:
         print(leaderboard_report(board, evaluation))
     else:
-        display.console().print(display.show_leaderboard(board, evaluation.benchmark))
+        console().print(display.show_leaderboard(board, evaluation.benchmark))
         print(f"Its bank is {given['store']}/{examination.bank.folder}.")
     if len(evaluation.reference.readings) < 2:
         stderr.print("No score yet: the store has no reference runs of this benchmark; `retrain` makes them.")
@@ -422,7 +422,6 @@ def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
 @mode_option
 def leaderboard(store: str, form: str, runs: int | None, mode: str) -> int:
     """Show everything that a store holds, scored and ranked; trains nothing."""
-    from harness import display
     from harness.board import boards
     from harness.board_formats import FORMATS
     from harness.errors import one_of
@@ -430,7 +429,7 @@ def leaderboard(store: str, form: str, runs: int | None, mode: str) -> int:
 
     show = FORMATS[one_of("--format", form, FORMATS)]
     shown = show(*boards(_existing(store), runs, one_of("--mode", mode, MODES)))
-    display.console().print(shown) if form == "table" else print(shown)
+    console().print(shown) if form == "table" else print(shown)
     return 0
 
 
@@ -682,13 +681,13 @@ def _evaluate(algorithms: list[Any], *, as_json: bool, originals: int = 1, **giv
     if as_json:
         print(originals_report(boards, evaluations) if several else leaderboard_report(boards[0], evaluations[0]))
         return 0 if all(evaluation.complete for evaluation in evaluations) else 1
-    console = display.console()
+    out = console()
     for board, evaluation in zip(boards, evaluations, strict=True):
-        console.print(display.show_leaderboard(board, evaluation.benchmark))
+        out.print(display.show_leaderboard(board, evaluation.benchmark))
         if evaluation.original_accuracies:
-            console.print(display.show_original(evaluation))
+            out.print(display.show_original(evaluation))
     if several:
-        console.print(display.show_spread(spread_over_originals(boards)))
+        out.print(display.show_spread(spread_over_originals(boards)))
     return 0 if all(evaluation.complete for evaluation in evaluations) else 1
 
 

@@ -1,6 +1,5 @@
 """Banks: the records of one algorithm on one benchmark, at most one finished a seed."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -12,12 +11,10 @@ from harness.benchmark import Benchmark
 from harness.candidates import Algorithm
 from harness.identity import canonical_json, sha256
 from harness.origin import Origin, read_origins
-from harness.record import Damaged, Provenance, RunRecord, decode
+from harness.record import RECORD_NAME, Damaged, Provenance, RunRecord, decode, record_name
 from harness.sources import source_hash, source_text
 from harness.store import Store
 from scoring import MODES
-
-RECORD_NAME = re.compile(r"(\d+)\.(finished|failed-(\d+))\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -248,12 +245,6 @@ def stack(readings: Sequence[Reading]) -> Columns:
         return None if values[0] is None else np.array(values)
 
     return Columns(**{field.name: rows(field.name) for field in fields(Columns)})  # type: ignore[arg-type]
-
-
-def record_name(record: RunRecord) -> str:
-    """Seed, status and attempt, so that listing opens nothing."""
-    kind = "finished" if record.status == "finished" else f"failed-{record.attempt}"
-    return f"{record.seed:05d}.{kind}.safetensors"
 
 
 def list_records(store: Store, folder: str) -> list[tuple[int, int | None, str]]:

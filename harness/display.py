@@ -3,10 +3,9 @@
 import inspect
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
@@ -17,9 +16,9 @@ from harness.assess import COMPETITION_RUNS, RULE_EPOCHS, RULE_SHARE, Assessment
 from harness.benchmark import Benchmark, Described
 from harness.candidate_file import defaults
 from harness.cluster import Compute
+from harness.console import duration
 from harness.evaluation import Evaluation
 from harness.leaderboard import Leaderboard, Row, make_row
-from harness.progress import duration
 from harness.report import comparison_text, projected_text
 from harness.reproduction import Reproduction, Statement, TableResult
 from harness.spread import Spread
@@ -27,15 +26,8 @@ from harness.sweep import Trial
 from harness.trial import TriedRun
 from scoring import LEVEL, MODES, Ceiling, Score
 
-WIDTH = 120  # where there is no terminal
 NONE = "–"
 VERDICTS = {"holds": "hold", "fails": "fail", "tied": "are tied", "open": "are open"}
-
-
-def console(stderr: bool = False, **options: Any) -> Console:
-    """A console that keeps the table on its lines where the output goes to a file. options: of rich's."""
-    made = Console(stderr=stderr, highlight=False, **options)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=WIDTH, **options)
 
 
 def show_leaderboard(board: Leaderboard, benchmark: Described) -> RenderableType:

@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.arrays import read_side
 from harness.assess import assess, cost, scoring_errors
-from harness.bank import Runs, list_records, record_name
+from harness.bank import Runs, list_records
 from harness.benchmark import Benchmark
 from harness.board import NO_REFERENCE, label, usual_runs
 from harness.bundle import FORMAT, Bundle, read_bundle, write_bundle
@@ -21,12 +21,11 @@ from harness.errors import UserError, first_line, one_of, printable
 from harness.identity import canonical_json, sha256
 from harness.origin import Origin, put_origin, set_aside_damaged
 from harness.packed import PackedBank, pack
-from harness.record import Damaged
+from harness.record import CONFIDENCES, Damaged, record_name
 from harness.report import score_json
 from harness.store import Store
 from harness.stored import (
     ACCURACIES,
-    CONFIDENCES,
     RETRAIN,
     StoredBank,
     StoredBenchmark,

@@ -14,6 +14,7 @@ from harness.assess import example_table
 from harness.benchmark import Benchmark, make_benchmark
 from harness.candidates import Algorithm, find_usable
 from harness.cluster import Compute, choose_compute
+from harness.console import console
 from harness.decide import Looks
 from harness.errors import UserError, one_of
 from harness.evaluation import Evaluation, Event
@@ -78,7 +79,7 @@ def run(
         KeyboardInterrupt: after Ctrl-C, once what ran is finished; at once where it came twice.
     """
     log = None if log_json is None else EventLog(Path(log_json), evaluation)
-    target = display.console(stderr=True, quiet=not progress)
+    target = console(stderr=True, quiet=not progress)
     happened: list[Event] = []
     ended, problem = "stopped", ""
     try:
@@ -263,11 +264,11 @@ class Result:
         return leaderboard_report(self.board, self.evaluation)
 
     def _repr_html_(self) -> str:
-        console = display.console(file=io.StringIO(), record=True)
-        console.print(display.show_leaderboard(self.board, self.evaluation.benchmark))
+        page = console(file=io.StringIO(), record=True)
+        page.print(display.show_leaderboard(self.board, self.evaluation.benchmark))
         for line in self.refused:
-            console.print(line, markup=False)
-        return console.export_html(inline_styles=True, code_format='<pre style="line-height: 1.2">{code}</pre>')
+            page.print(line, markup=False)
+        return page.export_html(inline_styles=True, code_format='<pre style="line-height: 1.2">{code}</pre>')
 
     def __repr__(self) -> str:
         scored = self.row.score if self.name else None

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from harness.cluster import Compute
+from harness.console import SILENT_SECONDS, duration
 from harness.evaluation import Evaluation, Event
 
 UPDATE_SECONDS = 0.2  # between updates of the bars: counting what is left takes a while
-SILENT_SECONDS = 30.0  # between lines where there is no terminal for a live display
 
 
 @contextmanager
@@ -109,12 +109,3 @@ def summed_up(events: Iterable[Event]) -> list[str]:
         f"{key[0]}: {number} {'run' if number == 1 else 'runs'} {words[key[1]]}: {shown[key]}"
         for key, number in counted.most_common()
     ]
-
-
-def duration(seconds: float) -> str:
-    """'40 s', '12 min' or '3.5 h'."""
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

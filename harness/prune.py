@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from algorithms import ALGORITHMS
-from harness.bank import RECORD_NAME
 from harness.candidates import Algorithm, built_in
 from harness.examination import EXAMINED
 from harness.origin import PREFIX
+from harness.record import RECORD_NAME
 from harness.store import Store
 
 DESCRIPTION = "bank.json"

@@ -1,6 +1,7 @@
 """Run record: what is kept of one seeded execution of one algorithm, as one safetensors file."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -10,6 +11,9 @@ from safetensors.numpy import load, save
 
 from harness.identity import canonical_json, sha256
 
+RECORD_NAME = re.compile(r"(\d+)\.(finished|failed-(\d+))\.safetensors")
+# What a bank holds in place of records where confidences alone are known of its runs; the number is that of the runs.
+CONFIDENCES = "confidences-{}.safetensors"
 ARRAYS = ("forget_logits", "probe_retain_logits", "probe_test_logits")
 NO_DIGEST = "0" * 64
 
@@ -71,6 +75,12 @@ class RunRecord:
         blob = save(arrays, metadata={"record": canonical_json(values), "sha256": NO_DIGEST})
         # The digest is taken with zeros in its own place, and so covers every other byte.
         return blob.replace(_entry(NO_DIGEST), _entry(sha256(blob)), 1)
+
+
+def record_name(record: RunRecord) -> str:
+    """Seed, status and attempt, so that listing opens nothing."""
+    kind = "finished" if record.status == "finished" else f"failed-{record.attempt}"
+    return f"{record.seed:05d}.{kind}.safetensors"
 
 
 def decode(data: bytes) -> RunRecord:

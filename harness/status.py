@@ -6,10 +6,8 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
-from harness.bank import RECORD_NAME
-from harness.record import Damaged, decode
+from harness.record import CONFIDENCES, RECORD_NAME, Damaged, decode
 from harness.store import Store
-from harness.stored import CONFIDENCES
 
 CONFIDENCES_NAME = re.compile(CONFIDENCES.format(r"(\d+)"))
 

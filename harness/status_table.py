@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator
 
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.filesize import decimal
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from harness.progress import SILENT_SECONDS, duration
+from harness.console import SILENT_SECONDS, duration
 from harness.status import BankStatus, BenchmarkStatus
 from harness.watching import Seen
 
@@ -30,12 +31,12 @@ def show_status(
         for bank in benchmark.banks:
             size += bank.size
             growth = _growth(bank, runs, seen) if seen else ()
-            table.add_row(escape(bank.bank), _finished(bank, runs), str(bank.failed or ""), _size(bank.size), *growth)
+            table.add_row(escape(bank.bank), _finished(bank, runs), str(bank.failed or ""), decimal(bank.size), *growth)
             notes += [Text(f"{bank.bank}: {count} failed: {reason}") for reason, count in bank.failures.items()]
         parts += [heading, table, *notes]
     if not parts:
         return Text(f"{where} holds no runs yet.")
-    return Group(*parts, Text(f"{where}: {_size(size)} in records."))
+    return Group(*parts, Text(f"{where}: {decimal(size)} in records."))
 
 
 def _finished(bank: BankStatus, runs: int) -> str:
@@ -79,11 +80,3 @@ def _growth_line(bank: BankStatus, runs: int, seen: Seen) -> str:
     failed = f"{bank.failed} failed" if bank.failed else ""
     words = (_finished(bank, runs), failed, pace and f"{pace} runs/hour", left and f"about {left} left")
     return f"{bank.benchmark}/{bank.bank}: {', '.join(filter(None, words))}"
-
-
-def _size(size: float) -> str:
-    for unit in ("B", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"

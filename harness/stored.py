@@ -15,13 +15,11 @@ from harness.bank import Failure, Reading, Runs, Targets, list_records, read
 from harness.benchmark import Benchmark
 from harness.identity import canonical_json, sha256
 from harness.origin import Origin, read_origins
-from harness.record import Damaged, decode
+from harness.record import CONFIDENCES, Damaged, decode
 from harness.store import Store
 from scoring import MODES, logit_scaled_confidence
 
 RETRAIN = "retrain"
-# What a bank holds in place of records where confidences alone are known of its runs; the number is that of the runs.
-CONFIDENCES = "confidences-{}.safetensors"
 LARGEST = 2**31  # of the epochs and examples of a description: beyond it only a forger writes
 PARTS = ("retain", "forget", "validation", "test")
 ACCURACIES = ("retain_accuracy", "forget_accuracy", "test_accuracy")

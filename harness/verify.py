@@ -5,15 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.bank import RECORD_NAME, record_name
 from harness.examination import EXAMINED
 from harness.identity import sha256
 from harness.origin import PREFIX, decode_origin, origin_name
 from harness.originals import ACCURACIES
-from harness.record import Damaged, RunRecord, decode
+from harness.record import CONFIDENCES, RECORD_NAME, Damaged, RunRecord, decode, record_name
 from harness.sources import source_hash
 from harness.store import Store, StoreUnavailable
-from harness.stored import CONFIDENCES, decode_confidences
+from harness.stored import decode_confidences
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,14 @@
 
 import json
 import random
+import subprocess
+import sys
 import time
 from collections import Counter
 
 import psutil
 import pytest
-from commands import command, contents, finished_records, rows, run_cli, start_cli
+from commands import ROOT, command, contents, finished_records, rows, run_cli, start_cli
 
 QUICK = ["--epochs", 1, "--set", "forget_remember.epochs=[1]", "--set", "forget_remember.draws=[2]"]
 
@@ -101,6 +103,18 @@ def test_evaluate_prints_one_table_with_scores_ceiling_and_costs(uninterrupted):
         assert word in process.stdout
     assert "cannot be read" in process.stdout  # 8 runs
     assert max(map(len, process.stdout.splitlines())) <= 120
+
+
+def test_looking_at_a_store_waits_for_no_heavy_import(uninterrupted):
+    store, _ = uninterrupted
+    look = (
+        "import sys; from run_eval import cli; cli(sys.argv[1:], standalone_mode=False); "
+        "print({*sys.modules} & {'torch', 'ray', 'numba'})"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", look, "status", "--store", store], cwd=ROOT, capture_output=True, text=True
+    )
+    assert process.stdout.endswith("set()\n"), process.stdout + process.stderr
 
 
 def test_plan_status_and_bank_folders(uninterrupted, refused, tmp_path, monkeypatch, capsys):

@@ -19,8 +19,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from harness.bank import RECORD_NAME
-from harness.record import decode
+from harness.record import RECORD_NAME, decode
 from harness.schedule import Schedule
 from harness.store import Store
 

@@ -19,7 +19,7 @@ from harness.bank import Bank
 from harness.benchmark import Benchmark, TrainingPart, make_benchmark
 from harness.candidates import Algorithm, built_in, load_candidates
 from harness.child import ForkServer
-from harness.display import console
+from harness.console import console
 from harness.evaluation import Evaluation
 from harness.identity import sha256
 from harness.originals import keep_original

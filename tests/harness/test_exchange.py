@@ -20,6 +20,7 @@ from safetensors.numpy import save, save_file
 from harness import display
 from harness.board import boards
 from harness.bundle import _digest
+from harness.console import console
 from harness.contents import find_contents
 from harness.evaluation import Evaluation
 from harness.exchange import export_banks, verify
@@ -381,7 +382,7 @@ def test_score_and_compare_of_bank_folders_say_what_was_imported(give, exported,
 def test_a_reproduction_says_that_its_reference_was_imported(give, exported, filled_store, tmp_path):
     give("import", exported, "--store", tmp_path / "other")
     evaluation = Evaluation(filled_store.benchmark, [], 16, Store(tmp_path / "other"))
-    shown = display.console(file=io.StringIO())
+    shown = console(file=io.StringIO())
     shown.print(display.show_reproduction(Reproduction("A table", [], [], 1.0, True), evaluation, None, []))
     assert "Warning (imported-reference)" in shown.file.getvalue()
 

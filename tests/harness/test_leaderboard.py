@@ -10,8 +10,9 @@ import pytest
 
 from harness.candidates import with_settings
 from harness.cluster import Compute
+from harness.console import console
 from harness.decide import Looks
-from harness.display import console, show_leaderboard
+from harness.display import show_leaderboard
 from harness.errors import UserError
 from harness.evaluation import Evaluation
 from harness.leaderboard import leaderboard

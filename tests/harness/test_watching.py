@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness.display import console
+from harness.console import console
 from harness.record import failed
 from harness.status import BankStatus, BenchmarkStatus, status
 from harness.status_table import show_watched
