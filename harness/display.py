@@ -59,28 +59,42 @@ def show_reproduction(
 ) -> RenderableType:
     """Each table of a publication beside ours, and what becomes of its order statements."""
     mode = "" if evaluation.mode == "released" else f", mode {evaluation.mode}"
+    said: dict[tuple[str, str], dict[str, None]] = {}  # warnings, and whose they are
     parts: list[RenderableType] = [
         Text(f"{reproduction.title}: {title(evaluation.benchmark)}, N = {evaluation.runs}{mode}", style="bold")
     ]
     if top:
-        parts.append(Text(f"Ceiling: F = {top.quality:.4f} ± {top.spread:.4f}. Intervals are 95 %, over runs."))
+        banks = f"{top.splits} splits into two banks of {top.runs}"
+        parts.append(Text(f"Ceiling: F = {top.quality:.4f} ± {top.spread:.4f} ({banks}). Intervals are over runs."))
     unknown = "" if reproduction.lr_known else " (no factor is known for this data set)"
-    parts.append(Text(f"Learning rates are the writeup's times {reproduction.lr_factor:g}{unknown}."))
+    parts.append(
+        Text(f"Learning rates are the writeup's times {reproduction.lr_factor:g}{unknown}; presets keep theirs.")
+    )
     for result in tables:
         table = Table(title=result.table.name, title_justify="left", box=box.SIMPLE_HEAD)
         table.add_column("row", overflow="fold")
-        for name in ("writeup", "ours", "95 % interval", "of ceiling", "retain ratio", "test ratio", "F at 512"):
+        for name in ("writeup", "our score", "95 % interval", "F", "of ceiling", "retain", "test", "F at 512"):
             table.add_column(name, justify="right")
         for row in result.table.rows:
-            table.add_row(row.label, *_reproduced(row.writeup, result.assessments[row.label]))
+            found = result.assessments[row.label]
+            label = f"{row.label} *" if found and found.warnings else row.label
+            table.add_row(label, *_reproduced(row.writeup, found))
+            for warning in found.warnings if found else ():
+                said.setdefault((warning.name, warning.text), {})[row.run] = None
         parts.append(table)
         parts += [Text(_statement_text(statement)) for statement in result.statements]
     verdicts = [s.verdict for result in tables for s in result.statements]
     counts = (f"{verdicts.count(name)} {word}" for name, word in VERDICTS.items() if name in verdicts)
     parts.append(Text(f"\nOf {len(verdicts)} order statements: {', '.join(counts)}.", style="bold"))
+    levels = {s.comparison.level for result in tables for s in result.statements if s.comparison}
+    parts += [
+        Text(f"Each is tested at {level:.2%}, so that all together are right with {LEVEL:.0%} (Bonferroni).")
+        for level in levels
+    ]
     reference, epochs = evaluation.reference, evaluation.benchmark.recipe.epochs
-    warnings = make_row(reference, reference, evaluation.runs, epochs, None, 0, {}).warnings
-    parts += [Text(f"* Warning ({warning.name}): {warning.text}") for warning in warnings]
+    for warning in make_row(reference, reference, evaluation.runs, epochs, None, 0, {}).warnings:
+        said.setdefault((warning.name, warning.text), {})["retrain"] = None
+    parts += [Text(f"* Warning ({name}): {', '.join(runs)}: {text}") for (name, text), runs in said.items()]
     return Group(*parts)
 
 
@@ -122,21 +136,34 @@ def show_sweep(made: Sequence[Trial], chosen: Sequence[Trial], benchmark: Benchm
             (f"{row.cost.share_of_30_epochs:.0%}" if row.cost else NONE) + ("" if trial.allowed else " !"),
         )
     notes: list[RenderableType] = [Text(f"Development split of {title(benchmark)}.", style="bold"), table]
-    notes.append(Text("Equal ranks are tied: no interval of their difference excludes 0. Nothing here was scored."))
+    notes.append(
+        Text(
+            "rank: 1 + the settings of the algorithm that are significantly better (all its pairs together at "
+            f"{LEVEL:.0%}, Bonferroni), so that neighbours may be tied. Nothing here was scored."
+        )
+    )
+    notes += [
+        Text(f"Warning ({name}): {', '.join(labels)}: {text}")
+        for (name, text), labels in _warnings(trial.row for trial in made).items()
+        if name != "several-settings"  # that is what a sweep is
+    ]
     notes += [Text(f"{t.setting.algorithm.name}: failed: {t.row.failure.error}") for t in made if t.row.failure]
-    notes += [Text(f"best: {t.setting.algorithm.name}: {t.setting.set_line}") for t in chosen if t.row.score]
+    notes += [
+        Text(f"best: {t.setting.algorithm.name}: {t.setting.set_line or 'as it is'}") for t in chosen if t.row.score
+    ]
     return Group(*notes)
 
 
 def _reproduced(writeup: float | None, found: Assessment | None) -> list[str]:
-    printed = NONE if writeup is None else f"{writeup:.4f}"
+    printed = NONE if writeup is None else f"{writeup:.5f}".removesuffix("0")
     if found is None:
-        return [printed, *[NONE] * 6]
+        return [printed, *[NONE] * 7]
     score, projected = found.score, found.projected
     return [
         printed,
         f"{score.score:.4f}",
         f"{score.interval[0]:.4f} … {score.interval[1]:.4f}" if score.interval else NONE,
+        f"{score.forgetting_quality:.4f}",
         f"{score.share_of_ceiling:.1%}" if score.share_of_ceiling is not None else NONE,
         *(f"{ratio:.4f}" if ratio is not None else NONE for ratio in (score.retain_ratio, score.test_ratio)),
         f"{projected.quality:.4f}" if projected else NONE if score.runs < COMPETITION_RUNS else "as F",
@@ -239,11 +266,7 @@ def _notes(board: Leaderboard) -> Iterator[RenderableType]:
             yield Text(comparison_text(pairing.better, pairing.worse, pairing.comparison) + ".")
     if any(map(too_slow, board.rows)):
         yield Text(f"! slower than {RULE_SHARE:.0%} of 30 epochs of the recipe, which the competition did not allow.")
-    said: dict[tuple[str, str], list[str]] = {}
-    for row in (board.reference, *board.rows):
-        for warning in row.warnings:
-            said.setdefault((warning.name, warning.text), []).append(row.algorithm)
-    for (name, text), rows in said.items():
+    for (name, text), rows in _warnings((board.reference, *board.rows)).items():
         yield Text(f"* Warning ({name}): {', '.join(rows)}: {text}")
     for row in board.rows:
         if row.failure is not None:
@@ -256,6 +279,15 @@ def _notes(board: Leaderboard) -> Iterator[RenderableType]:
                     "  its last output:\n"
                     + "\n".join("  | " + line for line in row.failure.output.strip().splitlines()[-5:])
                 )
+
+
+def _warnings(rows: Iterable[Row]) -> dict[tuple[str, str], list[str]]:
+    """(name, text) of each warning -> whose it is."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for warning in row.warnings:
+            said.setdefault((warning.name, warning.text), []).append(row.algorithm)
+    return said
 
 
 def _floor(board: Leaderboard) -> str:

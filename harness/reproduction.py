@@ -18,7 +18,8 @@ from harness.benchmark import Benchmark
 from harness.candidates import Algorithm, built_in, published
 from harness.errors import UserError, one_of
 from harness.evaluation import Evaluation
-from scoring import Ceiling, Comparison, ceiling, compare
+from harness.leaderboard import level_of_each
+from scoring import LEVEL, Ceiling, Comparison, ceiling, compare
 
 FOLDER = Path(__file__).parent / "reproductions"
 REPRODUCTIONS = sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -146,30 +147,37 @@ def layers_in_pool(benchmark: Benchmark, pool: str) -> int:
 def results(reproduction: Reproduction, evaluation: Evaluation) -> tuple[Ceiling | None, list[TableResult]]:
     """Score every row whose bank is complete, and test each order statement by the paired comparison.
 
+    All statements together are right with LEVEL (Bonferroni), as the pairs of a leaderboard are.
+
     Raises:
         UserError: the runs cannot be scored.
     """
     runs = evaluation.runs
     seeds = evaluation.reference.seeds(runs)
     if len(seeds) < runs:
-        raise UserError(f"the reference bank has {len(seeds)} of {runs} runs: the same command goes on.")
+        raise UserError(
+            f"the reference bank has {len(seeds)} of {runs} runs; without --partial, `reproduce` trains the rest."
+        )
     base = evaluation.reference.columns(seeds)
-    top = ceiling(base.confidences, runs=runs, mode=evaluation.mode)
+    # All that is there of the reference, as on the leaderboard.
+    everything = evaluation.reference.columns(sorted(evaluation.reference.readings))
+    top = ceiling(everything.confidences, runs=runs, mode=evaluation.mode)
     found: dict[str, Assessment | None] = {}
     for name, bank in evaluation.banks.items():
         own = bank.seeds(runs)
         complete = len(own) == runs
         found[name] = assess(base, bank.columns(own), evaluation.mode, top, COMPETITION_RUNS) if complete else None
-    return top, [_table_result(table, found) for table in reproduction.tables]
+    level = level_of_each(LEVEL, sum(len(table.orders) for table in reproduction.tables))
+    return top, [_table_result(table, found, level) for table in reproduction.tables]
 
 
-def _table_result(table: Table, found: dict[str, Assessment | None]) -> TableResult:
+def _table_result(table: Table, found: dict[str, Assessment | None], level: float) -> TableResult:
     by_label = {row.label: found.get(row.run) for row in table.rows}
-    return TableResult(table, by_label, [_statement(b, w, by_label[b], by_label[w]) for b, w in table.orders])
+    return TableResult(table, by_label, [_statement(b, w, by_label[b], by_label[w], level) for b, w in table.orders])
 
 
-def _statement(better: str, worse: str, one: Assessment | None, other: Assessment | None) -> Statement:
-    comparison = compare(one.score, other.score) if one and other else None
+def _statement(better: str, worse: str, one: Assessment | None, other: Assessment | None, level: float) -> Statement:
+    comparison = compare(one.score, other.score, level) if one and other else None
     if comparison is None:
         return Statement(better, worse, "open", None)
     verdict = "tied" if comparison.tied else "holds" if comparison.difference > 0 else "fails"
@@ -197,7 +205,11 @@ def reproduction_json(
                 "orders": [
                     {"better": s.better, "worse": s.worse, "verdict": s.verdict}
                     | (
-                        {"difference": s.comparison.difference, "interval": s.comparison.interval}
+                        {
+                            "difference": s.comparison.difference,
+                            "interval": s.comparison.interval,
+                            "level": s.comparison.level,
+                        }
                         if s.comparison
                         else {}
                     )

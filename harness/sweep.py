@@ -110,9 +110,9 @@ def settings_of(
     grids |= grids.get(dataset, {})
     found: dict[str, Setting] = {}
     for named, base in sorted(zip(algorithms, bases, strict=True), key=lambda pair: pair[0].method):
-        own = [(name, values) for name, values in axes if name in base.hyper_parameters]
         if axes:
-            points = [dict(zip((n for n, _ in own), values, strict=True)) for values in product(*(v for _, v in own))]
+            own = _axes_of(base, axes)
+            points = [dict(zip(own, values, strict=True)) for values in product(*own.values())]
         elif base.method in grids:
             if settings or ":" in base.name:
                 raise UserError("without --grid our own grids are tried, on published settings: give --grid as well.")
@@ -129,6 +129,18 @@ def settings_of(
             changes = {n: v for n, v in changed.hyper_parameters.items() if v != named.hyper_parameters[n]}
             found.setdefault(changed.bank, Setting(replace(changed, name=label), point, changes))
     return list(found.values())
+
+
+def _axes_of(base: Algorithm, axes: Sequence[tuple[str, list[str]]]) -> dict[str, list[str]]:
+    """Those of an algorithm: under `name`, or under `algorithm.name` where they are its alone."""
+    own: dict[str, list[str]] = {}
+    for given, values in axes:
+        owner, _, name = given.rpartition(".")
+        if name in base.hyper_parameters and owner in ("", base.name, base.owner):
+            if name in own:
+                raise UserError(f"--grid gives {name} of {base.name} twice: write all its values as one, {name}=V1,V2.")
+            own[name] = values
+    return own
 
 
 def _axis(text: str) -> tuple[str, list[str]]:
@@ -168,7 +180,7 @@ def trials(settings: Sequence[Setting], boards: Sequence[Leaderboard]) -> list[T
 def best(made: Sequence[Trial]) -> list[Trial]:
     """Of each algorithm the setting with the highest score among those that keep the limit of time, if any does."""
     chosen: dict[str, Trial] = {}
-    for trial in sorted(made, key=lambda trial: (not trial.allowed, -trial.score)):
+    for trial in sorted(made, key=lambda trial: (trial.row.score is None, not trial.allowed, -trial.score)):
         chosen.setdefault(trial.setting.algorithm.method, trial)
     return list(chosen.values())
 

@@ -13,6 +13,7 @@ from harness.candidates import built_in
 from harness.display import show_reproduction
 from harness.errors import UserError
 from harness.evaluation import Evaluation
+from harness.leaderboard import leaderboard
 from harness.reproduction import (
     Reproduction,
     Table,
@@ -108,6 +109,33 @@ def test_order_statements_hold_fail_or_stay_open(filled, shown):
     assert json.loads(json.dumps(found, allow_nan=False)) and found["orders"][0]["verdict"] == "holds"
 
 
+def test_more_statements_are_each_tested_at_a_higher_level(filled, shown):
+    evaluation = filled(40, finetune=(1.0, 0.5, 40), forget_remember=(0.2, 0.9, 40))
+    order = ("forget_remember", "finetune")
+    widths = []
+    for statements in (1, 20):
+        reproduction = small(evaluation, *[order] * statements)
+        top, tables = results(reproduction, evaluation)
+        comparison = tables[0].statements[0].comparison
+        assert comparison.level == pytest.approx(1 - 0.05 / statements)
+        widths.append(comparison.interval[1] - comparison.interval[0])
+    assert widths[1] > widths[0]
+    assert "tested at 99.75%" in shown(show_reproduction(reproduction, evaluation, top, tables))
+
+
+def test_the_ceiling_is_the_leaderboards_of_all_retrainings_that_there_are(filled):
+    evaluation = filled(20, reference=40, finetune=(1.0, 0.5, 20))
+    top, _ = results(small(evaluation), evaluation)
+    assert top == leaderboard(evaluation).ceiling
+
+
+def test_a_rows_warnings_stand_below_the_tables(filled, shown):
+    evaluation = filled(10, finetune=(1.0, 0.5, 10))
+    found = results(small(evaluation), evaluation)
+    text = shown(show_reproduction(small(evaluation), evaluation, *found))
+    assert "finetune *" in text and "* Warning (few-runs): finetune: " in text
+
+
 def test_what_is_compared_with_itself_is_tied(filled):
     evaluation = filled(40, finetune=(1.0, 0.5, 40))
     rows = (TableRow("one", "finetune"), TableRow("other", "finetune"))
@@ -143,6 +171,6 @@ def test_rows_that_come_to_the_same_on_a_small_network_are_run_once(tmp_path, np
     found = load_reproduction("writeup-8th-place", benchmark)
     assert len({a.bank for a in found.algorithms}) == len(found.algorithms) and not found.lr_known
     names = {algorithm.name for algorithm in found.algorithms}
+    assert {row.run for table in found.tables for row in table.rows} == names
     runs = {row.label: row.run for table in found.tables for row in table.rows}
-    assert set(runs.values()) == names
     assert runs["1 (2 epochs), 10 %"] == runs["1 (2 epochs), 20 %"]

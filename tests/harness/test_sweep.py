@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from algorithms import METHODS
+from algorithms import METHODS, SMALL
 from harness.benchmark import make_benchmark
 from harness.candidates import Algorithm, built_in, find_algorithms, with_settings
 from harness.display import show_sweep
@@ -173,6 +173,29 @@ def test_words_with_hyphens_are_words():
     assert [setting.point["pool"] for setting in found] == ["all", "no-fc", "no-fc-no-shortcut"]
 
 
+def test_a_grid_of_one_algorithm_is_its_alone():
+    algorithms = [built_in("finetune", "digits"), built_in("neggrad", "digits")]
+    found = settings_of(algorithms, [], ["finetune.lr=0.5,0.6", "epochs=4"], "digits")
+    assert [(s.algorithm.method, s.point) for s in found] == [
+        ("finetune", {"lr": 0.5, "epochs": 4}),
+        ("finetune", {"lr": 0.6, "epochs": 4}),
+        ("neggrad", {"epochs": 4}),
+    ]
+
+
+@pytest.mark.parametrize("again", ["lr=0.3", "finetune.lr=0.3"])
+def test_values_given_twice_are_one_sentence(again):
+    with pytest.raises(UserError, match="gives lr of finetune twice: write all its values as one"):
+        settings_of([built_in("finetune", "digits")], [], ["lr=0.1,0.2", again], "digits")
+
+
+def test_every_preset_is_a_setting_that_its_grid_tries():
+    for method, dataset in SMALL:
+        preset = built_in(method, dataset)
+        found = settings_of([preset], [], [], dataset)
+        assert preset.bank in [setting.algorithm.bank for setting in found], (method, dataset)
+
+
 def test_the_set_line_gives_the_very_setting_that_was_tried():
     """On top of what the bare name stands for, presets included."""
     names = [method.name for method in METHODS if method.name != "retrain"]
@@ -213,4 +236,18 @@ def test_the_best_keeps_the_limit_of_time_and_ties_share_a_rank(filled, shown):
     lines = [json.loads(line) for line in log_lines(made, evaluation.benchmark)]
     assert lines[0]["rank"] == 1 and lines[0]["hyper_parameters"]["loss"] == "mse" and lines[0]["runs"] == 40
     text = shown(show_sweep(made, best(made), evaluation.benchmark))
-    assert "best: forget_remember" in text and "Nothing here was scored" in text
+    assert "best: forget_remember: as it is" in text and "Nothing here was scored" in text
+    assert "Warning" not in text
+
+
+def test_a_setting_without_a_score_is_never_the_best(filled):
+    evaluation = filled(40, finetune=(1.0, 0.5, 40), forget_remember=(0.2, 0.9, 7))
+    settings = [Setting(replace(a, method="one"), {}, {}) for a in evaluation.algorithms]
+    made = trials(settings, [leaderboard(evaluation, project_to=None)])
+    assert [t.setting.algorithm.name for t in best(made)] == ["finetune"]
+
+
+def test_a_sweep_shows_the_warnings_of_its_rows(filled, shown):
+    evaluation = filled(10, finetune=(1.0, 0.5, 10))
+    made = trials([Setting(a, {}, {}) for a in evaluation.algorithms], [leaderboard(evaluation, project_to=None)])
+    assert "Warning (few-runs): finetune: " in shown(show_sweep(made, best(made), evaluation.benchmark))
