@@ -123,7 +123,7 @@ def _report(path: Path, source: bytes | None) -> dict[str, Any]:
         files = [path.name, *own_files(path, path.read_bytes() if source is None else source, before)]
     except (SyntaxError, ValueError) as error:
         return {"error": f"cannot be imported: {describe_error(error, str(folder))}"}
-    return {"defaults": defaults(function), "files": files}
+    return {"defaults": defaults(function), "fractional": fractional(function), "files": files}
 
 
 def own_files(path: Path, source: bytes, before: set[str]) -> list[str]:
@@ -206,6 +206,11 @@ def defaults(function: Callable) -> dict[str, Any]:
         except (TypeError, ValueError):
             continue  # an object: stays as it is, and out of reach of --set
     return found
+
+
+def fractional(function: Callable) -> list[str]:
+    """The parameters that are annotated as float, whatever their default is."""
+    return [p.name for p in inspect.signature(function).parameters.values() if p.annotation in (float, "float")]
 
 
 def changed(function: Callable, values: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from algorithms import ALGORITHMS, METHODS, NAMED, SMALL
 from harness import sources
-from harness.candidate_file import REPORT, defaults, environment
+from harness.candidate_file import REPORT, defaults, environment, fractional
 from harness.errors import UserError, one_of
 from harness.identity import canonical_json, sha256
 from harness.notebook import extract
@@ -30,6 +30,7 @@ class Algorithm:
     source: SHA-256 of the code that it consists of
     files: a candidate's own files, by path relative to its folder, the one with `unlearning` first; empty: built in
     batch_format: of the loaders that a candidate gets: tuples or kaggle
+    fractional: hyper-parameters that its function annotates as float, though the default may be a whole number
     """
 
     name: str
@@ -39,6 +40,7 @@ class Algorithm:
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
     folder: str = ""
     batch_format: str = "tuples"
+    fractional: Sequence[str] = ()
 
     @property
     def owner(self) -> str:
@@ -124,7 +126,7 @@ def built_in(name: str, dataset: str, settings: dict[str, Any] | None = None) ->
     chosen = known[preset] if preset else known.get("small", {})
     values = {**defaults(function), **chosen, **(settings or {})}
     source = sha256([sources.code(path) for path in sources.built_in_files(method)])
-    return Algorithm(name, method, json.loads(canonical_json(values)), source)
+    return Algorithm(name, method, json.loads(canonical_json(values)), source, fractional=fractional(function))
 
 
 def published(method: str, dataset: str) -> Algorithm:
@@ -209,13 +211,14 @@ def _candidate(path: Path, text: str | None, batch_format: str | None, report: s
     source = sha256([[name, sha256(data)] for name, data in files.items()] + ours)
     name = f"{path.stem}@{source[:8]}"
     batch_format = batch_format or ("tuples" if text is None else "kaggle")
-    return Algorithm(name, name, answer["defaults"], source, files, str(folder), batch_format)
+    return Algorithm(name, name, answer["defaults"], source, files, str(folder), batch_format, answer["fractional"])
 
 
 def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> list[Algorithm]:
     """Apply `name=value` (to every algorithm that has it) and `algorithm.name=value` (to that one).
 
-    A value is read as a Python literal, else as text, and must be of its default's kind.
+    A value is read as a Python literal, else as text, and must be of its default's kind; where the function says
+    float, a default of 3 may be set to 2.5, too.
 
     Raises:
         UserError: malformed, of another kind, or no algorithm has such a hyper-parameter.
@@ -241,11 +244,12 @@ def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> l
                 )
             one_of(f"--set {setting}: hyper-parameter", name, known)
         for i in holders:
-            changed[i][name] = _value(setting, text, changed[i][name])
+            default = algorithms[i].hyper_parameters[name]
+            changed[i][name] = _value(setting, text, default, name in algorithms[i].fractional)
     return [replace(a, hyper_parameters=values) for a, values in zip(algorithms, changed, strict=True)]
 
 
-def _value(setting: str, text: str, default: Any) -> Any:
+def _value(setting: str, text: str, default: Any, fractional: bool) -> Any:
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -254,6 +258,8 @@ def _value(setting: str, text: str, default: Any) -> Any:
         value = list(value)
     if isinstance(default, float) and type(value) is int:
         value = float(value)
+    if fractional and type(default) is int and type(value) is float:
+        default = value = int(value) if value.is_integer() else value  # 3 and 3.0 make no two banks
     if isinstance(default, list) and not isinstance(value, list):
         value = [value]
     if default is not None and value is not None and type(value) is not type(default):

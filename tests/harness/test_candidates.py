@@ -372,6 +372,30 @@ def test_a_list_of_whole_numbers_may_be_given_a_fraction():
         with_settings([algorithm(x=[1, 5])], ["x=1,'a'"])
 
 
+@pytest.mark.parametrize("first_line", ["", "from __future__ import annotations"])
+def test_a_whole_default_of_what_a_file_calls_a_float_may_be_set_to_a_fraction(write, first_line):
+    plain = load(write(f"{first_line}\n{HEAD}, *, epochs: float = 3):\n    return net\n"))
+    (half,), (whole,), (same,) = (with_settings([plain], [f"epochs={value}"]) for value in ("2.5", "4", "3.0"))
+    assert half.hyper_parameters == {"epochs": 2.5} and half.bank != plain.bank
+    assert type(whole.hyper_parameters["epochs"]) is int and same.bank == plain.bank
+    with pytest.raises(UserError, match="'many' is a str, but the default 3 is a int"):
+        with_settings([plain], ["epochs=many"])
+
+
+def test_what_a_file_calls_a_whole_number_stays_one(write):
+    with pytest.raises(UserError, match=r"2\.5 is a float, but the default 3 is a int"):
+        with_settings([load(write(f"{HEAD}, *, epochs: int = 3):\n    return net\n"))], ["epochs=2.5"])
+
+
+@pytest.mark.parametrize("name", sorted(n for n, f in ALGORITHMS.items() if f.__annotations__.get("epochs") is float))
+def test_epochs_of_a_built_in_may_be_a_fraction_where_its_signature_says_float(name):
+    plain = built_in(name, "a data set without presets")
+    (half,) = with_settings([plain], ["epochs=2.5"])
+    assert half.hyper_parameters["epochs"] == 2.5
+    assert with_settings([plain], ["epochs=2.5", "epochs=4"]) == with_settings([plain], ["epochs=4.0"])
+    assert with_settings([plain], [f"epochs={plain.hyper_parameters['epochs']}"])[0].bank == plain.bank
+
+
 @pytest.mark.parametrize(
     ("default", "text"),
     [(3, "0.5"), (3, "three"), (0.1, "fast"), (True, "1"), (True, "yes"), (3, "True"), ("a", "3"), (0.1, "[0.1]")],
