@@ -5,7 +5,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from algorithms.parts import classifier, stem
-from algorithms.teachers import teacher_of
+from algorithms.teachers import divergence, teacher_of
 from algorithms.training import cosine, reinitialise, train
 
 
@@ -32,7 +32,7 @@ def amnesiacs(
     No factor of T² (assumed). The original model stands in evaluation mode. The forget set is never read.
 
     Raises:
-        ValueError: net has no convolution or no linear layer.
+        ValueError: net has no convolution or no linear layer, or one of them computes its weight.
     """
     original = teacher_of(net)
     for layer in (stem(net), classifier(net)):
@@ -42,12 +42,13 @@ def amnesiacs(
         return F.log_softmax(logits.float() / temperature, 1)
 
     def imitate(logits, inputs, targets):
-        return F.kl_div(softened(logits), softened(original(inputs)), log_target=True, reduction="batchmean")
+        return divergence(logits.float(), original(inputs).float(), temperature)
 
     def imitate_and_classify(logits, inputs, targets):
-        p = softened(original(inputs)).exp()
-        soft_cross_entropy = -(p * softened(logits)).sum(1).mean()
-        return soft_cross_entropy + F.cross_entropy(logits, targets) + imitate(logits, inputs, targets)
+        wanted = original(inputs).float()
+        soft_cross_entropy = -(softened(wanted).exp() * softened(logits)).sum(1).mean()
+        imitation = divergence(logits.float(), wanted, temperature)
+        return soft_cross_entropy + F.cross_entropy(logits, targets) + imitation
 
     train(
         net,

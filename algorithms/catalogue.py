@@ -34,7 +34,8 @@ class Method:
     """function: (net, retain, forget, validation, *, hyper-parameters) -> net; its defaults are the published values.
 
     reads: of retain, forget and validation, the sets that it looks at with its defaults
-    published: what its defaults are called as a preset: `kaggle` for the competition's methods, else `paper`
+    published: what its defaults are called as a preset: `kaggle` for the competition's methods, `paper` for the
+               literature's, `ours` where nothing is published
     """
 
     function: Callable
@@ -50,8 +51,8 @@ class Method:
 RETAIN, BOTH = ("retain",), ("retain", "forget")
 METHODS = [
     # the two ends of the scale, and the baseline
-    Method(retrain, "the reference", RETAIN),
-    Method(original, "the other end of the scale", ()),
+    Method(retrain, "the reference", RETAIN, "ours"),
+    Method(original, "the other end of the scale", (), "ours"),
     Method(finetune, "the competition's baseline", RETAIN, "kaggle"),
     # the competition: the 8th place, then the best seven
     Method(forget_remember, "Ahn, Lee, Bae, Yim, Jung 2023: 8th place, 1st algorithm", RETAIN, "kaggle"),
@@ -78,6 +79,6 @@ METHODS = [
     Method(eu_k, "Goel et al. 2022", RETAIN),
     Method(boundary_shrink, "Chen et al. 2023", ("forget",)),
     Method(unsir, "Tarun et al. 2023", BOTH),
-    Method(distil, "Ba, Caruana 2014; Hinton et al. 2015", RETAIN),
+    Method(distil, "Ba, Caruana 2014; Hinton et al. 2015", RETAIN, "ours"),
 ]
 ALGORITHMS = {method.name: method.function for method in METHODS}

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from algorithms.parts import add_noise
+from algorithms.parts import add_noise, weights_of
 from algorithms.teachers import renew, teacher_of
 from algorithms.training import cosine, train
 
@@ -34,7 +34,8 @@ def distil(
            leaves the student's scale of logits open
 
     Raises:
-        ValueError: another start or distance; or "fresh", and a layer cannot be initialised anew.
+        ValueError: another start or distance; "fresh", and a layer cannot be initialised anew; "noise", and a layer
+            computes its weight.
     """
     if start not in ("fresh", "noise"):
         raise ValueError(f"start={start!r} is unknown: choose 'fresh' or 'noise'")
@@ -44,7 +45,7 @@ def distil(
     if start == "fresh":
         renew(net)
     else:
-        for weight in (m.weight for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)):
+        for weight in weights_of(net):
             add_noise(weight, sigma * weight.detach().std(correction=0))
 
     def difference(logits: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The competition's 8th place (Ahn, Lee, Bae, Yim, Jung 2023), with each variant of its ablations as a switch."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -9,8 +10,9 @@ from torch.utils.data import DataLoader
 
 from algorithms.information import diagonal_fisher
 from algorithms.inputs import cutout, gaussian_noise, random_crop, vertical_flip
+from algorithms.parts import check_whole
 from algorithms.teachers import teacher_of
-from algorithms.training import cosine_by_epoch, reinitialise, train
+from algorithms.training import check_own_weight, cosine_by_epoch, reinitialise, train
 
 POOLS = {
     "all": lambda layer: isinstance(layer, nn.Conv2d | nn.Linear),
@@ -45,9 +47,13 @@ def forget_remember(
     """Forget by re-initialising layers at random, remember by imitating the original model (8th place, 1st algorithm).
 
     Each cycle has two halves (writeup, "Method"):
-      forget: draw layers from the pool, with replacement, and re-initialise each ("stochastic re-initialisation").
+      forget: draw layers from the pool, with replacement, and re-initialise each ("stochastic re-initialisation"), as
+              `reinitialise` does whatever the network's own initialisation (assumed).
       remember: minimise E |f_O(I') - f_U(I')|² over retain images I' = I + N(0, sigma²), where f_O are the original
-              model's logits and f_U the current ones ("knowledge preserving loss"); SGD.
+              model's logits and f_U the current ones ("knowledge preserving loss").
+    The loss is the mean over images and classes (assumed; as a squared norm it would be the sum over classes, which is
+    as many times as large), for l1 as well. Assumed, too: SGD with momentum, which starts anew in each cycle, and
+    weight decay; batch norms in training mode.
     The forget set is read by selection='fim' alone.
 
     selection: of layers: random | fim (those with the largest mean diagonal Fisher information on the forget set: the
@@ -57,7 +63,8 @@ def forget_remember(
     draws: layers drawn, by cycle. The writeup's "6 layers" is read as six over the three cycles: its tables give
            10, 20 and 30 % of the layers for 1, 2 and 3 cycles; (6, 6, 6) is the other reading
     ratio: share of the pool, by cycle, instead of draws (at least one layer)
-    reset_norms: whether the batch norm behind a re-initialised convolution is reset as well (not said; assumed not)
+    reset_norms: whether the norm behind a re-initialised convolution is reset as well (not said; assumed not): the one
+                 that the network declares right after it
     loss: mse | l1 (to the original model's logits on the same image) | ce (to the labels)
     input: clean | flip (vertical) | crop | cutout | noise (sigma, in units of normalised pixels: assumed)
     epochs: passes over the retain set, by cycle
@@ -65,7 +72,9 @@ def forget_remember(
         restarted in each cycle (assumed); or one by epoch, taken as they are
 
     Raises:
-        ValueError: an unknown word, lists of lengths that do not fit, or a network without a layer in the pool.
+        ValueError: an unknown word, lists of lengths that do not fit, a count that is none, a network without a layer
+            in the pool or with one there that computes its weight; or reset_norms, and a convolution of the pool has
+            no norm declared right after it.
     """
     for name, value, known in (
         ("selection", selection, ("random", "fim", "none")),
@@ -76,11 +85,17 @@ def forget_remember(
     ):
         if value not in known:
             raise ValueError(f"{name}={value!r}: choose one of {', '.join(known)}")
+    for name, counts in (("draws", draws), ("epochs", epochs)):
+        for count in counts:
+            check_whole(name, count)
     layers = {name: layer for name, layer in net.named_modules() if POOLS[pool](layer)}
     shares = _by_cycle(draws, ratio, epochs, len(layers)) if selection != "none" else [0] * len(epochs)
     rates = _learning_rates(lr, epochs, t_max)
     if selection != "none" and not layers:
         raise ValueError(f"forget_remember re-initialises layers, and this network has none in the pool {pool!r}")
+    for layer in layers.values():
+        check_own_weight(layer)
+    norms = _norms_behind(net, layers) if reset_norms else {}
     original = teacher_of(net)
     importance = diagonal_fisher(net, forget) if selection == "fim" else None
     distance = LOSSES[loss]
@@ -90,8 +105,8 @@ def forget_remember(
         if unit == "layer":
             for name in _choose_layers(layers, share, importance):
                 reinitialise(layers[name])
-                if reset_norms:
-                    _reset_norm_behind(net, layers[name])
+                if name in norms:
+                    reinitialise(norms[name])
         elif share:
             _reinitialise_elements(layers, share, importance)
         train(
@@ -183,9 +198,18 @@ def _reinitialise_elements(layers: dict[str, nn.Module], share: float, importanc
                 value.copy_(torch.where(mask, value, weight) if key == "weight" else old[key])
 
 
-def _reset_norm_behind(net: nn.Module, layer: nn.Module) -> None:
-    modules = list(net.modules())
-    behind = modules[modules.index(layer) + 1 :]
-    norm = next((m for m in behind if isinstance(m, nn.BatchNorm2d | nn.Conv2d)), None)
-    if isinstance(norm, nn.BatchNorm2d):
-        norm.reset_parameters()
+def _norms_behind(net: nn.Module, layers: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """The norm of each convolution among layers, by that one's name: the module that net declares right after it."""
+    following = dict(pairwise(net.modules()))
+    found = {}
+    for name, layer in layers.items():
+        if isinstance(layer, nn.Conv2d):
+            norm = following.get(layer)
+            channels = getattr(norm, "num_features", getattr(norm, "num_channels", None))  # of batch and group norms
+            if norm is None or channels != layer.out_channels:
+                raise ValueError(
+                    f"reset_norms=True: this network declares no norm of {layer.out_channels} channels right after its "
+                    f"convolution {name}, so that it is unclear which one to reset: use reset_norms=False"
+                )
+            found[name] = norm
+    return found

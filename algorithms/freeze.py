@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import nn
 from torch.utils.data import DataLoader
 
+from algorithms.parts import classifier
 from algorithms.teachers import renew
 from algorithms.training import stepped, train
 
@@ -63,8 +64,9 @@ def eu_k(
 ) -> nn.Module:
     """Exactly unlearn the last k blocks: `cf_k` after those blocks and the classifier were drawn anew.
 
-    Their batch norms start anew as well. The part that is trained then never saw the forget set, which is never read;
-    with k = all blocks this is retraining. More epochs than cf_k has, as the paper does (how many: assumed).
+    Their batch norms start anew as well; layers are drawn as `reinitialise` does, whatever the network's own
+    initialisation. The part that is trained then never saw the forget set, which is never read; with k = all blocks
+    this is retraining, but for the recipe. More epochs than cf_k has, as the paper does (how many: assumed).
 
     Raises:
         ValueError: as cf_k, or a layer of these blocks holds weights and knows no reset.
@@ -99,15 +101,13 @@ def split(net: nn.Module, k: int) -> tuple[list[nn.Module], list[nn.Module]]:
     children = list(net.children())
     while len(children) == 1 and list(children[0].children()):
         children = list(children[0].children())
-    linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise ValueError("cf_k and eu_k train the last blocks and the classifier, and this network has no linear layer")
+    last_linear = classifier(net)
     starts = [
         place
         for place, child in enumerate(children)
         if any(isinstance(module, nn.Conv2d | nn.Linear) for module in child.modules())
     ]
-    last = max(i for i, start in enumerate(starts) if linear[-1] in set(children[start].modules()))
+    last = max(i for i, start in enumerate(starts) if last_linear in set(children[start].modules()))
     if not 0 <= k <= last:
         raise ValueError(f"k={k}: this network has {last} blocks before its classifier; give 0 to {last}")
     cut = 0 if k == last else starts[last - k]

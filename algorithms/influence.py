@@ -36,7 +36,7 @@ def influence(
     WoodFisher's recursion adds the images one by one, each by the Sherman-Morrison formula. We add them at once, by
     Woodbury's identity: the same inverse. (The usual program of this method keeps a single vector of the recursion
     and so only approaches it.) One step, without training: neither epochs nor a learning rate. Batch norms use their
-    running statistics, which stay; weight decay is not part of the loss.
+    running statistics, which stay; weight decay is not part of the loss. Frozen parameters are not part of θ.
 
     alpha: factor of the step; published values are between 0.2 and 20
     samples: m, retain images drawn at random; 0 for all of them. Where their gradients do not fit into memory
@@ -58,8 +58,9 @@ def influence(
     step = alpha * inverse_times(
         v, [len(targets) for _, targets in groups], lambda i: example_gradients(net, *groups[i]), damping
     )
+    trained = [p for p in net.parameters() if p.requires_grad]
     with torch.no_grad():
-        for weights, change in zip(net.parameters(), step.split([p.numel() for p in net.parameters()]), strict=True):
+        for weights, change in zip(trained, step.split([p.numel() for p in trained]), strict=True):
             weights.add_(change.view(weights.shape))
     return net
 
@@ -85,16 +86,17 @@ def inverse_times(v: Tensor, sizes: list[int], gradients: Callable[[int], Tensor
 
 def example_gradients(net: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Each example's gradient as a row: (b, d) float64."""
+    trained = [name for name, p in net.named_parameters() if p.requires_grad]
     found = []
     for images, classes in zip(inputs.split(64), targets.split(64), strict=True):
-        by_parameter = per_example_gradients(net, images, classes).values()
-        found.append(torch.cat([gradient.flatten(1) for gradient in by_parameter], 1).double())
+        gradients = per_example_gradients(net, images, classes)
+        found.append(torch.cat([gradients[name].flatten(1) for name in trained], 1).double())
     return torch.cat(found)
 
 
 def mean_gradient(net: nn.Module, loader: DataLoader) -> Tensor:
     """The gradient of the mean cross-entropy over loader's images: (d,) float64. net stands in evaluation mode."""
-    parameters = list(net.parameters())
+    parameters = [p for p in net.parameters() if p.requires_grad]
     total = torch.zeros(sum(p.numel() for p in parameters), dtype=torch.float64, device=parameters[0].device)
     count = 0
     for inputs, targets in batches(loader, total.device):

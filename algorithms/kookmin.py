@@ -34,8 +34,8 @@ def kookmin(
         to lr at half of the epochs and falls linearly to 0, taken at the middle of each step (assumed).
 
     Raises:
-        ValueError: share is outside 0 … 1, net has no convolution (or none with a gradient), or a loader does not say
-            which images it takes one by one, see `order`.
+        ValueError: share is outside 0 … 1, net has no convolution (or none with a gradient, or one that computes its
+            weight), or a loader does not say which images it takes one by one, see `order`.
     """
     check_share("share", share)
     gradients = retain_minus_forget(net, retain, forget)
@@ -55,13 +55,12 @@ def kookmin(
             if layer.weight.grad is not None:
                 layer.weight.grad.mul_(scale)
 
-    half_a_step = 0.5 / len(retain)
     return train(
         net,
         retain,
         epochs=epochs,
         lr=lr,
-        schedule=lambda progress: 1 - abs(2 * (progress + half_a_step) / epochs - 1),
+        schedule=lambda progress: 1 - abs(2 * (progress + 0.5 / len(retain)) / epochs - 1),
         adjust=slow_down_the_kept,
         momentum=momentum,
         weight_decay=weight_decay,

@@ -6,23 +6,33 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from algorithms.training import batches
+from algorithms.training import batches, check_own_weight
 
 
 def convolutions(net: nn.Module) -> list[nn.Conv2d]:
     """All convolutions, projection shortcuts too, in the network's own order; the first one is the stem.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or as `check_own_weight`.
     """
     found = [module for module in net.modules() if isinstance(module, nn.Conv2d)]
     if not found:
         raise ValueError("this method changes convolutions, and this network has no torch.nn.Conv2d")
+    for layer in found:
+        check_own_weight(layer)
     return found
 
 
+def weights_of(net: nn.Module) -> list[Tensor]:
+    """Those of all convolutions and linear layers, to be written to; ValueError as `check_own_weight`."""
+    layers = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    for layer in layers:
+        check_own_weight(layer)
+    return [layer.weight for layer in layers]
+
+
 def stem(net: nn.Module) -> nn.Conv2d:
-    """The first convolution; ValueError if there is none."""
+    """The first convolution; ValueError as `convolutions`."""
     return convolutions(net)[0]
 
 
@@ -35,7 +45,8 @@ def classifier(net: nn.Module) -> nn.Linear:
     found = [module for module in net.modules() if isinstance(module, nn.Linear)]
     if not found:
         raise ValueError(
-            "this method needs a classifier, the last linear layer, and this network has no torch.nn.Linear"
+            "this method needs a classifier, the last linear layer, and this network has no linear layer: no "
+            "torch.nn.Linear"
         )
     return found[-1]
 
@@ -60,6 +71,12 @@ def add_noise(weight: Tensor, deviation: float | Tensor) -> None:
 def onward(schedule: Callable[[float], float], done: int) -> Callable[[float], float]:
     """schedule as it goes on after `done` epochs: for a training that is cut into several."""
     return lambda progress: schedule(done + progress)
+
+
+def check_whole(name: str, value: float, least: int = 0) -> None:
+    """Raise ValueError if a hyper-parameter that counts something does not."""
+    if not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}={value}: give {least} or more, as a whole number")
 
 
 def check_share(name: str, value: float) -> None:

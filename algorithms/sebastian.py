@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader
 
-from algorithms.parts import check_share, class_weights, classifier
+from algorithms.parts import check_share, class_weights, classifier, weights_of
 from algorithms.teachers import teacher_of
 from algorithms.training import train
 
@@ -35,13 +35,13 @@ def sebastian(
     The forget set is never read.
 
     Raises:
-        ValueError: share is outside 0 … 1, or net has no linear layer.
+        ValueError: share is outside 0 … 1, net has no linear layer, or a layer computes its weight.
     """
     check_share("share", share)
     device = next(net.parameters()).device
     weights = class_weights(retain, classifier(net).out_features, class_power, device)
     original = teacher_of(net)
-    redraw_the_smallest([m.weight for m in net.modules() if isinstance(m, nn.Conv2d | nn.Linear)], share)
+    redraw_the_smallest(weights_of(net), share)
 
     def labels_and_entropy(logits, inputs, targets):
         labels = F.cross_entropy(logits, targets, weight=weights)

@@ -32,7 +32,7 @@ def seif(
     The forget set is never read.
 
     Raises:
-        ValueError: net has no convolution or no linear layer.
+        ValueError: net has no convolution or no linear layer, or one computes its weight.
     """
     device = next(net.parameters()).device
     first = stem(net)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from algorithms.parts import add_noise, check_share, classifier
+from algorithms.parts import add_noise, check_share, check_whole, classifier
 from algorithms.training import reinitialise, train
 
 NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
@@ -39,9 +39,11 @@ def sun(
     The forget set is never read.
 
     Raises:
-        ValueError: share is outside 0 … 1, or net has no linear layer.
+        ValueError: share is outside 0 … 1, tensors is no count, or net has no linear layer (or one that computes its
+            weight).
     """
     check_share("share", share)
+    check_whole("tensors", tensors)
     reinitialise(classifier(net))
     norms = [p for m in net.modules() if isinstance(m, NORMS) for p in m.parameters(recurse=False)]
     in_norms = {id(p) for p in norms}

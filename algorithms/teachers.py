@@ -16,6 +16,8 @@ def teacher_of(net: nn.Module) -> nn.Module:
 def renew(*parts: nn.Module) -> None:
     """Draw every layer of them anew in place, batch norm's statistics included: parts that have seen no image.
 
+    Each layer as `reinitialise` draws it, which need not be the network's own initialisation.
+
     Raises:
         ValueError: a layer has weights and no `reset_parameters`; nothing is changed then.
     """

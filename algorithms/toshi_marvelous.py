@@ -25,7 +25,7 @@ def toshi_marvelous(
     The forget set is never read, and but for the order of batches nothing is random.
 
     Raises:
-        ValueError: net has no convolution, a kernel isn't square, or all are 1 × 1.
+        ValueError: net has no convolution, one computes its weight, a kernel isn't square, or all are 1 × 1.
     """
     layers = convolutions(net)
     for layer in layers:

@@ -50,12 +50,16 @@ class Images(Dataset):
 def batches(loader: DataLoader, device: torch.device | None = None) -> Iterator[tuple[Tensor, Tensor]]:
     """One pass over loader's images in loader's order: inputs (b, channels, H, W) and targets (b,), on device.
 
-    A last batch of one joins the batch before it, and a set of one image gives it twice: batch norm has no variance
-    to take over one example. A loader over another data set than `Images` is iterated as it is.
+    A batch of one joins the one before it, and a set of one image gives it twice: batch norm has no variance to take
+    over one example. (Where all batches are of one, they stay so.) A loader over another data set than `Images` is
+    iterated itself.
+
+    Raises:
+        ValueError: the pass gave no batch.
     """
     images = loader.dataset
-    known = isinstance(images, Images)
-    for inputs, targets in map(images.batch, _no_lone_ones(loader.batch_sampler)) if known else loader:  # type: ignore
+    given = map(images.batch, loader.batch_sampler) if isinstance(images, Images) else loader  # type: ignore[arg-type]
+    for inputs, targets in _no_lone_ones(given):
         yield (inputs, targets) if device is None else (inputs.to(device), targets.to(device))
 
 
@@ -66,7 +70,13 @@ def endless(loader: DataLoader, device: torch.device | None = None) -> Iterator[
 
 
 def resized(loader: DataLoader, batch_size: int) -> DataLoader:
-    """The same images in the same order, in batches of another size; ValueError as `order`."""
+    """The same images in the same order, in batches of another size.
+
+    Raises:
+        ValueError: the size is below 2, or as `order`.
+    """
+    if batch_size < 2:
+        raise ValueError(f"a batch size of {batch_size}: give 2 or more, over which batch norm takes a variance")
     return DataLoader(
         loader.dataset, batch_size, sampler=order(loader), collate_fn=loader.collate_fn, generator=loader.generator
     )
@@ -86,17 +96,24 @@ def order(loader: DataLoader) -> Sampler[int]:
     return loader.sampler  # type: ignore[return-value]
 
 
-def _no_lone_ones(groups: Iterable[list[int]]) -> Iterator[list[int]]:
-    held: list[int] = []
-    for group in groups:
-        if len(group) == 1 and len(held) > 1:
-            held = held + group
-            continue
-        if held:
+def _no_lone_ones(given: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    def join(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return torch.cat([one[0], other[0]]), torch.cat([one[1], other[1]])
+
+    held, only = None, True
+    for batch in given:
+        if held is None:
+            held = batch
+        elif len(batch[1]) == 1 < len(held[1]):
+            held = join(held, batch)
+        else:
             yield held
-        held = group
-    if held:
-        yield held * 2 if len(held) == 1 else held
+            held, only = batch, False
+    if held is None:
+        raise ValueError(
+            "a pass over this loader gives no batch: give it images, and with drop_last=True a whole batch of them"
+        )
+    yield join(held, held) if only and len(held[1]) == 1 else held
 
 
 def train(
@@ -115,7 +132,7 @@ def train(
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
 ) -> nn.Module:
-    """Train net in place over loader's images, in loader's order; returns net.
+    """Train net in place over loader's images, in loader's order; returns net. ValueError as `batches`.
 
     epochs: passes over the loader; 3.2 stops after a fifth of the fourth one
     schedule: factor of lr, given the epochs done so far (fractional: 1.5 is the middle of the second epoch)
@@ -206,11 +223,25 @@ def flip_and_crop(inputs: Tensor, padding: int, mirror: float = 0.5) -> Tensor:
 def reinitialise(layer: nn.Module) -> None:
     """Draw a convolution or linear layer anew as torchvision's ResNets do at construction.
 
-    Convolutions: Kaiming normal over the fan-out, bias 0; any other layer: PyTorch's own reset.
+    Convolutions: Kaiming normal over the fan-out, bias 0; any other layer: PyTorch's own reset. So it is in every
+    network, whatever that network's own initialisation.
+
+    Raises:
+        ValueError: as `check_own_weight`; nothing is changed then.
     """
+    check_own_weight(layer)
     if isinstance(layer, nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
     else:
         layer.reset_parameters()  # type: ignore[operator]
+
+
+def check_own_weight(layer: nn.Module) -> None:
+    """Raise ValueError if a convolution or linear layer computes its weight: what is written there would be lost."""
+    if isinstance(layer, nn.Conv2d | nn.Linear) and not isinstance(layer.weight, nn.Parameter):
+        raise ValueError(
+            f"this method writes to layers' weights, and a layer of this network ({layer}) computes its own from other "
+            "parameters, as weight_norm does: give a network without that"
+        )

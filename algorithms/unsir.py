@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from algorithms.parts import check_whole
 from algorithms.training import batches, train
 
 
@@ -48,8 +49,8 @@ def unsir(
     """
     if len(epochs) != 2 or len(lr) != 2:
         raise ValueError(f"epochs={tuple(epochs)} and lr={tuple(lr)}: give two of each, to impair and to repair")
-    if noise_images < 1:
-        raise ValueError(f"noise_images={noise_images}: give 1 or more for each class")
+    check_whole("noise_images", noise_images, 1)
+    check_whole("noise_steps", noise_steps, 1)
     device = next(net.parameters()).device
     seen = [(inputs.shape[1:], targets) for inputs, targets in batches(forget, device)]
     classes = torch.cat([targets for _, targets in seen]).unique()

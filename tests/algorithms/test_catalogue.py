@@ -61,6 +61,11 @@ def has_changed(name: str, net: nn.Module, before: nn.Module) -> bool:
     return bool(changed(net, before)) == (name != "original") and is_finite(net)
 
 
+def test_only_published_defaults_are_called_so():
+    ours = {method.name for method in METHODS if method.published == "ours"}
+    assert ours == {"retrain", "original", "distil"}
+
+
 def test_every_method_stands_here():
     assert set(SHORT) == set(FUNCTIONS)
 
@@ -97,6 +102,36 @@ def test_it_reads_its_sets_alone_and_copes_with_a_last_batch_of_one_and_one_forg
     found = perform(name, net, {s: make_loader(each, 4) for s, each in images.items()})
     assert has_changed(name, found, make_net(model, size, channels))
     assert all(parameter.requires_grad for parameter in found.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sentence"),
+    [
+        ("sun", {"tensors": -1}, "tensors=-1: give 0 or more, as a whole number"),
+        ("sun", {"tensors": 1.5}, "tensors=1.5: give 0 or more"),
+        ("unsir", {"noise_images": 0}, "noise_images=0: give 1 or more"),
+        ("unsir", {"noise_steps": 0}, "noise_steps=0: give 1 or more, as a whole number"),
+        ("unsir", {"noise_steps": -3}, "noise_steps=-3: give 1 or more"),
+        ("scrub", {"retain_batch": 1}, "a batch size of 1: give 2 or more"),
+        ("scrub", {"forget_batch": 1}, "a batch size of 1: give 2 or more"),
+        ("fanchuan", {"retain_batch": 1}, "a batch size of 1: give 2 or more"),
+    ],
+)
+def test_a_number_that_counts_nothing_is_refused(small_sets, make_loader, make_net, name, settings, sentence):
+    sets = dict(zip(("retain", "forget", "validation"), small_sets, strict=True))
+    with pytest.raises(ValueError, match=sentence):
+        run(FUNCTIONS[name], make_net(), **{s: make_loader(sets[s]) for s in READS[name]}, **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "empty"),
+    [("neggrad_plus", "forget"), ("neggrad_plus", "retain"), ("kookmin", "retain"), ("finetune", "retain")],
+)
+def test_a_set_that_gives_no_batch_is_refused(small_sets, make_loader, make_net, name, empty):
+    sets = dict(zip(("retain", "forget", "validation"), small_sets, strict=True))
+    loaders = {s: make_loader(sets[s], 64, drop_last=True) if s == empty else make_loader(sets[s]) for s in READS[name]}
+    with pytest.raises(ValueError, match="a pass over this loader gives no batch"):
+        run(FUNCTIONS[name], make_net(), **loaders)
 
 
 @each

@@ -214,7 +214,67 @@ def test_the_norm_behind_a_convolution_is_reset_where_asked(make_images, make_lo
         assert names == ({n.replace("conv", "bn") for n in CONVOLUTIONS} if reset else set())
 
 
+class Declared(nn.Module):
+    """Layers that work in the order of their names and are declared in another."""
+
+    def __init__(self, **layers: nn.Module):
+        super().__init__()
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x):
+        for number in (1, 2):
+            x = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(x)).relu()
+        return self.fc(x.mean((2, 3)))
+
+
+def two_convolutions(*order: str, groups: bool = False) -> nn.Module:
+    conv = {"conv1": nn.Conv2d(1, 4, 3), "conv2": nn.Conv2d(4, 4, 3)}
+    norm = {name: nn.GroupNorm(2, 4) if groups else nn.BatchNorm2d(4) for name in ("bn1", "bn2")}
+    net = Declared(**{name: {**conv, **norm}[name] for name in order})
+    with torch.no_grad():
+        for each in norm.values():
+            each.weight.fill_(3.0)
+    return net
+
+
+@pytest.mark.parametrize("groups", [False, True], ids=["batch norms", "group norms"])
+def test_the_norm_to_be_reset_is_the_one_declared_right_after_its_convolution(make_images, make_loader, groups):
+    net = two_convolutions("conv2", "bn2", "conv1", "bn1", groups=groups)
+    call(forget_remember, net, make_loader(make_images()), draws=(50,), reset_norms=True, **FORGET_ONLY)
+    assert net.bn1.weight.eq(1).all() and net.bn2.weight.eq(1).all()
+
+
+def test_a_norm_that_cannot_be_told_is_refused_and_not_guessed(make_images, make_loader):
+    for order in (("conv1", "conv2", "bn1", "bn2"), ("bn1", "conv1", "bn2", "conv2")):
+        net = two_convolutions(*order)
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        with pytest.raises(ValueError, match=r"no norm of 4 channels right after its convolution conv\d"):
+            call(forget_remember, net, make_loader(make_images()), draws=(1,), reset_norms=True, **FORGET_ONLY)
+        assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+        call(forget_remember, net, make_loader(make_images()), draws=(1,), **FORGET_ONLY)
+
+
 # --- remembering ---
+
+
+@pytest.mark.parametrize(("loss", "power"), [("mse", 2), ("l1", 1)])
+def test_a_step_follows_the_mean_difference_of_the_logits_over_images_and_classes(
+    make_images, make_loader, make_net, loss, power
+):
+    images, lr = make_images(8), 0.1  # one batch
+    settings = {"draws": (1,), "loss": loss, "input": "clean", "lr": (lr,), "momentum": 0.0, "weight_decay": 0.0}
+    found, net = (
+        call(forget_remember, make_net(), make_loader(images), epochs=(count,), **settings) for count in (1, 0)
+    )
+    inputs, _ = images.batch(slice(None))
+    with torch.no_grad():
+        wanted = make_net().eval()(inputs)
+    ((net.train()(inputs) - wanted).abs() ** power).sum().div(8 * 3).backward()
+    for (name, new), old in zip(found.named_parameters(), net.parameters(), strict=True):
+        assert torch.allclose(new, old - lr * old.grad, atol=1e-5), name
+    assert max(parameter.grad.abs().max().item() for parameter in net.parameters()) > 0.01  # a factor would show
 
 
 @pytest.mark.parametrize("loss", ["mse", "l1", "ce"])
@@ -289,6 +349,9 @@ def test_the_second_algorithm_is_the_first_with_its_own_cycles(make_images, make
         ({"pool": "no-head"}, "pool='no-head'"),
         ({"ratio": (0.1,)}, "give one of each for every cycle"),
         ({"ratio": (0.1, 0.2, 1.5)}, "shares of the pool"),
+        ({"draws": (2, -1, 2)}, "draws=-1: give 0 or more, as a whole number"),
+        ({"draws": (2, 0.4, 2)}, "draws=0.4: give 0 or more"),
+        ({"epochs": (1, 2, 1.5)}, "epochs=1.5: give 0 or more"),
         ({"lr": (0.1, 0.2)}, "one for each of 3, or one for each of 5 epochs"),
     ],
 )

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from algorithms.training import (
     Images,
@@ -133,6 +134,52 @@ def test_a_loader_of_the_users_is_iterated(make_images, make_loader, make_net):
     assert train(make_net(), DataLoader(subset, 4), epochs=1, lr=0.1).bn1.num_batches_tracked == 3
 
 
+class Stream(IterableDataset):
+    """Images one after another, without numbers."""
+
+    def __init__(self, images: Images):
+        self.images = images
+
+    def __iter__(self):
+        return iter(self.images[i] for i in range(len(self.images)))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@pytest.mark.parametrize(
+    "loader_of",
+    [
+        lambda images: DataLoader(Subset(images, range(len(images))), 4),
+        lambda images: DataLoader(Stream(images), 4),
+        lambda images: DataLoader(Subset(images, range(9)), batch_sampler=[[0, 1, 2, 3], [4, 5, 6, 7], [8]]),
+    ],
+    ids=["numbered images", "a stream", "a batch sampler"],
+)
+def test_a_last_batch_of_one_joins_the_one_before_in_a_loader_of_the_users_too(make_images, make_net, loader_of):
+    images = make_images(9)
+    found = list(batches(loader_of(images)))
+    assert [len(targets) for _, targets in found] == [4, 5]
+    inputs, targets = (torch.cat(parts) for parts in zip(*found, strict=True))
+    assert torch.equal(inputs, images.batch(slice(None))[0]) and torch.equal(targets, images.targets)
+    train(make_net("resnet18"), loader_of(images), epochs=1, lr=0.01)  # 1 × 1 at its end
+
+
+def test_only_a_set_of_one_image_is_given_twice(make_images):
+    assert [len(targets) for _, targets in batches(DataLoader(make_images(3), 1))] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["of ours", "of the user's"])
+def test_a_pass_without_a_batch_is_refused_instead_of_training_on_nothing(make_images, make_net, whole):
+    images = make_images(10)
+    loader = DataLoader(images if whole else Subset(images, range(10)), 64, drop_last=True)
+    with pytest.raises(ValueError, match="a pass over this loader gives no batch"):
+        train(make_net(), loader, epochs=1, lr=0.1)
+    with pytest.raises(ValueError, match="a pass over this loader gives no batch"):
+        next(endless(loader))
+    assert equal(train(make_net(), loader, epochs=0, lr=0.1), make_net())
+
+
 def test_a_resized_loader_has_the_same_order(make_images, make_loader):
     images = make_images()
     one, other = list(batches(make_loader(images))), list(batches(resized(make_loader(images), 5)))
@@ -143,6 +190,11 @@ def test_a_resized_loader_has_the_same_order(make_images, make_loader):
 def test_a_loader_with_batches_of_its_own_is_not_resized(make_images):
     with pytest.raises(ValueError, match="does not say which they are one by one: make it with batch_size"):
         resized(DataLoader(make_images(), batch_sampler=[[0, 1], [2, 3]]), 4)
+
+
+def test_batches_of_one_are_not_made(make_images, make_loader):
+    with pytest.raises(ValueError, match="a batch size of 1: give 2 or more"):
+        resized(make_loader(make_images()), 1)
 
 
 def test_endless_batches_begin_again_in_another_order(make_images, make_loader):
@@ -322,3 +374,12 @@ def test_a_convolution_is_drawn_anew_as_resnets_draw_theirs():
     assert not torch.equal(conv.weight, before) and conv.bias.eq(0).all()
     assert conv.weight.mean().item() == pytest.approx(0, abs=1e-3)
     assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / (128 * 9)), rel=0.02)
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(2, 3, 3), nn.Linear(2, 3)], ids=["convolution", "linear"])
+def test_a_layer_that_computes_its_weight_is_not_drawn_anew(layer):
+    weight_norm(layer)
+    layer.bias.data.fill_(7.0)
+    with pytest.raises(ValueError, match="computes its own from other parameters"):
+        reinitialise(layer)
+    assert layer.bias.eq(7).all()
