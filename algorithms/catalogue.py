@@ -31,7 +31,7 @@ from algorithms.unsir import unsir
 
 @dataclass(frozen=True)
 class Method:
-    """function: (net, retain, forget, validation, *, hyper-parameters) -> net; its defaults are the published values.
+    """function: (net, retain, forget, validation, *, hyper-parameters) -> net; its defaults are what is published.
 
     reads: of retain, forget and validation, the sets that it looks at with its defaults
     published: what its defaults are called as a preset: `kaggle` for the competition's methods, `paper` for the

@@ -91,10 +91,11 @@ def forget_remember(
     layers = {name: layer for name, layer in net.named_modules() if POOLS[pool](layer)}
     shares = _by_cycle(draws, ratio, epochs, len(layers)) if selection != "none" else [0] * len(epochs)
     rates = _learning_rates(lr, epochs, t_max)
-    if selection != "none" and not layers:
-        raise ValueError(f"forget_remember re-initialises layers, and this network has none in the pool {pool!r}")
-    for layer in layers.values():
-        check_own_weight(layer)
+    if selection != "none":
+        if not layers:
+            raise ValueError(f"forget_remember re-initialises layers, and this network has none in the pool {pool!r}")
+        for layer in layers.values():
+            check_own_weight(layer)
     norms = _norms_behind(net, layers) if reset_norms else {}
     original = teacher_of(net)
     importance = diagonal_fisher(net, forget) if selection == "fim" else None

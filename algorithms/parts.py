@@ -45,8 +45,8 @@ def classifier(net: nn.Module) -> nn.Linear:
     found = [module for module in net.modules() if isinstance(module, nn.Linear)]
     if not found:
         raise ValueError(
-            "this method needs a classifier, the last linear layer, and this network has no linear layer: no "
-            "torch.nn.Linear"
+            "this method needs a classifier, the last linear layer, and this network has no linear layer "
+            "(torch.nn.Linear)"
         )
     return found[-1]
 

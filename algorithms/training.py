@@ -242,6 +242,6 @@ def check_own_weight(layer: nn.Module) -> None:
     """Raise ValueError if a convolution or linear layer computes its weight: what is written there would be lost."""
     if isinstance(layer, nn.Conv2d | nn.Linear) and not isinstance(layer.weight, nn.Parameter):
         raise ValueError(
-            f"this method writes to layers' weights, and a layer of this network ({layer}) computes its own from other "
-            "parameters, as weight_norm does: give a network without that"
+            f"this method writes to layers' weights, and this network's {type(layer).__name__} computes its own from "
+            "other parameters, as weight_norm does: give a network without that"
         )
