@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 
+from algorithms import METHODS
 from algorithms.training import Images, cosine, train
 from harness import models
 
@@ -60,6 +61,31 @@ def make_net() -> Callable[..., nn.Module]:
 def small_sets(make_images) -> tuple[Images, Images, Images]:
     """Retain (26), forget (6) and validation (12) images in 3 classes."""
     return make_images(26, seed=0), make_images(6, seed=1), make_images(12, seed=2)
+
+
+@pytest.fixture(scope="session")
+def loaders(small_sets, make_loader) -> Callable[..., dict[str, DataLoader]]:
+    """loaders(function, batch_size, retain=…): new ones of the sets that a method reads, by name."""
+    reads = {method.function: method.reads for method in METHODS}
+
+    def make(function: Callable, batch_size: int = 8, **images: Images) -> dict[str, DataLoader]:
+        sets = dict(zip(("retain", "forget", "validation"), small_sets, strict=True)) | images
+        return {name: make_loader(sets[name], batch_size) for name in reads[function]}
+
+    return make
+
+
+@pytest.fixture
+def rates(monkeypatch) -> list[float]:
+    """The learning rate of each step that SGD takes from now on."""
+    seen, step = [], torch.optim.SGD.step
+
+    def spy(self, *args, **kwargs):
+        seen.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", spy)
+    return seen
 
 
 @pytest.fixture(scope="session")

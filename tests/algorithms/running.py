@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from algorithms.training import Images
 
@@ -31,6 +32,31 @@ def changed(one: nn.Module, other: nn.Module) -> set[str]:
     return {name for name in a if not torch.equal(a[name], b[name])}
 
 
+def relabelled(images: Images) -> Images:
+    """The same images under other labels."""
+    return Images(images.pixels, images.targets.flip(0), images.mean.tolist(), images.std.tolist())
+
+
+def in_order(images: Images, batch_size: int = 0) -> DataLoader:
+    """Not shuffled: that it is read once more changes nothing. One batch if no size is given."""
+    return DataLoader(images, batch_size or len(images))
+
+
+def step(net: nn.Module, loss: Tensor, lr: float) -> nn.Module:
+    """One plain step down loss, in place: θ - lr ∇ loss."""
+    parameters = list(net.parameters())
+    with torch.no_grad():
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter -= lr * gradient
+    return net
+
+
+def differences(one: nn.Module, other: nn.Module) -> float:
+    """The largest difference of two parameters."""
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return max((a - b).abs().max().item() for a, b in pairs)
+
+
 def is_finite(net: nn.Module) -> bool:
     return all(torch.isfinite(value).all() for value in net.state_dict().values())
 
@@ -48,7 +74,7 @@ def accuracy_of(net: nn.Module, images: Images) -> float:
     return (logits_of(net, images).argmax(1) == images.targets).float().mean().item()
 
 
-def kl(teacher: Tensor, student: Tensor) -> float:
-    """Mean KL(teacher ‖ student) by its definition; logits (n, C)."""
+def kl(teacher: Tensor, student: Tensor) -> Tensor:
+    """Mean KL(teacher ‖ student) by its definition; logits (n, C) -> scalar."""
     p, q = teacher.double().softmax(1), student.double().softmax(1)
-    return (p * (p / q).log()).sum(1).mean().item()
+    return (p * (p / q).log()).sum(1).mean()

@@ -42,9 +42,7 @@ def test_the_bound_is_in_normalised_pixels(make_images, original):
     assert torch.allclose((moved - clean).abs(), torch.full_like(clean, 0.25), atol=1e-6)
 
 
-def test_the_forget_set_becomes_its_neighbours_and_the_retain_set_is_less_changed(
-    make_images, make_loader, make_net, original
-):
+def test_the_forget_set_becomes_its_neighbours_which_it_was_not_before(make_images, make_loader, make_net, original):
     images = make_images()
     inputs, targets = images.batch(slice(None))
     forgotten = type(images)(images.pixels[:3], images.targets[:3], [120.0], [70.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from running import changed
 from torch import nn
 
 from algorithms.freeze import cf_k, eu_k, split
@@ -13,11 +14,6 @@ RESNET = ["conv1", "bn1", "layer1", "layer2", "layer3"]
 
 def names_of(net: nn.Module, modules: list[nn.Module]) -> list[str]:
     return [name for name, child in net.named_children() if child in set(modules)]
-
-
-def changed(one: nn.Module, other: nn.Module) -> set[str]:
-    a, b = one.state_dict(), other.state_dict()
-    return {name for name in a if not torch.equal(a[name], b[name])}
 
 
 def small_sequential() -> nn.Sequential:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from running import accuracy_of, changed, kl, logits_of, loss_of, run
+import torch.nn.functional as F
+from running import accuracy_of, changed, differences, in_order, kl, logits_of, loss_of, relabelled, run, step
+from torch import nn
 from torch.utils.data import DataLoader
 
 from algorithms.scrub import error_elsewhere, scrub
@@ -16,7 +18,7 @@ def test_the_divergence_is_kullback_and_leiblers_at_a_temperature():
     torch.manual_seed(0)
     student, teacher = 3 * torch.randn(7, 5), 3 * torch.randn(7, 5)
     for temperature in (1.0, 2.0):
-        expected = kl(teacher / temperature, student / temperature)
+        expected = kl(teacher / temperature, student / temperature).item()
         assert divergence(student, teacher, temperature).item() == pytest.approx(expected, rel=1e-5)
 
 
@@ -40,7 +42,7 @@ def test_the_max_step_leaves_the_teacher_on_the_forget_set(small_sets, make_load
             lr=0.05,
             forget_batch=2,
         )
-        return kl(teacher, logits_of(net, forget))
+        return kl(teacher, logits_of(net, forget)).item()
 
     # Batch norm's statistics move in every pass: the three networks differ by their max steps all the same.
     assert away(3) > 2 * away(0)
@@ -91,7 +93,7 @@ def test_imitation_brings_the_student_back_to_its_teacher(small_sets, make_loade
             retain_batch=8,
             forget_batch=2,
         )
-        return kl(teacher, logits_of(net, retain))
+        return kl(teacher, logits_of(net, retain)).item()
 
     assert away(1.0) < 0.5 * away(0.0)
 
@@ -121,6 +123,41 @@ def test_the_forget_set_is_read_in_the_first_msteps_epochs_alone(
     assert (one.passes, other.passes) == (epochs, min(msteps, epochs))
 
 
+def one_epoch(loaders, net: nn.Module, **settings) -> nn.Module:
+    """Of one step a half, at a rate of 0.1."""
+    sets = loaders(scrub, 32)
+    return run(scrub, net, **sets, epochs=1, lr=0.1, momentum=0.0, weight_decay=0.0, **settings)
+
+
+def test_a_max_step_ascends_t_squared_times_the_divergence(small_sets, loaders, make_original):
+    _, forget, _ = small_sets
+    found = one_epoch(loaders, make_original(), msteps=1, alpha=0.0, gamma=0.0)
+    inputs, _ = forget.batch(slice(None))
+    net, teacher = make_original().train(), logits_of(make_original(), forget)
+    assert differences(found, step(net, -4 * kl(teacher / 2, net(inputs) / 2), 0.1)) < 1e-6
+    assert differences(found, make_original()) > 1e-3
+
+
+def test_a_min_step_descends_alpha_times_that_and_gamma_times_the_cross_entropy(small_sets, loaders, make_original):
+    retain, _, _ = small_sets
+    found = one_epoch(loaders, make_original(), msteps=0, alpha=0.3, gamma=2.0)
+    inputs, targets = retain.batch(slice(None))
+    net, teacher = make_original().train(), logits_of(make_original(), retain)
+    logits = net(inputs)
+    loss = 0.3 * 4 * kl(teacher / 2, logits / 2) + 2.0 * F.cross_entropy(logits, targets)
+    assert differences(found, step(net, loss, 0.1)) < 1e-6
+    assert differences(found, make_original()) > 1e-4
+
+
+def test_labels_of_forget_images_do_not_matter(small_sets, loaders, make_original):
+    _, forget, _ = small_sets
+    one, other = (
+        run(scrub, make_original(), **loaders(scrub, forget=images), epochs=2)
+        for images in (forget, relabelled(forget))
+    )
+    assert not changed(one, other)
+
+
 def test_max_steps_after_the_last_epoch_change_nothing_more(small_sets, make_loader, make_original):
     retain, forget, _ = small_sets
     one, same, fewer = (
@@ -130,23 +167,13 @@ def test_max_steps_after_the_last_epoch_change_nothing_more(small_sets, make_loa
     assert not changed(one, same) and changed(one, fewer)
 
 
-def test_lr_falls_tenfold_as_each_share_of_the_epochs_has_passed(small_sets, make_loader, make_original, monkeypatch):
+def test_lr_falls_tenfold_as_each_share_of_the_epochs_has_passed(small_sets, make_loader, make_original, rates):
     retain, forget, _ = small_sets
-    rates = []
-    step = torch.optim.SGD.step
-    monkeypatch.setattr(
-        torch.optim.SGD, "step", lambda self, *a: rates.append(self.param_groups[0]["lr"]) or step(self, *a)
-    )
     run(scrub, make_original(), make_loader(retain), make_loader(forget), msteps=0, lr=1.0)  # one batch a pass
     assert rates == pytest.approx([1] * 5 + [0.1] * 3 + [0.01, 0.001])
 
 
 # --- rewind ---
-
-
-def in_order(images: Images) -> DataLoader:
-    """Not shuffled: that it is read once more changes nothing."""
-    return DataLoader(images, len(images))
 
 
 def test_it_rewinds_to_the_latest_of_the_epochs_whose_forget_error_is_closest_to_the_reference(

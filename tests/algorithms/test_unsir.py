@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from running import accuracy_of, changed
 from torch import nn
 
 from algorithms.retrain import retrain
@@ -22,12 +23,6 @@ def two_kinds(classes: list[int], n: int = 120) -> Images:
     for pixel, target in zip(pixels, targets, strict=True):
         pixel[2 * target : 2 * target + 2] += 180
     return Images(pixels, targets, [60.0], [70.0])
-
-
-def accuracy(net: nn.Module, images: Images) -> float:
-    inputs, targets = images.batch(slice(None))
-    with torch.no_grad():
-        return (net.eval()(inputs).argmax(1) == targets).float().mean().item()
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +47,7 @@ def test_noise_raises_the_loss_of_its_class_and_leaves_the_network(original, mak
         with torch.no_grad():
             losses.append(F.cross_entropy(original(noise), targets).item())
     assert losses[1] > losses[0] + 1
-    assert all(
-        torch.equal(a, b) for a, b in zip(net.state_dict().values(), original.state_dict().values(), strict=True)
-    )
+    assert not changed(net, original)
 
 
 def test_the_penalty_keeps_noise_small(original):
@@ -68,16 +61,16 @@ def test_the_penalty_keeps_noise_small(original):
 
 def test_impairing_forgets_the_class_and_repairing_brings_the_others_back(original, make_loader, make_net):
     retain, forget = two_kinds([1, 2]), two_kinds([0], 30)
-    assert accuracy(original, forget) > 0.95 and accuracy(original, retain) > 0.95
+    assert accuracy_of(original, forget) > 0.95 and accuracy_of(original, retain) > 0.95
     nets = []
     for repair in (0, 1):
         torch.manual_seed(0)
         net, loaders = copy_of(original, make_net), (make_loader(retain, 16), make_loader(forget), None)
         nets.append(unsir(net, *loaders, epochs=(1, repair), lr=(0.1, 0.01), **QUICK))
     impaired, repaired = nets
-    assert accuracy(impaired, forget) < 0.5
-    assert accuracy(impaired, retain) < 0.9
-    assert accuracy(repaired, retain) > 0.95 and accuracy(repaired, forget) < 0.5
+    assert accuracy_of(impaired, forget) < 0.5
+    assert accuracy_of(impaired, retain) < 0.9
+    assert accuracy_of(repaired, retain) > 0.95 and accuracy_of(repaired, forget) < 0.5
 
 
 def test_noise_is_learned_for_each_class_that_occurs_and_joins_the_retain_images(make_images, make_loader, make_net):
