@@ -32,6 +32,10 @@ def note(path):
     with open(path, 'a') as file:
         file.write(f'{os.getpid()}\\n')
 
+def await_note(path):
+    while not (os.path.exists(path) and open(path).read().endswith('\\n')):
+        time.sleep(0.01)
+
 def live_on(path):
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
@@ -46,8 +50,7 @@ def start_daemon(path):
             live_on(path)
         os._exit(0)
     os.wait()
-    while not (os.path.exists(path) and open(path).read().endswith('\\n')):
-        time.sleep(0.01)
+    await_note(path)
 """
 
 
@@ -309,17 +312,15 @@ def test_a_full_disk_is_the_machines_fault(server, candidate, small_disk, full):
         "process = subprocess.Popen(['sleep', '1000'])\nopen({path!r}, 'w').write(f'{{process.pid}}\\n')",
         "process = subprocess.Popen(['setsid', 'sleep', '1000'])\nopen({path!r}, 'w').write(f'{{process.pid}}\\n')",
         "subprocess.run('nohup sleep 1000 & echo $! > {path}', shell=True)",
-        "subprocess.run(['setsid', 'sh', '-c', '(sleep 1000 & echo $! > {path}) &'])\n"
-        "while not os.path.exists({path!r}): time.sleep(0.01)",
-        "if os.fork() == 0: live_on({path!r})\nwhile not os.path.exists({path!r}): time.sleep(0.01)",
+        "subprocess.run(['setsid', 'sh', '-c', '(sleep 1000 & echo $! > {path}) &'])\nawait_note({path!r})",
+        "if os.fork() == 0: live_on({path!r})\nawait_note({path!r})",
         pytest.param("start_daemon({path!r})", marks=linux),
-        "multiprocessing.get_context('fork').Process(target=live_on, args=({path!r},)).start()\n"
-        "while not os.path.exists({path!r}): time.sleep(0.01)",
+        "multiprocessing.get_context('fork').Process(target=live_on, args=({path!r},)).start()\nawait_note({path!r})",
         "pool = multiprocessing.get_context('fork').Pool(2)\npool.map(note, [{path!r}] * 2)",
         "from torch.utils.data import DataLoader\n"
         "loader = DataLoader(retain.dataset, 4, num_workers=2, persistent_workers=True,\n"
         "                    worker_init_fn=lambda _: note({path!r}))\nnext(iter(loader))",
-        "threading.Thread(target=lambda: (note({path!r}), time.sleep(1000))).start()",
+        "threading.Thread(target=lambda: (note({path!r}), time.sleep(1000))).start()\nawait_note({path!r})",
     ],
 )
 def test_a_good_run_counts_and_what_it_left_behind_is_ended(run, tmp_path, body):
@@ -342,7 +343,7 @@ def watch_over(other):
         other = os.fork()
         if other == 0: other = me
 if os.fork() == 0: watch_over(os.getppid())
-while not os.path.exists({str(path)!r}): time.sleep(0.01)
+await_note({str(path)!r})
 """
     run(body)
     assert all(gone(pid, within=1) for pid in read_pids(path, 1))
