@@ -22,7 +22,10 @@ test-gpu: .venv/installed
 test-all: .venv/installed
 	$(PYTEST) $(TWO) -m "not gpu"
 
+# mypy reads no __path__: for it, the package's parts are linked into one folder, as a wheel has them.
 check: .venv/installed
+	mkdir -p build/typing/forget512
+	ln -sfn $(CURDIR)/forget512/__init__.py $(CURDIR)/forget512/__main__.py $(CURDIR)/harness $(CURDIR)/algorithms $(CURDIR)/scoring build/typing/forget512/
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy

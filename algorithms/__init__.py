@@ -1,7 +1,7 @@
 """Algorithms by name. Each is a function (net, retain, forget, validation, *, hyper-parameters) -> net."""
 
-from algorithms.catalogue import ALGORITHMS, METHODS
-from algorithms.presets import NAMED, SMALL
+from forget512.algorithms.catalogue import ALGORITHMS, METHODS
+from forget512.algorithms.presets import NAMED, SMALL
 
 __all__ = ["ALGORITHMS", "METHODS", "NAMED", "SMALL", *ALGORITHMS]
 

@@ -3,30 +3,30 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from algorithms.amnesiacs import amnesiacs
-from algorithms.bad_teacher import bad_teacher
-from algorithms.boundary_shrink import boundary_shrink
-from algorithms.distil import distil
-from algorithms.fanchuan import fanchuan
-from algorithms.finetune import finetune
-from algorithms.fisher import fisher
-from algorithms.forget_remember import forget_remember, forget_remember_2
-from algorithms.freeze import cf_k, eu_k
-from algorithms.influence import influence
-from algorithms.kookmin import kookmin
-from algorithms.l1_sparse import l1_sparse
-from algorithms.neggrad import neggrad, neggrad_plus
-from algorithms.original import original
-from algorithms.random_labels import random_labels
-from algorithms.retrain import retrain
-from algorithms.salun import salun
-from algorithms.scrub import scrub
-from algorithms.sebastian import sebastian
-from algorithms.seif import seif
-from algorithms.ssd import ssd
-from algorithms.sun import sun
-from algorithms.toshi_marvelous import toshi_marvelous
-from algorithms.unsir import unsir
+from forget512.algorithms.baselines.finetune import finetune
+from forget512.algorithms.baselines.original import original
+from forget512.algorithms.baselines.retrain import retrain
+from forget512.algorithms.competition.amnesiacs import amnesiacs
+from forget512.algorithms.competition.fanchuan import fanchuan
+from forget512.algorithms.competition.forget_remember import forget_remember, forget_remember_2
+from forget512.algorithms.competition.kookmin import kookmin
+from forget512.algorithms.competition.sebastian import sebastian
+from forget512.algorithms.competition.seif import seif
+from forget512.algorithms.competition.sun import sun
+from forget512.algorithms.competition.toshi_marvelous import toshi_marvelous
+from forget512.algorithms.literature.bad_teacher import bad_teacher
+from forget512.algorithms.literature.boundary_shrink import boundary_shrink
+from forget512.algorithms.literature.distil import distil
+from forget512.algorithms.literature.fisher import fisher
+from forget512.algorithms.literature.freeze import cf_k, eu_k
+from forget512.algorithms.literature.influence import influence
+from forget512.algorithms.literature.l1_sparse import l1_sparse
+from forget512.algorithms.literature.neggrad import neggrad, neggrad_plus
+from forget512.algorithms.literature.random_labels import random_labels
+from forget512.algorithms.literature.salun import salun
+from forget512.algorithms.literature.scrub import scrub
+from forget512.algorithms.literature.ssd import ssd
+from forget512.algorithms.literature.unsir import unsir
 
 
 @dataclass(frozen=True)

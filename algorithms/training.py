@@ -245,3 +245,8 @@ def check_own_weight(layer: nn.Module) -> None:
             f"this method writes to layers' weights, and this network's {type(layer).__name__} computes its own from "
             "other parameters, as weight_norm does: give a network without that"
         )
+
+
+def onward(schedule: Callable[[float], float], done: int) -> Callable[[float], float]:
+    """schedule as it goes on after `done` epochs: for a training that is cut into several."""
+    return lambda progress: schedule(done + progress)

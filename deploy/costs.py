@@ -14,9 +14,10 @@ import click
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.assess import COMPETITION_RUNS, RULE_EPOCHS, RULE_SHARE
-from harness.models import build, find
-from harness.recipe import CIFAR_RECIPE
+from forget512.harness.benchmark.networks import build, find
+from forget512.harness.benchmark.recipe import CIFAR_RECIPE
+from forget512.harness.results.assessment import COMPETITION_RUNS
+from forget512.harness.results.cost import RULE_EPOCHS, RULE_SHARE
 
 IMAGES, RETAINED, TESTED = 50_000, 45_000, 10_000  # CIFAR-10; a tenth of its training images is forgotten
 STEMS = {"resnet18": "7×7 stem", "resnet18-cifar": "CIFAR stem"}

@@ -1,7 +1,8 @@
-"""The one exception for a user's mistakes; run_eval.py prints it as one line and exits with 2."""
+"""The one exception for a user's mistakes, which the command line prints as one line; and those of faulty machines."""
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(Exception):
@@ -26,3 +27,15 @@ def one_of(what: str, value: str, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(value, allowed, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise UserError(f"{what} {value!r} is not known: choose from {', '.join(allowed)}.{hint}")
+
+
+class Doubtful(Exception):
+    """Raised by work whose result may be the machine's fault. result: to be kept where it is not."""
+
+    def __init__(self, result: Any, reason: str):
+        super().__init__(reason)
+        self.result, self.reason = result, reason
+
+
+class MachineFault(Exception):
+    """Raised by work that could not be done for a reason that is not its own, at a place that is as good as before."""

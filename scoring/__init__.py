@@ -7,25 +7,25 @@
 No disk, clock, network or hidden random state; numba compiles on the first call, not at import.
 """
 
-from scoring.certified import certified_epsilons, most_certifiable
-from scoring.compare import Comparison, compare, same_runs
-from scoring.confidence import logit_scaled_confidence, margin
-from scoring.convergence import QualityAt, convergence
-from scoring.errors import ScoringError
-from scoring.exact import exact_epsilons
-from scoring.findings import Finding
-from scoring.integrity import find_non_finite, integrity
-from scoring.klom import Klom, klom, klom_of_retraining
-from scoring.looks import Verdict, looks, verdicts
-from scoring.membership import ULira, membership_attack, u_lira
-from scoring.modes import MODES, Mode
-from scoring.per_example import PerExample, per_example
-from scoring.projection import Projection, project
-from scoring.quality import bins, example_scores, forgetting_quality
-from scoring.released import epsilons
-from scoring.score import Score, score
-from scoring.two_sample import PValues, TwoSample, two_sample_tests
-from scoring.uncertainty import LEVEL, Ceiling, ceiling, interval
+from forget512.scoring.compare import Comparison, compare, same_runs
+from forget512.scoring.confidence import logit_scaled_confidence, margin
+from forget512.scoring.definitions.certified import certified_epsilons, most_certifiable
+from forget512.scoring.definitions.exact import exact_epsilons
+from forget512.scoring.definitions.modes import MODES, Mode
+from forget512.scoring.definitions.quality import bins, example_scores, forgetting_quality
+from forget512.scoring.definitions.released import epsilons
+from forget512.scoring.early_stopping import Verdict, looks, verdicts
+from forget512.scoring.errors import ScoringError
+from forget512.scoring.metrics.convergence import QualityAt, convergence
+from forget512.scoring.metrics.klom import Klom, klom, klom_of_retraining
+from forget512.scoring.metrics.membership import ULira, membership_attack, u_lira
+from forget512.scoring.metrics.per_example import PerExample, per_example
+from forget512.scoring.metrics.two_sample import PValues, TwoSample, two_sample_tests
+from forget512.scoring.projection import Projection, project
+from forget512.scoring.score import Score, score
+from forget512.scoring.uncertainty import LEVEL, Ceiling, ceiling, interval
+from forget512.scoring.warnings.findings import Finding
+from forget512.scoring.warnings.integrity import find_non_finite, integrity
 
 __all__ = [
     "LEVEL",

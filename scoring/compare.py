@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from scipy import optimize, stats
 
-from scoring.errors import ScoringError
-from scoring.score import Score
-from scoring.uncertainty import LEVEL, Uncertainty, spread_of_log
+from forget512.scoring.errors import ScoringError
+from forget512.scoring.score import Score
+from forget512.scoring.uncertainty import LEVEL, Uncertainty, spread_of_log
 
 SAME_RUNS = 0.02  # N may differ by this share: F depends on N (metric.md, "F falls with N")
 FARTHEST = 38.0  # standard deviations; the normal distribution's tail beyond them is 0 in float64

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp
 
-from scoring.errors import LARGEST, FloatArray, ScoringError, real_array
+from forget512.scoring.errors import LARGEST, FloatArray, ScoringError, real_array
 
 Labels = npt.NDArray[np.intp]
 

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
-from scoring.quality import bins, example_scores, smallest_quality
-from scoring.randomness import seeded
-from scoring.released import sorted_epsilons
-from scoring.sorting import SortedRuns, sort_runs
-from scoring.uncertainty import LEVEL
+from forget512.scoring.definitions.quality import bins, example_scores, smallest_quality
+from forget512.scoring.definitions.released import sorted_epsilons
+from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
+from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
+from forget512.scoring.randomness import seeded
+from forget512.scoring.uncertainty import LEVEL
 
 RUNS = 512  # a side, in the competition
 LEAST_RUNS = 32

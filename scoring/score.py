@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from scoring.errors import FloatArray, ScoringError, check_accuracy, check_confidences, check_same_examples
-from scoring.modes import find_mode
-from scoring.quality import example_scores
-from scoring.sorting import sort_runs
-from scoring.uncertainty import (
+from forget512.scoring.definitions.modes import find_mode
+from forget512.scoring.definitions.quality import example_scores
+from forget512.scoring.definitions.sorting import sort_runs
+from forget512.scoring.errors import FloatArray, ScoringError, check_accuracy, check_confidences, check_same_examples
+from forget512.scoring.uncertainty import (
     LEAST_RUNS,
     RESAMPLES,
     SPLITS,

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
-from scoring.modes import Mode, find_mode
-from scoring.quality import example_scores, smallest_quality
-from scoring.randomness import seeded
-from scoring.sorting import SortedRuns, sort_runs
+from forget512.scoring.definitions.modes import Mode, find_mode
+from forget512.scoring.definitions.quality import example_scores, smallest_quality
+from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
+from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
+from forget512.scoring.randomness import seeded
 
 LEAST_RUNS = 8  # below it neither number means anything: halves of 3 runs have two bins
 LEVEL = 0.95

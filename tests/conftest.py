@@ -7,7 +7,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from commands import command
+
+from support.commands import command
+
+pytest_plugins = ["support.tiny"]
 
 for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):  # two processes run tests on two cores
     os.environ.setdefault(name, "1")
@@ -47,8 +50,8 @@ def refused(monkeypatch, capsys, tmp_path):
 @pytest.fixture
 def coarse_projection(monkeypatch):
     """Projections of a tenth of the draws, for tests of what is said of them."""
-    monkeypatch.setattr("scoring.projection.DRAWN", 400)
-    monkeypatch.setattr("scoring.projection.DRAWN_FOR_SUBSETS", 60)
+    monkeypatch.setattr("forget512.scoring.projection.DRAWN", 400)
+    monkeypatch.setattr("forget512.scoring.projection.DRAWN_FOR_SUBSETS", 60)
 
 
 class S3:
@@ -58,7 +61,7 @@ class S3:
         import s3fs
 
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).parent / "s3_server.py")],
+            [sys.executable, str(Path(__file__).parent / "support" / "s3_server.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -17,9 +17,9 @@ import kubernetes_validate
 import pytest
 import yaml
 from click.testing import CliRunner
-from commands import ROOT
 
-import run_eval
+from forget512.harness.cli.main import cli
+from support.commands import ROOT
 
 DEPLOY = ROOT / "deploy"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -86,7 +86,7 @@ def groups(rayjob):
 def understood(words):
     """The parameters that our command line reads from [COMMAND, OPTION, …]. Raises what it would refuse them with."""
     name, *arguments = words
-    return run_eval.cli.commands[name].make_context(name, arguments).params
+    return cli.commands[name].make_context(name, arguments).params
 
 
 def ray_command(name):
@@ -151,8 +151,8 @@ def copied(dockerfile):
 
 
 def test_the_image_gets_all_that_is_packaged_and_the_context_lets_it_through(copied):
-    packaged = PROJECT["tool"]["setuptools"]
-    assert set(copied) == {"pyproject.toml", *packaged["packages"], *(f"{m}.py" for m in packaged["py-modules"])}
+    folders = {name.partition(".")[2].partition(".")[0] or name for name in PROJECT["tool"]["setuptools"]["packages"]}
+    assert set(copied) == {"pyproject.toml", "run_eval.py", *folders}
     assert all((ROOT / name).exists() for name in copied)
     rules = [
         line for line in (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] not in ("", "#")

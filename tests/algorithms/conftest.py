@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 
-from algorithms import METHODS
-from algorithms.training import Images, cosine, train
-from harness import models
+from forget512.algorithms import METHODS
+from forget512.algorithms.training import Images, cosine, train
+from forget512.harness.benchmark import networks
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,7 +51,7 @@ def make_net() -> Callable[..., nn.Module]:
     def make(name: str = "resnet8-thin", size: int = 8, channels: int = 1, seed: int = 0) -> nn.Module:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            net = models.build(name, 3, (size, size, channels))
+            net = networks.build(name, 3, (size, size, channels))
         return net.to(memory_format=torch.channels_last)
 
     return make
@@ -73,6 +73,15 @@ def loaders(small_sets, make_loader) -> Callable[..., dict[str, DataLoader]]:
         return {name: make_loader(sets[name], batch_size) for name in reads[function]}
 
     return make
+
+
+@pytest.fixture
+def whole(small_sets) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """(inputs, targets) of each set as one batch, by name."""
+    return {
+        name: images.batch(slice(None))
+        for name, images in zip(("retain", "forget", "validation"), small_sets, strict=True)
+    }
 
 
 @pytest.fixture

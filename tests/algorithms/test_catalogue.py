@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from running import changed, is_finite, run
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
-from algorithms import METHODS
-from algorithms.training import Images
+from forget512.algorithms import METHODS
+from forget512.algorithms.training import Images
+from support.running import changed, is_finite, run
 
 # Settings for one epoch, or little of it. A method may stand here more than once.
 SHORT = {

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from running import changed, run
 from torch.nn.utils.parametrizations import weight_norm
 
-from algorithms import METHODS
+from forget512.algorithms import METHODS
+from support.running import changed, run
 
 WRITERS = {  # a layer that the method would write to
     "forget_remember": "layer2.conv1",

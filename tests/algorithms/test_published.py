@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from algorithms import METHODS
-from harness.candidate_file import defaults
+from forget512.algorithms import METHODS
+from forget512.harness.candidates.user_file import defaults
 
 PUBLISHED = {
     "forget_remember": {

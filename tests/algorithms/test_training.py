@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
-from algorithms.training import (
+from forget512.algorithms.training import (
     Images,
     batches,
     cosine,
@@ -26,12 +26,7 @@ from algorithms.training import (
     stepped,
     train,
 )
-
-
-def equal(one: nn.Module, other: nn.Module) -> bool:
-    a, b = one.state_dict(), other.state_dict()
-    return all(torch.equal(a[name], b[name]) for name in a)
-
+from support.running import changed
 
 # --- images ---
 
@@ -95,17 +90,17 @@ def test_training_gives_the_weights_of_a_plain_loop_over_the_loader_to_the_last_
             optimizer.step()
             step += 1
     assert step == steps == 12
-    assert equal(found, net) and not equal(found, make_net(channels=channels))
+    assert not changed(found, net) and changed(found, make_net(channels=channels))
 
 
 def test_the_network_is_trained_in_place_and_in_training_mode(make_images, make_loader, make_net):
     net = make_net().eval()
     assert train(net, make_loader(make_images()), epochs=1, lr=0.1) is net
-    assert net.training and not equal(net, make_net())
+    assert net.training and changed(net, make_net())
 
 
 def test_no_epochs_change_nothing(make_images, make_loader, make_net):
-    assert equal(train(make_net(), make_loader(make_images()), epochs=0, lr=0.1), make_net())
+    assert not changed(train(make_net(), make_loader(make_images()), epochs=0, lr=0.1), make_net())
 
 
 def test_a_last_batch_of_one_joins_the_one_before(make_images, make_loader, make_net):
@@ -177,7 +172,7 @@ def test_a_pass_without_a_batch_is_refused_instead_of_training_on_nothing(make_i
         train(make_net(), loader, epochs=1, lr=0.1)
     with pytest.raises(ValueError, match="a pass over this loader gives no batch"):
         next(endless(loader))
-    assert equal(train(make_net(), loader, epochs=0, lr=0.1), make_net())
+    assert not changed(train(make_net(), loader, epochs=0, lr=0.1), make_net())
 
 
 def test_a_resized_loader_has_the_same_order(make_images, make_loader):
@@ -235,14 +230,14 @@ def test_gradients_may_be_adjusted_before_the_step(make_images, make_loader, mak
 
 def test_another_optimizer_may_be_made(make_images, make_loader, make_net):
     found = train(make_net(), make_loader(make_images()), epochs=1, lr=1e-3, optimizer=torch.optim.Adam)
-    assert not equal(found, train(make_net(), make_loader(make_images()), epochs=1, lr=1e-3))
+    assert changed(found, train(make_net(), make_loader(make_images()), epochs=1, lr=1e-3))
 
 
 def test_a_short_last_batch_is_kept(make_images, make_loader, make_net):
     images = make_images(26)
     one = train(make_net(), make_loader(images), epochs=2, lr=0.1)
     assert one.bn1.num_batches_tracked == 8
-    assert not equal(one, train(make_net(), make_loader(images, drop_last=True), epochs=2, lr=0.1))
+    assert changed(one, train(make_net(), make_loader(images, drop_last=True), epochs=2, lr=0.1))
 
 
 def test_a_network_without_spatial_extent_survives_a_last_batch_of_one(make_images, make_loader, make_net):
@@ -272,7 +267,7 @@ def test_loss_and_augmentation_see_each_batch(make_images, make_loader, make_net
     for (shape, inputs, targets), batch in zip(seen, make_loader(images).batch_sampler, strict=True):
         x, y = images.batch(batch)
         assert shape == (len(batch), 3) and torch.equal(inputs, x + 1) and torch.equal(targets, y)
-    assert not equal(net, train(make_net(), make_loader(images), epochs=1, lr=0.1))
+    assert changed(net, train(make_net(), make_loader(images), epochs=1, lr=0.1))
 
 
 # --- schedules ---

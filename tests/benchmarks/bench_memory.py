@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 
-from harness.benchmark import make_benchmark
-from harness.candidates import built_in
-from harness.cluster import Compute
-from harness.evaluation import Evaluation
-from harness.store import Store
+from forget512.harness.benchmark.making import make_benchmark
+from forget512.harness.candidates.built_in import built_in
+from forget512.harness.scheduling.compute import Compute
+from forget512.harness.store.files import Store
+from forget512.harness.workflows.evaluation import Evaluation
 
 
 def peak_mb(pid):

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 import ray
 
-from harness import evaluation as evaluations
-from harness.benchmark import make_benchmark
-from harness.candidates import load_candidates
-from harness.cluster import Compute
-from harness.run import RunSeed
-from harness.store import Store
+from forget512.harness.benchmark.making import make_benchmark
+from forget512.harness.candidates.files import load_candidates
+from forget512.harness.scheduling.compute import Compute
+from forget512.harness.store.files import Store
+from forget512.harness.worker.runner import RunSeed
+from forget512.harness.workflows import evaluation as evaluations
 
 TIMELINE = "FORGET512_TIMELINE"
 

@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from harness import page, summary
-from harness.contents import find_contents
-from harness.data import Dataset
-from harness.store import Store
+from forget512.harness.benchmark.dataset import Dataset
+from forget512.harness.results import summaries
+from forget512.harness.results.contents import find_contents
+from forget512.harness.store.files import Store
+from forget512.harness.views.html import page
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from browser import open_browser
-from synthetic import copy_runs, describe, fill, make_bank
+from support.browser import open_browser
+from support.synthetic import copy_runs, describe, fill, make_bank
 
 KINDS = {"near": (0.3, 0.9), "far": (0.8, 0.7), "narrow": (0.0, 0.4)}  # shift and spread of the confidences
 
@@ -72,7 +73,7 @@ def fill_large(root: Path, candidates: int, examples: int, runs: int, only_first
 
 def reuse() -> None:
     """Sizes and opening times are as if every candidate were examined; seconds and memory are not."""
-    examine, known = summary.summarise, {}
+    examine, known = summaries.summarise, {}
 
     def once(key, listed, bank, reference, partial):  # type: ignore[no-untyped-def]
         kind = listed.identity["algorithm"]
@@ -83,7 +84,7 @@ def reuse() -> None:
         entry, values = known[kind]
         return dataclasses.replace(entry, key=key, bank=listed), values
 
-    summary.summarise = once
+    summaries.summarise = once
 
 
 def images(count: int, path: Path | None) -> Dataset:

@@ -13,7 +13,7 @@ import time
 import numba
 import numpy as np
 
-from scoring import (
+from forget512.scoring import (
     certified_epsilons,
     convergence,
     epsilons,

@@ -34,7 +34,7 @@ def main() -> int:
     if options.measure:
         return {"many": measure_many, "large": measure_large}[options.measure[0]](*map(Path, options.measure[1:]))
 
-    from synthetic import describe, fill
+    from support.synthetic import describe, fill
 
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         many, large = Path(folder) / "many", Path(folder) / "large"
@@ -52,11 +52,13 @@ def measure(*what: Any) -> int:
 
 
 def measure_many(root: Path) -> int:
-    from harness.bank import list_records
-    from harness.contents import find_contents
-    from harness.status import status
-    from harness.store import Store
-    from harness.stored import StoredBank, bank_folders, read_benchmark, settings_tried, stored_benchmarks
+    from forget512.harness.results.contents import find_contents
+    from forget512.harness.store.benchmarks import read_benchmark, stored_benchmarks
+    from forget512.harness.store.files import Store
+    from forget512.harness.store.layout import list_records
+    from forget512.harness.store.reference import settings_tried
+    from forget512.harness.store.status import status
+    from forget512.harness.store.stored_bank import StoredBank, bank_folders
 
     store = Store(root)
     short = stored_benchmarks(store)[0]
@@ -80,8 +82,8 @@ def timed(what: str, do: Callable[[], Any]) -> float:
 
 
 def measure_large(retrained: Path, unlearned: Path) -> int:
-    from harness.arrays import read_side
-    from harness.report import score_report
+    from forget512.harness.views.array_reports import score_report
+    from forget512.harness.workflows.scoring_arrays import read_side
 
     sizes = [path.stat().st_size for folder in (retrained, unlearned) for path in folder.glob("*.safetensors")]
     print(f"{len(sizes):,} records of {sum(sizes) / len(sizes) / 1e3:.0f} kB, {sum(sizes) / 1e6:.0f} MB in all:")

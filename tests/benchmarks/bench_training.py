@@ -18,7 +18,7 @@ import torch.nn.functional as F
 import torchvision
 from torch.utils.data import DataLoader, TensorDataset
 
-from algorithms.training import Images, train
+from forget512.algorithms.training import Images, train
 
 IMAGES, BATCH = 1024, 128
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from scoring import ceiling, compare, looks, score, verdicts
+from forget512.scoring import ceiling, compare, looks, score, verdicts
 
 RHO = 0.15
 PLACES = {"ceiling": (0.0, 1.0), "near": (0.3, 0.9), "far": (0.8, 0.7), "near too": (0.3, 0.9)}
@@ -93,7 +93,7 @@ def main() -> None:
 
 def real_banks(options: argparse.Namespace) -> None:
     """Disjoint banks of real runs; the mean over them stands for the truth."""
-    from harness.arrays import read_side
+    from forget512.harness.workflows.scoring_arrays import read_side
 
     sides = [read_side(path, "--banks").columns.confidences for path in options.banks]
     count = min(map(len, sides)) // options.cut

@@ -27,9 +27,9 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from harness.arrays import read_side
-from scoring import epsilons, forgetting_quality
-from scoring.projection import RUNS, project
+from forget512.harness.workflows.scoring_arrays import read_side
+from forget512.scoring import epsilons, forgetting_quality
+from forget512.scoring.projection import RUNS, project
 
 Bank = tuple[np.ndarray, np.ndarray]
 

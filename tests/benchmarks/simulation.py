@@ -19,12 +19,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from harness.record import RECORD_NAME, decode
-from harness.schedule import Schedule
-from harness.store import Store
+from forget512.harness.scheduling.queue import Schedule
+from forget512.harness.store.files import Store
+from forget512.harness.store.record import RECORD_NAME, decode
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
-from simulated import SimulatedCluster, Unit, exponential
+from support.simulated import SimulatedCluster, Unit, exponential
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 REPEATS = 5  # of a setting that has randomness

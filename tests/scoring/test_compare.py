@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring import ScoringError, compare, looks, score, verdicts
+from forget512.scoring import ScoringError, compare, looks, score, verdicts
 
 
 def three(seed: int = 0, runs: int = 64, examples: int = 40):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import tracemalloc
 
 import numpy as np
-import oracle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring import ScoringError, logit_scaled_confidence
+from forget512.scoring import ScoringError, logit_scaled_confidence
+from support import oracle
 
 
 def test_confidences_match_the_published_program(official):

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring import ScoringError, epsilons, forgetting_quality, projection
-from scoring.projection import project
+from forget512.scoring import ScoringError, epsilons, forgetting_quality, projection
+from forget512.scoring.projection import project
 
 TO = 256
 

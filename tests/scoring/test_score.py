@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from scoring import MODES, ScoringError, ceiling, example_scores, interval, score
+from forget512.scoring import MODES, ScoringError, ceiling, example_scores, interval, score
 
 KINDS = [f"{side}_{kind}_accuracy" for kind in ("retain", "test") for side in ("retrained", "unlearned")]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scoring import (
+from forget512.scoring import (
     MODES,
     ScoringError,
     ceiling,
@@ -16,7 +16,7 @@ from scoring import (
     interval,
     score,
 )
-from scoring.sorting import sort_runs
+from forget512.scoring.definitions.sorting import sort_runs
 
 
 def quality(r, u):

@@ -1,0 +1,18 @@
+"""What a network says of a set of images, for methods that stop or choose by it."""
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from forget512.algorithms.training import batches
+
+
+@torch.no_grad()
+def predict(net: nn.Module, loader: DataLoader) -> tuple[Tensor, Tensor]:
+    """Logits (n, C) and targets (n,) in loader's order; net in evaluation mode, and then in the mode it had."""
+    was_training = net.training
+    net.eval()
+    device = next(net.parameters()).device
+    logits, targets = zip(*((net(inputs), targets) for inputs, targets in batches(loader, device)), strict=True)
+    net.train(was_training)
+    return torch.cat(logits), torch.cat(targets)

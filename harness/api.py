@@ -1,0 +1,286 @@
+"""`from harness import evaluate`: an evaluation as one call, and its result."""
+
+import inspect
+import io
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from forget512.harness.benchmark.benchmark import Benchmark
+from forget512.harness.benchmark.making import make_benchmark
+from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.candidates.finding import find_usable
+from forget512.harness.errors import UserError, one_of
+from forget512.harness.exchange.original_file import read_original
+from forget512.harness.results.assessment import example_table
+from forget512.harness.results.board import Leaderboard, Row, leaderboard
+from forget512.harness.scheduling.compute import Compute, choose_compute
+from forget512.harness.scheduling.event_log import EventLog
+from forget512.harness.scheduling.metrics import Metrics
+from forget512.harness.scheduling.signals import Terminated, gentle_signals
+from forget512.harness.store.files import open_store
+from forget512.harness.views.board_table import show_leaderboard
+from forget512.harness.views.console import console
+from forget512.harness.views.json_output import leaderboard_report
+from forget512.harness.views.progress import live_progress, summed_up
+from forget512.harness.workflows.early_stopping import Looks
+from forget512.harness.workflows.evaluation import Evaluation, Event
+from forget512.scoring import LEVEL, MODES, PerExample
+
+
+def prepare(
+    algorithms: Sequence[Algorithm],
+    benchmark: Benchmark,
+    *,
+    runs: int = 512,
+    store: str | Path = "store",
+    mode: str = "released",
+    retry_failed: bool = False,
+    device: str = "auto",
+    actors: int | None = None,
+    gpus_per_run: float | None = None,
+    address: str | None = None,
+    original: str | Path | None = None,
+    number: int = 0,
+    examine_original: bool = False,
+) -> tuple[Evaluation, Compute]:
+    """An evaluation with nothing done yet, and where its runs are going to be executed.
+
+    store: a folder, or a URL (s3://…, gs://…). original: file of the original model; None: the benchmark's own of this
+    number. examine_original: whether its accuracies are wanted.
+
+    Raises:
+        UserError: an option that does not fit.
+    """
+    one_of("--mode", mode, MODES)
+    compute = choose_compute(device, actors, gpus_per_run, address)
+    start = number if original is None else read_original(Path(original), benchmark)
+    kept = open_store(store)
+    return Evaluation(benchmark, algorithms, runs, kept, retry_failed, mode, start, examine_original), compute
+
+
+def run(
+    evaluation: Evaluation,
+    compute: Compute,
+    progress: bool = True,
+    run_timeout: float | None = None,
+    log_json: str | Path | None = None,
+    **how: Any,
+) -> list[str]:
+    """Do what is missing, with bars on standard error or in the notebook; a line for what was damaged.
+
+    What failed or was lost is summed up beside the bars.
+
+    how: as `Evaluation.run` takes it.
+
+    Raises:
+        UserError: the store or the log cannot be written, or actors fail one after another.
+        KeyboardInterrupt: after Ctrl-C, once what ran is finished; at once where it came twice.
+    """
+    log = None if log_json is None else EventLog(Path(log_json), evaluation)
+    target = console(stderr=True, quiet=not progress)
+    happened: list[Event] = []
+    ended, problem = "stopped", ""
+    try:
+        with (
+            gentle_signals() as stopping,
+            live_progress(evaluation, compute, target) as bars,
+            redirect_stdout(sys.stderr),  # where Ray writes what nodes say when they die
+        ):
+            listeners: list[Any] = [bars, Metrics(evaluation), *([log] if log else [])]
+            for event in evaluation.run(compute, timeout=run_timeout, stopping=stopping, **how):
+                happened.append(event)
+                for listener in listeners:
+                    listener.take(event)
+        if stopping():
+            raise KeyboardInterrupt
+        ended = "finished"
+    except (KeyboardInterrupt, Terminated):
+        ended = "interrupted"
+        raise
+    finally:
+        problem = log.close(ended) if log else ""
+        for line in summed_up(happened):
+            target.print(line, markup=False)
+    return [*evaluation.damaged, *([problem] if problem else [])]
+
+
+def score(
+    evaluation: Evaluation,
+    compute: Compute,
+    *,
+    partial: bool = False,
+    stop_when_decided: bool = False,
+    width: float = 0.1,
+    progress: bool = True,
+    run_timeout: float | None = None,
+    log_json: str | Path | None = None,
+) -> "Result":
+    """Do what is missing, and score. The options are those of `evaluate`."""
+    looks = Looks(evaluation, width) if stop_when_decided else None
+    notes = run(evaluation, compute, progress, run_timeout, log_json, **({"grow": looks.grow} if looks else {}))
+    board = leaderboard(evaluation, partial, level=looks.level if looks else LEVEL)
+    return Result(evaluation, board, [*notes, *(looks.said if looks else [])])
+
+
+def evaluate(
+    *algorithms: str | Path,
+    settings: Sequence[str] | Mapping[str, Any] = (),
+    batch_format: str | None = None,
+    dataset: str = "digits",
+    partial: bool = False,
+    stop_when_decided: bool = False,
+    width: float = 0.1,
+    progress: bool = True,
+    run_timeout: float | None = None,
+    log_json: str | Path | None = None,
+    **options: Any,
+) -> "Result":
+    """Run what is missing of the reference and of each algorithm, and score: N unlearned v N retrained networks.
+
+        result = evaluate("my_idea.py", "finetune", runs=32)
+        result.score, result.interval     # of the first one named
+        result["finetune"].score          # of another
+
+    algorithms: names of built-in ones, or candidates' files; none: the reference bank is filled. settings: {"lr": 0.1}
+    or {"my_idea.lr": 0.1}. partial: score banks short of N as well. stop_when_decided, width: stop at 32, 64, 128, …
+    runs when every pair is decided, or tied within this share of the ceiling. progress: bars on standard error, or in
+    the notebook. run_timeout: seconds that a candidate's run may take. log_json: file that gets what happens, one JSON
+    object a line. options: `runs` (512), `store` ("store"; a folder or a URL), `mode`, `retry_failed`, `device`,
+    `actors`, `gpus_per_run`, `address`, `original`, and what makes a benchmark: `model`, `epochs`, `precision`,
+    `data_dir`, `forget_fraction`, `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`,
+    `image_size`; as the command line has them.
+
+    Raises:
+        UserError: a mistake in what was asked for, in one sentence. Runs that fail are no exception: see `Result`.
+    """
+    if isinstance(settings, Mapping):
+        settings = [f"{name}={value!r}" for name, value in settings.items()]
+    found, refused = find_usable([str(name) for name in algorithms], settings, dataset, batch_format)
+    of_benchmark = {name: options.pop(name) for name in inspect.signature(make_benchmark).parameters if name in options}
+    evaluation, compute = prepare(found, make_benchmark(dataset, **of_benchmark), **options)
+    result = score(
+        evaluation,
+        compute,
+        partial=partial,
+        stop_when_decided=stop_when_decided,
+        width=width,
+        progress=progress,
+        run_timeout=run_timeout,
+        log_json=log_json,
+    )
+    result.refused = refused
+    return result
+
+
+class Result:
+    """The scores of an evaluation; its own numbers are those of the first algorithm named.
+
+    evaluation: with the benchmark and the banks. board: all rows, with ceiling and pairs. notes: what was damaged, a
+    line each. refused: a line for each file that could not be scored. In a notebook it shows as the board.
+    """
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        board: Leaderboard,
+        notes: Sequence[str],
+        refused: Sequence[str] = (),
+        name: str | None = None,
+    ):
+        self.evaluation, self.board, self.notes, self.refused = evaluation, board, notes, refused
+        self.names = [algorithm.name for algorithm in evaluation.algorithms]
+        self.name = name or next(iter(self.names), None)
+
+    def __getitem__(self, name: str) -> "Result":
+        """The same result, for another of the algorithms: 'finetune', 'my_idea' or 'my_idea@1a2b3c4d'."""
+        called = {short: full for full in self.names for short in (full, full.partition("@")[0])}
+        chosen = called[one_of("algorithm", name.removesuffix(".py"), called)]
+        return Result(self.evaluation, self.board, self.notes, self.refused, chosen)
+
+    def __iter__(self) -> Iterator["Result"]:
+        """One for each algorithm, as named."""
+        return (self[name] for name in self.names)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every algorithm could be read, and every bank has its N runs."""
+        return self.evaluation.complete and not self.refused
+
+    @property
+    def row(self) -> Row:
+        """All that the board has of it. Raises UserError where no algorithm was named."""
+        if self.name is None:
+            raise UserError("no algorithm was named, so there is no score: evaluate('my_idea.py').")
+        return next(row for row in self.board.rows if row.algorithm == self.name)
+
+    @property
+    def score(self) -> float:
+        """F × accuracy ratios. Raises UserError where it has none: runs are missing or failed."""
+        return self._scored.score.score
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 %, over runs; None below 8 runs a side."""
+        return self._scored.score.interval
+
+    @property
+    def forgetting_quality(self) -> float:
+        """F."""
+        return self._scored.score.forgetting_quality
+
+    @property
+    def share_of_ceiling(self) -> float | None:
+        """F as a share of that of retraining against itself; None below 8 runs a side."""
+        return self._scored.score.share_of_ceiling
+
+    @cached_property
+    def examples(self) -> PerExample:
+        """Arrays with one value a forget example: ε, the rule behind it, and both sides' confidences."""
+        row, reference = self.row, self.evaluation.reference
+        scored = self._scored.score
+        assert row.columns is not None, "what has a score has runs"
+        return example_table(reference.columns(reference.seeds(self.evaluation.runs)), row.columns, scored)
+
+    @property
+    def per_example(self) -> Any:
+        """`examples` as a pandas DataFrame, one row a forget example, with its index among the training images and its
+        label.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise UserError("per_example needs pandas (pip install pandas); `examples` has it as arrays.") from error
+        benchmark = self.evaluation.benchmark
+        columns = {name: values for name, values in vars(self.examples).items() if values is not None}
+        return pandas.DataFrame({"index": benchmark.split.forget, "label": benchmark.forget_targets, **columns})
+
+    def to_json(self) -> str:
+        """The whole board with other readings of the runs, as docs/scores.schema.json describes it."""
+        return leaderboard_report(self.board, self.evaluation)
+
+    def _repr_html_(self) -> str:
+        page = console(file=io.StringIO(), record=True)
+        page.print(show_leaderboard(self.board, self.evaluation.benchmark))
+        for line in self.refused:
+            page.print(line, markup=False)
+        return page.export_html(inline_styles=True, code_format='<pre style="line-height: 1.2">{code}</pre>')
+
+    def __repr__(self) -> str:
+        scored = self.row.score if self.name else None
+        said = f"score {scored.score:.4f}" if scored else "no score"
+        return f"<{self.name or 'retrain'}: {said}, N = {self.evaluation.runs}>"
+
+    @property
+    def _scored(self) -> Any:
+        row = self.row
+        if row.assessment is None:
+            why = f": {row.failed} failed, the last with {row.failure.error!r}" if row.failure else ""
+            raise UserError(f"{row.algorithm} has no score: {row.runs} of {row.wanted} runs are finished{why}.")
+        return row.assessment

@@ -1,0 +1,162 @@
+"""Benchmark: data set, split, architecture, recipe and precision, named by the hash of all of these."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from forget512.harness.benchmark import networks
+from forget512.harness.benchmark.dataset import Dataset
+from forget512.harness.benchmark.recipe import Recipe
+from forget512.harness.hashing import sha256
+
+PROTOCOL = 1  # raise when the meaning of a benchmark changes in a way that its description does not show
+PROBE = 1000  # retain and test examples, at most, whose logits each record keeps beside the forget set's
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices, int64: retain and forget into the training images, validation and test into the test images."""
+
+    retain: np.ndarray
+    forget: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class Examples:
+    """x (n, H, W, channels) uint8 and y (n,) int64."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class TrainingPart:
+    """All that the code which unlearns may know."""
+
+    model: networks.Model
+    classes: int
+    recipe: Recipe
+    precision: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    retain: Examples
+    forget: Examples
+    validation: Examples
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.retain.x.shape[1:]
+
+
+@dataclass(frozen=True)
+class ExaminationPart:
+    """What only the examiner knows besides: the test set, and which examples are the probe."""
+
+    test: Examples
+    probe_retain: np.ndarray  # indices into the retain set
+    probe_test: np.ndarray  # indices into the test set
+
+
+@dataclass(frozen=True, eq=False)
+class Benchmark:
+    """Data set + split + architecture + training recipe + precision."""
+
+    dataset: Dataset
+    split: Split
+    model: networks.Model
+    recipe: Recipe
+    precision: str
+    groups: np.ndarray | None = None  # (n,) of each training image, where whole groups are forgotten: no ingredient
+
+    @property
+    def name(self) -> str:
+        return self.dataset.name
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that the fingerprint hashes, in words: two benchmarks may be compared where these are equal."""
+        net = networks.build(self.model, self.dataset.classes, self.dataset.image_shape)
+        shapes = {name: list(value.shape) for name, value in net.state_dict().items()}
+        return {
+            "protocol": PROTOCOL,
+            "data": {"sha256": self.dataset.sha256, "classes": self.dataset.classes},
+            "split": {
+                part: {"examples": len(indices), "sha256": sha256(indices.astype("<i8").tobytes())}
+                for part, indices in vars(self.split).items()
+            },
+            "model": {**networks.identity(self.model), "shapes_sha256": sha256(shapes)},
+            "recipe": self.recipe.identity,
+            "precision": self.precision,
+        }
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """64 hex digits; the first 12 name the benchmark's folder in a store."""
+        return sha256(self.identity)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a store keeps beside the banks: the identity, and what it takes to score them without the data.
+
+        Its own hash is the last entry; files of older versions have none.
+        """
+        values = {
+            "name": self.dataset.name,
+            "fingerprint": self.fingerprint,
+            "identity": self.identity,
+            "forget_indices": self.split.forget.tolist(),
+            "forget_targets": self.forget_targets.tolist(),
+            "probe_targets": {name: targets.tolist() for name, targets in self.probe_targets.items()},
+        }
+        return {**values, "sha256": sha256(values)}
+
+    @property
+    def forget_targets(self) -> np.ndarray:
+        """(S,) int64: the true class of each forget example."""
+        return self.dataset.y_train[self.split.forget]
+
+    @property
+    def probe_targets(self) -> dict[str, np.ndarray]:
+        """True classes of the probe's "retain" and "test" examples, (≤ 1000,) int64 each."""
+        part = self.examination_part
+        return {
+            "retain": self.training_part.retain.y[part.probe_retain],
+            "test": part.test.y[part.probe_test],
+        }
+
+    @cached_property
+    def training_part(self) -> TrainingPart:
+        data, split = self.dataset, self.split
+        mean, std = data.normalisation
+        return TrainingPart(
+            self.model,
+            data.classes,
+            self.recipe,
+            self.precision,
+            mean,
+            std,
+            retain=Examples(data.x_train[split.retain], data.y_train[split.retain]),
+            forget=Examples(data.x_train[split.forget], data.y_train[split.forget]),
+            validation=Examples(data.x_test[split.validation], data.y_test[split.validation]),
+        )
+
+    @cached_property
+    def examination_part(self) -> ExaminationPart:
+        data, split = self.dataset, self.split
+        random = np.random.RandomState(int(self.fingerprint[:8], 16))
+
+        def probe(count: int) -> np.ndarray:
+            return np.sort(random.permutation(count)[:PROBE])
+
+        return ExaminationPart(
+            test=Examples(data.x_test[split.test], data.y_test[split.test]),
+            probe_retain=probe(len(split.retain)),
+            probe_test=probe(len(split.test)),
+        )

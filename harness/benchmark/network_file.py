@@ -1,0 +1,178 @@
+"""A user's network: a function in a Python file that builds it, `my_net.py:build`.
+
+The file travels as its text to wherever networks are built (actors, the processes of candidates): what counts is how it
+stood when the command began. Each process imports it once.
+"""
+
+import importlib.util
+import sys
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.abc import MetaPathFinder, SourceLoader
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from forget512.harness.candidates.source import code, imported
+from forget512.harness.candidates.user_file import describe_error, import_file, own_files
+from forget512.harness.errors import UserError, one_of
+from forget512.harness.hashing import sha256
+
+TRIED = 2  # inputs in the batch that a network is tried on
+_modules: dict[str, types.ModuleType] = {}  # of this process, by source
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """What builds a network: a function (classes, input_shape) -> torch.nn.Module, and the files that it stands in.
+
+    input_shape: (channels, height, width), that of one input as PyTorch has it. The network takes normalised inputs
+    (b, channels, height, width) in channels_last layout and gives logits (b, classes).
+
+    files: the user's own, by path relative to folder, the one with the function first
+    """
+
+    function: str
+    folder: str
+    files: dict[str, bytes] = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{Path(next(iter(self.files))).stem}:{self.function}"
+
+    @property
+    def source(self) -> str:
+        """SHA-256 of the files, and of the code of ours in algorithms/ that they import."""
+        ours = [code(path) for path in imported(self.files.values())]
+        return sha256([[name, sha256(data)] for name, data in self.files.items()] + ours)
+
+    def build(self, classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+        """A freshly initialised network on the CPU. image_shape: (height, width, channels), as elsewhere in here."""
+        height, width, channels = image_shape
+        return self._find()(classes, (channels, height, width))
+
+    def check(self, classes: int, image_shape: tuple[int, int, int]) -> None:
+        """Build the network, and try it on two inputs.
+
+        Raises:
+            UserError: it cannot be built, is no network, or gives something else than logits (2, classes).
+        """
+        where = f"--model {Path(self.folder) / next(iter(self.files))}:{self.function}"
+        height, width, channels = image_shape
+        inputs = torch.zeros(TRIED, height, width, channels).permute(0, 3, 1, 2)  # as training has them
+        try:
+            net = self.build(classes, image_shape)
+        except Exception as error:
+            called = f"{self.function}({classes}, {(channels, height, width)})"
+            raise UserError(f"{where}: {called} raised {describe_error(error, self.folder)}.") from error
+        if not isinstance(net, nn.Module):
+            raise UserError(f"{where} returned {type(net).__name__}: it must return a network (torch.nn.Module).")
+        if not any(True for _ in net.parameters()):
+            raise UserError(f"{where} built a network without parameters: there is nothing to train.")
+        try:
+            with torch.inference_mode():
+                logits = net.to(memory_format=torch.channels_last).eval()(inputs)  # type: ignore[call-overload]
+        except Exception as error:
+            raise UserError(
+                f"{where}: the network fails on inputs of shape {tuple(inputs.shape)} in channels_last layout: "
+                f"{describe_error(error, self.folder)}."
+            ) from error
+        if not isinstance(logits, Tensor):
+            raise UserError(f"{where}: the network gives {type(logits).__name__}: it must give logits, one tensor.")
+        if logits.shape != (TRIED, classes) or not logits.is_floating_point():
+            raise UserError(
+                f"{where}: for inputs of shape {tuple(inputs.shape)} the network gives {logits.dtype} of shape "
+                f"{tuple(logits.shape)}: it must give floating-point logits of shape {(TRIED, classes)}."
+            )
+
+    def check_beside(self, name: str, files: dict[str, bytes]) -> None:
+        """Refuse a candidate whose own files go by the names of the network's and differ: one process has both.
+
+        Raises:
+            UserError: names the file.
+        """
+        for each in sorted(set(files) & set(self.files)):
+            if files[each] != self.files[each]:
+                raise UserError(f"{name} and --model {self} each bring a file {each}, and they differ: rename one.")
+
+    def _find(self) -> Callable[[int, tuple[int, int, int]], nn.Module]:
+        key = sha256([self.folder, self.source])
+        if key not in _modules:
+            first, *others = self.files
+            sys.meta_path.insert(0, _Files(self.folder, {name: self.files[name] for name in others}))
+            _modules[key] = import_file(Path(self.folder) / first, self.files[first])
+        return getattr(_modules[key], self.function)
+
+
+def read_network(text: str) -> NetworkFile:
+    """Read `FILE.py:FUNCTION`, and import it to see which other files of the user's it brings along.
+
+    Raises:
+        UserError: no such file, it fails to import, or has no such function.
+    """
+    name, _, function = text.rpartition(":")
+    if not name.endswith(".py") or not function.isidentifier():
+        raise UserError(f"--model {text}: name the function that builds the network, as in my_net.py:build.")
+    path = Path(name).resolve()
+    if not path.is_file():
+        raise UserError(f"--model {text}: {name} does not exist.")
+    folder = str(path.parent)
+    source = path.read_bytes()
+    before = set(sys.modules)
+    sys.path.insert(0, folder)
+    try:
+        module = import_file(path, source)
+        others = own_files(path, source, before)
+    except BaseException as error:  # a user's file may raise anything, SystemExit included
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise UserError(f"--model {text}: {name} cannot be imported: {describe_error(error, folder)}.") from error
+    finally:
+        sys.path.remove(folder)
+    if not callable(getattr(module, function, None)):
+        functions = [
+            n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__
+        ]
+        one_of(f"--model {text}: function", function, functions or ["none (it defines no function)"])
+    files = {path.name: source, **{each: (path.parent / each).read_bytes() for each in others}}
+    network = NetworkFile(function, folder, files)
+    _modules[sha256([folder, network.source])] = module
+    return network
+
+
+class _Files(MetaPathFinder):
+    """Imports modules from texts that came from elsewhere, under the names that they have in the user's folder."""
+
+    def __init__(self, folder: str, files: dict[str, bytes]):
+        self.folder, self.files = folder, files
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        stem = fullname.replace(".", "/")
+        for name in (f"{stem}.py", f"{stem}/__init__.py"):
+            if name in self.files:
+                place = f"{self.folder}/{name}"
+                package = [str(Path(place).parent)] if name.endswith("__init__.py") else None
+                loader = _Text(place, self.files[name])
+                return importlib.util.spec_from_file_location(
+                    fullname, place, loader=loader, submodule_search_locations=package
+                )
+        if any(name.startswith(f"{stem}/") for name in self.files):
+            return ModuleSpec(fullname, None, is_package=True)  # a folder without __init__.py
+        return None
+
+
+class _Text(SourceLoader):
+    def __init__(self, place: str, source: bytes):
+        self.place, self.source = place, source
+
+    def get_filename(self, fullname: str) -> str:
+        return self.place
+
+    def get_data(self, path: str) -> bytes:
+        if path != self.place:
+            raise OSError(f"{path} was not sent along")  # a compiled file: there is none
+        return self.source

@@ -1,0 +1,153 @@
+"""Recipes: how a network is trained from scratch; the usual ones, and those from users' TOML files."""
+
+import json
+import math
+import tomllib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from forget512.algorithms.baselines.retrain import OPTIMIZERS, SCHEDULES, usual_mirror
+from forget512.harness.errors import UserError, first_line, one_of
+from forget512.harness.hashing import canonical_json
+
+# Fields that recipes did not always have: they join the identity only where they say something else than before.
+STEPS = ("milestones", "factor")
+LATER = ("optimizer", "schedule", *STEPS, "mirror")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained from scratch. batch_size also holds for the loaders that candidates get."""
+
+    epochs: int
+    batch_size: int
+    lr: float
+    weight_decay: float
+    warmup: float  # epochs of linear warm-up
+    padding: int  # shifted by up to this many pixels
+    momentum: float = 0.9  # of sgd, Nesterov's
+    optimizer: str = "sgd"
+    schedule: str = "cosine"
+    milestones: tuple[float, ...] = ()  # epochs after which the schedule `steps` falls
+    factor: float = 0.1  # by which it does
+    mirror: float | None = None  # share of the images that is mirrored; None: half where they are shifted, else none
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Every field that means something beside the others, as a file has it."""
+        mirror = usual_mirror(self.padding) if self.mirror is None else self.mirror
+        idle = [*(["momentum"] if self.optimizer != "sgd" else []), *(STEPS if self.schedule != "steps" else [])]
+        found = {name: value for name, value in asdict(self).items() if name not in idle}
+        return json.loads(canonical_json({**found, "mirror": mirror}))
+
+    @property
+    def hyper_parameters(self) -> dict[str, Any]:
+        """What `retrain` is called with."""
+        values = self.values
+        del values["batch_size"]
+        return values
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a fingerprint hashes of it."""
+        before: dict[str, Any] = {field.name: field.default for field in fields(self) if field.name in LATER}
+        plain = replace(self, **before).values
+        return {name: value for name, value in self.values.items() if name not in LATER or value != plain.get(name)}
+
+    def of_epochs(self, epochs: int) -> "Recipe":
+        """The same for another number of epochs; the warm-up takes a quarter of them at most."""
+        return replace(self, epochs=epochs, warmup=min(self.warmup, epochs / 4))
+
+
+CIFAR_RECIPE = Recipe(epochs=30, batch_size=128, lr=0.1, weight_decay=5e-4, warmup=1.0, padding=4)
+# Digits and figures must not be mirrored: no augmentation. Not searched for, unlike those of docs/presets.md.
+MNIST_RECIPE = Recipe(epochs=10, batch_size=128, lr=0.1, weight_decay=5e-4, warmup=1.0, padding=0)
+SVHN_RECIPE = Recipe(epochs=30, batch_size=128, lr=0.1, weight_decay=5e-4, warmup=1.0, padding=0)
+
+WANTED: dict[Any, str] = {int: "a whole number", str: "a text in quotes", tuple[float, ...]: "a list of numbers"}
+
+
+def read_recipe(path: Path, usual: Recipe) -> Recipe:
+    """Read a TOML file with any of a recipe's fields; the others are those of `usual`.
+
+    Raises:
+        UserError: it cannot be read, has an unknown key, a value of another type or out of range, or fields of which
+            one leaves no meaning to another.
+    """
+    where = f"--recipe {path}:"
+    try:
+        values = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"--recipe {path} does not exist.") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"--recipe {path} cannot be read as TOML: {first_line(error)}.") from error
+    kinds = {field.name: field.type for field in fields(Recipe)}
+    for name, value in values.items():
+        kind = kinds[one_of(f"{where} key", name, kinds)]
+        try:
+            values[name] = _plain(value, kind)
+        except (TypeError, OverflowError) as error:
+            raise UserError(
+                f"{where} {name} = {value!r} is not allowed: give {WANTED.get(kind, 'a number')}."
+            ) from error
+    if "epochs" in values and values["epochs"] >= 1 and "warmup" not in values:
+        usual = usual.of_epochs(values["epochs"])
+    recipe = replace(usual, **values)
+    one_of(f"{where} optimizer", recipe.optimizer, OPTIMIZERS)
+    one_of(f"{where} schedule", recipe.schedule, SCHEDULES)
+    _check_together(where, recipe, values)
+    last = recipe.epochs
+    for name, allowed, fits in (
+        ("epochs", "at least 1", last >= 1),
+        ("batch_size", "at least 2 (batch norm takes a variance over them)", recipe.batch_size >= 2),
+        ("lr", "above 0", recipe.lr > 0),
+        ("weight_decay", "at least 0", recipe.weight_decay >= 0),
+        ("warmup", f"from 0 to the {last} epochs that there are", 0 <= recipe.warmup <= last),
+        ("padding", "at least 0 pixels", recipe.padding >= 0),
+        ("mirror", "a share of the images, from 0 to 1", 0 <= recipe.values["mirror"] <= 1),
+        ("momentum", "above 0 and below 1 (it is Nesterov's)", 0 < recipe.momentum < 1),
+        (
+            "milestones",
+            f"epochs that ascend, above 0 and below the {last} that there are",
+            sorted({0, *recipe.milestones, last}) == [0, *recipe.milestones, last],
+        ),
+        ("factor", "above 0 and below 1", 0 < recipe.factor < 1),
+    ):
+        if not fits:
+            raise UserError(f"{where} {name} = {recipe.values[name]!r} is not allowed: give {allowed}.")
+    return recipe
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    """A TOML value as a field of that kind has it; TypeError or OverflowError where it is of another."""
+    if kind == tuple[float, ...]:
+        if type(value) is list:
+            return tuple(_plain(each, float) for each in value)
+    elif kind is str:
+        if type(value) is str:
+            return value
+    elif type(value) in ((int,) if kind is int else (int, float)) and math.isfinite(value):
+        return value if kind is int else float(value)
+    raise TypeError
+
+
+def _check_together(where: str, recipe: Recipe, given: dict[str, Any]) -> None:
+    """Refuse fields of which one leaves no meaning to another, or lacks what it needs."""
+    if recipe.optimizer != "sgd":
+        if "momentum" in given:
+            raise UserError(
+                f"{where} momentum is of sgd, and the optimizer is {recipe.optimizer}: leave one of them out."
+            )
+        if "lr" not in given:
+            raise UserError(f"{where} the usual lr = {recipe.lr} is one for sgd: give one for {recipe.optimizer}.")
+    if recipe.schedule == "steps":
+        if not recipe.milestones:
+            raise UserError(f"{where} schedule = 'steps' needs milestones: give a list of epochs after which lr falls.")
+    else:
+        for name in STEPS:
+            if name in given:
+                raise UserError(
+                    f"{where} {name} is of the schedule 'steps', and the schedule is {recipe.schedule!r}: "
+                    "leave one of them out."
+                )

@@ -1,0 +1,53 @@
+"""Algorithms as a command names them: built in, presets, users' files and notebooks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from forget512.algorithms import METHODS
+from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.candidates.built_in import built_in
+from forget512.harness.candidates.files import NOTEBOOK, read_candidates
+from forget512.harness.candidates.settings import with_settings
+from forget512.harness.errors import UserError
+
+
+def find_algorithms(
+    names: Sequence[str], settings: Sequence[str], dataset: str, batch_format: str | None = None
+) -> list[Algorithm]:
+    """Algorithms as a command names them: built in, `all`, or a file (.py, .ipynb); then the settings.
+
+    batch_format: of all files' loaders; None: kaggle for notebooks, tuples for the others.
+
+    Raises:
+        UserError: what does not fit, and where.
+    """
+    found, refused = find_usable(names, settings, dataset, batch_format)
+    if refused:
+        raise UserError("; ".join(refused))
+    return found
+
+
+def find_usable(
+    names: Sequence[str], settings: Sequence[str], dataset: str, batch_format: str | None = None
+) -> tuple[list[Algorithm], list[str]]:
+    """The same, but a file that cannot be scored does not stop other files: a line for each says why.
+
+    Raises:
+        UserError: any other mistake, or none of the files can be scored.
+    """
+    names = [each for name in names for each in (_all() if name == "all" else [name])]
+    read = iter(read_candidates([Path(name) for name in names if _is_file(name)], batch_format))
+    found = [next(read) if _is_file(name) else built_in(name, dataset) for name in names]
+    usable = [each for each in found if isinstance(each, Algorithm)]
+    refused = [str(each) for each in found if isinstance(each, UserError)]
+    if refused and not any(algorithm.files for algorithm in usable):
+        raise UserError("; ".join(refused))
+    return with_settings(usable, settings), refused
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith((".py", NOTEBOOK))
+
+
+def _all() -> list[str]:
+    return [method.name for method in METHODS if method.name != "retrain"]

@@ -1,0 +1,142 @@
+"""Exports banks as a bundle."""
+
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forget512.harness.errors import UserError, one_of
+from forget512.harness.exchange.bundle import FORMAT, write_bundle
+from forget512.harness.exchange.packed_bank import pack
+from forget512.harness.hashing import canonical_json
+from forget512.harness.results.assessment import assess, scoring_errors
+from forget512.harness.results.cost import cost
+from forget512.harness.results.labels import label, usual_runs
+from forget512.harness.results.plain import score_json
+from forget512.harness.results.store_boards import NO_REFERENCE
+from forget512.harness.store.benchmarks import StoredBenchmark, read_benchmark, stored_benchmarks
+from forget512.harness.store.confidences import ACCURACIES
+from forget512.harness.store.files import Store
+from forget512.harness.store.record import Damaged
+from forget512.harness.store.reference import choose_reference
+from forget512.harness.store.runs import Runs
+from forget512.harness.store.stored_bank import RETRAIN, StoredBank, stored_banks
+from forget512.scoring import ceiling
+
+
+def export_banks(
+    store: Store, algorithms: Sequence[str], out: Path, runs: int | None, mode: str, benchmark: str | None
+) -> str:
+    """Write the reference's bank and those of some algorithms to one file; its SHA-256.
+
+    algorithms: as the leaderboard, a bank's folder or a candidate's file calls them. runs: N; None: what most of these
+    banks have. benchmark: how its fingerprint begins; needed where the store has several.
+
+    Raises:
+        UserError: no such bank, or nothing to score, or out exists or cannot be written.
+    """
+    try:
+        described = read_benchmark(store, _choose_benchmark(store, benchmark))
+        banks, _ = stored_banks(store, described, mode)
+        label(banks)
+        reference = choose_reference(banks, runs or usual_runs(banks))
+        if reference is None:
+            raise UserError(f"{store}, benchmark {described.fingerprint[:12]}: {NO_REFERENCE}")
+        chosen: list[StoredBank] = [reference]
+        for name in algorithms:
+            bank = _find(name, [bank for bank in banks if bank.identity["algorithm"] != RETRAIN])
+            if bank not in chosen:
+                chosen.append(bank)
+        wanted = runs or usual_runs(chosen)
+        short = next((bank for bank in chosen if len(bank.seeds(wanted)) < 2), None)
+        if short is not None:
+            raise UserError(f"{short.name} has {len(short.seeds(wanted))} finished runs below {wanted}: 2 are needed.")
+        packed = [pack(store, bank, wanted, number) for number, bank in enumerate(chosen)]
+        description = json.loads(store.get(f"benchmarks/{described.fingerprint[:12]}.json"))
+    except Damaged as error:
+        raise UserError(f"{store} cannot be exported: {error}.") from error
+    for bank in chosen:
+        bank.readings = {seed: bank.readings[seed] for seed in bank.seeds(wanted)}
+    scores, epsilons = score_all(chosen, described, mode)
+    arrays = {name: values for _, own in packed for name, values in own.items()}
+    arrays |= {f"{number}/epsilon": values for number, values in enumerate(epsilons, 1)}
+    manifest = {
+        "format": FORMAT,
+        "made": {name: _version(name) for name in ("forget512", "torch", "numpy", "scipy", "numba")}
+        | {"python": platform.python_version()},
+        "benchmark": description,
+        "mode": mode,
+        "runs": wanted,
+        "banks": [entry for entry, _ in packed],
+        "scores": scores,
+    }
+    return write_bundle(out, manifest, arrays)
+
+
+def score_all(
+    banks: Sequence[Runs], benchmark: StoredBenchmark, mode: str
+) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+    """The numbers of each bank but the first against the first, the reference's, as JSON; and their ε, (S,) each.
+
+    Raises:
+        UserError: they cannot be scored.
+    """
+    reference, epochs = banks[0], benchmark.identity["recipe"]["epochs"]
+    base = reference.columns(sorted(reference.readings))
+    with scoring_errors(reference.name):
+        top = ceiling(base.confidences, mode=mode)
+    numbers, epsilons = [], []
+    for bank in banks[1:]:
+        columns = bank.columns(sorted(bank.readings))
+        with scoring_errors(bank.name):
+            found = assess(base, columns, mode, top)
+        paid = cost(reference.median_seconds(), bank.median_seconds(), epochs)
+        values = score_json(found, paid)
+        del values["warnings"], values["missing"]  # sentences
+        for side, own in (("retrained", base), ("unlearned", columns)):
+            for name in ACCURACIES:
+                known = getattr(own, name)
+                values[f"{side}_{name}"] = None if known is None else float(known.mean())
+        numbers.append(_jsonable(values))
+        epsilons.append(found.score.epsilon)
+    return numbers, epsilons
+
+
+def _choose_benchmark(store: Store, stated: str | None) -> str:
+    there = stored_benchmarks(store)
+    found = [short for short in there if short.startswith((stated or "")[:12])]
+    if len(found) != 1:
+        raise UserError(
+            f"--benchmark {stated or '(not given)'}: {store} has {', '.join(there) or 'no benchmark'}: give one."
+        )
+    return found[0]
+
+
+def _find(name: str, banks: Sequence[StoredBank]) -> StoredBank:
+    def called(bank: StoredBank) -> set[str]:
+        method = bank.identity["algorithm"]
+        return {bank.name, bank.folder.rpartition("/")[2], method, method.partition("@")[0]}
+
+    exact = [bank for bank in banks if name in (bank.name, bank.folder.rpartition("/")[2])]
+    found = exact or [bank for bank in banks if name.removesuffix(".py") in called(bank)]
+    if len(found) > 1:
+        folders = ", ".join(bank.folder.rpartition("/")[2] for bank in found)
+        raise UserError(f"{name} may be one of {len(found)} banks: name its folder ({folders}).")
+    if not found:
+        one_of("algorithm", name, [bank.name for bank in banks])
+    return found[0]
+
+
+def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(canonical_json(values))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,130 @@
+"""Imports what others have run: bundles, and reference banks of confidences."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from forget512.harness.benchmark.benchmark import Benchmark
+from forget512.harness.errors import UserError
+from forget512.harness.exchange.verification import unpack, verify
+from forget512.harness.hashing import canonical_json, sha256
+from forget512.harness.store.benchmarks import StoredBenchmark, parse_benchmark, read_benchmark
+from forget512.harness.store.confidences import ACCURACIES, encode_confidences
+from forget512.harness.store.files import Store
+from forget512.harness.store.import_notes import Origin, put_origin, set_aside_damaged
+from forget512.harness.store.layout import list_records
+from forget512.harness.store.record import CONFIDENCES, Damaged, record_name
+from forget512.harness.store.stored_bank import RETRAIN
+from forget512.harness.workflows.scoring_arrays import read_side
+
+
+def import_bundle(store: Store, path: Path, benchmark: str | None) -> list[str]:
+    """Put a bundle's banks into a store, each with where it comes from; a line for each.
+
+    Its candidates' sources are kept as text, in JSON, for people: no command imports or runs them.
+
+    Raises:
+        UserError: its numbers are not those of its arrays, or it is of another benchmark than the one stated.
+    """
+    bundle, verdict = verify(path)
+    if verdict.differences:
+        raise UserError(
+            f"{path} is refused: {verdict.differences[0]}"
+            + (f" (and {len(verdict.differences) - 1} more: see `verify`)" if verdict.differences[1:] else "")
+            + "."
+        )
+    described, banks = unpack(bundle)
+    _check_benchmark(described.fingerprint, benchmark, path)
+    _describe(store, described, bundle.manifest["benchmark"])
+    said = []
+    for bank in banks:
+        there = {seed for seed, attempt, _ in list_records(store, bank.folder) if attempt is None}
+        new = [record for record in bank.records if record.seed not in there]
+        seeds = tuple(record.seed for record in new) or (() if bank.records else tuple(bank.readings))
+        if set_aside_damaged(store, bank.folder, bundle.sha256):  # it cannot say any more which runs it brought
+            seeds = tuple(bank.readings)
+        store.put_if_absent(f"{bank.folder}/bank.json", canonical_json(bank.identity).encode())
+        if bank.source is not None:
+            store.put_if_absent(f"{bank.folder}/source.json", canonical_json(bank.source).encode())
+        if seeds:  # before the records: at no moment do they pass for own ones
+            put_origin(store, bank.folder, Origin(" from ".join([path.name, *bank.files]), bundle.sha256, seeds))
+        for record in new:
+            store.put_if_absent(f"{bank.folder}/{record_name(record)}", record.encode())
+        if bank.confidences:
+            name = CONFIDENCES.format(len(bank.readings))
+            store.put_if_absent(f"{bank.folder}/{name}", encode_confidences(bank.confidences))
+        kept = len(bank.readings) - (len(new) if bank.records else len(seeds))
+        already = f", {kept} were there already" if kept else ""
+        said.append(f"{bank.folder}: {len(bank.readings) - kept} runs imported{already}.")
+    return said
+
+
+def import_confidences(store: Store, path: Path, benchmark: Benchmark, stated: str | None) -> list[str]:
+    """Put the published program's `retrain_confs.npz` (or one like it) into a store as a reference bank.
+
+    Raises:
+        UserError: it cannot be read, does not fit the benchmark, or that is not the one stated.
+    """
+    _check_benchmark(benchmark.fingerprint, stated, path)
+    side = read_side(path, "import")
+    confidences = np.asarray(side.columns.confidences, np.float64)
+    if confidences.ndim != 2 or confidences.shape[1] != len(benchmark.forget_targets) or len(confidences) < 2:
+        raise UserError(
+            f"{path} has confidences of shape {confidences.shape}, but this benchmark forgets "
+            f"{len(benchmark.forget_targets)} examples: (N, {len(benchmark.forget_targets)}) is needed, N at least 2."
+        )
+    if side.targets is not None and not np.array_equal(side.targets, benchmark.forget_targets):
+        differ = int((np.asarray(side.targets) != benchmark.forget_targets).sum())
+        raise UserError(
+            f"{path}: its `targets` are not the classes of this benchmark's forget examples ({differ} of "
+            f"{len(benchmark.forget_targets)} differ): give the same examples in the benchmark's order."
+        )
+    known = {name: getattr(side.columns, name) for name in ACCURACIES}
+    arrays = {name: np.asarray(values, np.float64) for name, values in known.items() if values is not None}
+    for name, values in arrays.items():
+        if values.shape != (len(confidences),) or not ((values >= 0) & (values <= 1)).all():
+            raise UserError(f"{path}: {name} must be {len(confidences)} fractions between 0 and 1, one for each run.")
+    if side.all_seconds is not None:
+        arrays["seconds"] = np.asarray(side.all_seconds, np.float64)
+    arrays["confidences"] = confidences
+    digest = sha256(path.read_bytes())
+    identity: dict[str, Any] = {
+        "benchmark": benchmark.fingerprint,
+        "algorithm": RETRAIN,
+        "hyper_parameters": {},
+        "source": digest,
+        "original": None,
+    }
+    described = parse_benchmark(benchmark.description)
+    folder = f"{described.folder}/{RETRAIN}-{sha256(identity)[:12]}"
+    _describe(store, described, benchmark.description)
+    store.put_if_absent(f"{folder}/bank.json", canonical_json(identity).encode())
+    set_aside_damaged(store, folder, digest)
+    put_origin(store, folder, Origin(path.name, digest, tuple(range(len(confidences)))))
+    store.put_if_absent(f"{folder}/{CONFIDENCES.format(len(confidences))}", encode_confidences(arrays))
+    return [
+        f"{folder}: confidences of {len(confidences)} runs imported. That they are of this benchmark's "
+        f"{confidences.shape[1]} forget examples, in its order, is your word: the file does not say."
+    ]
+
+
+def _check_benchmark(fingerprint: str, stated: str | None, path: Path) -> None:
+    if stated and not fingerprint.startswith(stated):
+        raise UserError(f"{path} is of benchmark {fingerprint[:12]}, but --benchmark {stated} is wanted.")
+
+
+def _describe(store: Store, described: StoredBenchmark, description: Any) -> None:
+    """Keep a benchmark's description, or see that it is the one that is there."""
+    name = f"benchmarks/{described.fingerprint[:12]}.json"
+    if store.put_if_absent(name, canonical_json(description).encode()):
+        return
+    try:
+        own = read_benchmark(store, described.fingerprint[:12]).targets
+    except Damaged as error:
+        raise UserError(f"{store}: {error}: `evaluate` writes it anew.") from error
+    theirs = described.targets
+    for part in ("forget", "retain_probe", "test_probe"):
+        one, other = getattr(own, part), getattr(theirs, part)
+        if one is not None and other is not None and not np.array_equal(one, other):
+            raise UserError(f"the classes of its {part} examples are not those that the store has: it is refused.")

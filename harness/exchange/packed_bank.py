@@ -1,0 +1,180 @@
+"""A bank as arrays of a bundle, and back: one array for each field of its run records, one row a run."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from forget512.harness.candidates.source import ENCODINGS, source_hash, source_text
+from forget512.harness.errors import printable
+from forget512.harness.exchange.bundle import MOST_RUNS, Bundle
+from forget512.harness.hashing import sha256
+from forget512.harness.store.benchmarks import StoredBenchmark
+from forget512.harness.store.confidences import PER_RUN, check_confidences, confidence_readings
+from forget512.harness.store.files import Store
+from forget512.harness.store.layout import list_records
+from forget512.harness.store.record import ARRAYS, Damaged, Provenance, RunRecord, decode
+from forget512.harness.store.runs import Runs, read
+from forget512.harness.store.stored_bank import RETRAIN, StoredBank, read_source
+from forget512.scoring import MODES, logit_scaled_confidence
+
+NUMBERS = {"seed": np.int64, "attempt": np.int64, "seconds": np.float64}
+NUMBERS |= dict.fromkeys(("retain_accuracy", "forget_accuracy", "validation_accuracy", "test_accuracy"), np.float64)
+LONGEST = 255  # of a name that comes from a bundle: as long as a file's may be
+IDENTITY = {"benchmark", "algorithm", "hyper_parameters", "source", "original"}
+
+
+def pack(store: Store, bank: StoredBank, runs: int, number: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """A bank's entry in the manifest, and its arrays, of the seeds below runs. number: its place in the bundle.
+
+    Raises:
+        Damaged: a record was damaged since it was read.
+    """
+    seeds = bank.seeds(runs)
+    names = {seed: name for seed, attempt, name in list_records(store, bank.folder) if attempt is None}
+    text = read_source(store, bank.folder) or source_text(bank.identity["algorithm"], {})
+    entry: dict[str, Any] = {
+        "identity": bank.identity,
+        "name": _short(bank.name, bank.folder.rpartition("/")[2]),
+        "source": text if source_hash(text) == bank.identity["source"] else None,
+        "failed": len({failure.seed for failure in bank.failures if failure.seed < runs} - set(seeds)),
+        "origins": [{"file": _short(origin.file), "sha256": origin.sha256} for origin in bank.origins],
+        "provenance": [],
+    }
+    if not names:
+        readings = [bank.readings[seed] for seed in seeds]
+        known = [name for name in ("confidences", *PER_RUN) if getattr(readings[0], name) is not None]
+        return entry, {f"{number}/{name}": np.array([getattr(each, name) for each in readings]) for name in known}
+    records = [decode(store.get(names[seed])) for seed in seeds]
+    machines = list(dict.fromkeys(record.provenance for record in records))
+    entry["provenance"] = [asdict(machine) for machine in machines]
+    arrays = {name: np.stack([getattr(record, name) for record in records]) for name in ARRAYS}
+    arrays |= {name: np.array([getattr(record, name) for record in records], kind) for name, kind in NUMBERS.items()}
+    arrays["provenance"] = np.array([machines.index(record.provenance) for record in records], np.int64)
+    return entry, {f"{number}/{name}": values for name, values in arrays.items()}
+
+
+class PackedBank(Runs):
+    """A bank of a bundle. records: of its runs, empty where it has confidences alone (then `confidences` has them)."""
+
+    def __init__(self, bundle: Bundle, number: int, benchmark: StoredBenchmark):
+        """Raises Damaged: it contradicts itself, or could not have been packed."""
+        super().__init__()
+        entry = bundle.manifest["banks"][number]
+        self.identity, self.source = entry["identity"], entry["source"]
+        _check_identity(self.identity, self.source, benchmark.fingerprint)
+        if (self.identity["algorithm"] == RETRAIN) != (number == 0):
+            raise Damaged("its first bank, and no other, must be retrain's")
+        self.name = _plain_text(entry["name"], "a bank's name")
+        self.key = sha256(self.identity)
+        self.folder = f"{benchmark.folder}/{self.identity['algorithm']}-{self.key[:12]}"
+        self.files = [_plain_text(origin["file"], "an origin") for origin in entry["origins"]]
+        prefix = f"{number}/"
+        arrays = {
+            name.removeprefix(prefix): bundle.array(name)
+            for name in bundle.manifest["arrays"]
+            if name.startswith(prefix)
+        }
+        self.epsilon = arrays.pop("epsilon", None)
+        self.confidences: dict[str, np.ndarray] = {}
+        self.records: list[RunRecord] = []
+        mode = bundle.manifest["mode"]
+        if "confidences" in arrays:
+            check_confidences(arrays)
+            if MODES[mode].confidence is not logit_scaled_confidence:
+                raise Damaged(f"confidences without logits have no meaning in mode {mode}")
+            if arrays["confidences"].shape[1:] != benchmark.targets.forget.shape:
+                raise Damaged(f"confidences of shape {arrays['confidences'].shape} do not fit its forget set")
+            self.confidences, self.readings = arrays, confidence_readings(arrays)
+        else:
+            self.records = _records(arrays, entry["provenance"], self.key, benchmark)
+            self.readings = {record.seed: read(record, benchmark.targets, mode) for record in self.records}
+
+
+def _records(
+    arrays: dict[str, np.ndarray], machines: Sequence[Any], key: str, benchmark: StoredBenchmark
+) -> list[RunRecord]:
+    wanted = {*ARRAYS, *NUMBERS, "provenance"}
+    if arrays.keys() != wanted:
+        raise Damaged(f"a bank's arrays should be {', '.join(sorted(wanted))}, but are {', '.join(sorted(arrays))}")
+    runs, classes = len(arrays["seed"]), benchmark.identity["data"]["classes"]
+    for name, values in arrays.items():
+        kind: Any = np.float32 if name in ARRAYS else NUMBERS.get(name, np.int64)
+        shape: tuple[int, ...] = (runs,)
+        if name in ARRAYS:
+            shape = (runs, values.shape[1] if values.ndim == 3 else -1, classes)
+        if values.dtype != kind or values.shape != shape:
+            raise Damaged(f"{name} is {values.dtype} of shape {values.shape}, not {np.dtype(kind)} of {shape}")
+        if not np.isfinite(values).all() or (name.endswith("_accuracy") and not ((values >= 0) & (values <= 1)).all()):
+            raise Damaged(f"{name} has values that no run can have")
+    targets = benchmark.targets
+    for name, known in zip(ARRAYS, (targets.forget, targets.retain_probe, targets.test_probe), strict=True):
+        if known is not None and arrays[name].shape[1] != len(known):
+            raise Damaged(f"{name} is of {arrays[name].shape[1]} examples, the benchmark has {len(known)}")
+    seeds, where = arrays["seed"], arrays["provenance"]
+    if (
+        len(np.unique(seeds)) < runs
+        or (seeds < 0).any()
+        or (seeds >= MOST_RUNS).any()
+        or (arrays["seconds"] < 0).any()
+        or (where < 0).any()
+    ):
+        raise Damaged("its seeds are not different numbers from 0 on, or its seconds or provenance are negative")
+    try:
+        known_machines = [Provenance(**values) for values in machines]
+        places = [known_machines[place] for place in where.tolist()]
+    except (TypeError, IndexError) as error:
+        raise Damaged("its provenance is not that of its runs") from error
+    for machine in known_machines:
+        if not isinstance(machine.share, int | float) or not 0 < machine.share <= 1:
+            raise Damaged("its provenance has a share of a device that is none")
+        for text in (machine.torch, machine.device, machine.engine, machine.host, machine.cuda or "none"):
+            _plain_text(text, "a provenance")
+    return [
+        RunRecord(
+            bank=key,
+            status="finished",
+            provenance=places[row],
+            **{name: arrays[name][row].item() for name in NUMBERS},
+            **{name: arrays[name][row] for name in ARRAYS},
+        )
+        for row in range(runs)
+    ]
+
+
+def _check_identity(identity: dict[str, Any], source: Any, fingerprint: str) -> None:
+    if not identity.keys() >= IDENTITY or not isinstance(identity["hyper_parameters"], dict):
+        raise Damaged("a bank does not say which algorithm's it is")
+    method = _plain_text(identity["algorithm"], "an algorithm's name")
+    for text in (*identity["hyper_parameters"], *identity, identity["source"], identity["original"] or "none"):
+        _plain_text(text, "what a bank is named by")
+    for name in identity.keys() - IDENTITY:
+        _plain_text(identity[name], "what a bank is named by")
+    if method.startswith(".") or "/" in method or "\\" in method:
+        raise Damaged(f"{method!r} is no name of an algorithm: it would leave the store")
+    if identity["benchmark"] != fingerprint:
+        raise Damaged(f"{method} is of another benchmark ({str(identity['benchmark'])[:12]})")
+    _, at, digest = method.rpartition("@")
+    if at and not str(identity["source"]).startswith(digest):
+        raise Damaged(f"{method} is not called after its source")
+    if source is not None:
+        try:
+            known = all(encoding in ENCODINGS for _, encoding, _ in source["files"])
+            right = known and source.keys() == {"files", "algorithms"} and source_hash(source) == identity["source"]
+        except (TypeError, ValueError, KeyError, LookupError, AttributeError) as error:
+            raise Damaged(f"the source of {method} is no text") from error
+        if not right:
+            raise Damaged(f"the source text of {method} is not the one that its bank is named after")
+
+
+def _short(text: str, otherwise: str = "") -> str:
+    """A text that `_plain_text` takes: itself, or where it is too long what else it is called, or its beginning."""
+    shown = printable(text)
+    return shown if len(shown) <= LONGEST else otherwise or shown[: LONGEST - 1] + "…"
+
+
+def _plain_text(value: Any, what: str) -> str:
+    if not isinstance(value, str) or not value or len(value) > LONGEST or not value.isprintable():
+        raise Damaged(f"{what} is no short printable text")
+    return value

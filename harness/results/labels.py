@@ -1,0 +1,52 @@
+"""Names each bank by what tells it from others, and finds the usual number of runs."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
+
+from forget512.harness.errors import printable
+from forget512.harness.hashing import canonical_json
+
+
+class Counted(Protocol):
+    """What `usual_runs` needs of a bank."""
+
+    @property
+    def tried(self) -> int: ...
+    @property
+    def readings(self) -> Collection[int]: ...
+
+
+def usual_runs(banks: Sequence[Counted]) -> int:
+    """How many runs most banks were brought to; the larger number where two are as frequent."""
+    counts = Counter(bank.tried for bank in banks if len(bank.readings) > 1)
+    return max(counts, key=lambda runs: (counts[runs], runs), default=2)
+
+
+class Named(Protocol):
+    """What `label` needs of a bank."""
+
+    name: str
+    identity: dict[str, Any]
+
+
+def label(banks: Sequence[Named]) -> None:
+    """Name each bank after its algorithm, and where that is not enough by what tells it from the others of it."""
+    for bank in banks:
+        alike = [other.identity for other in banks if other.identity["algorithm"] == bank.identity["algorithm"]]
+        parts = [
+            f"{name}={canonical_json(bank.identity['hyper_parameters'].get(name))}"
+            for name in _differing([identity["hyper_parameters"] for identity in alike])
+        ]
+        same = [one for one in alike if one["hyper_parameters"] == bank.identity["hyper_parameters"]]
+        parts += [
+            f"{name} {str(bank.identity[name])[:8]}"
+            for name in _differing(same)
+            if name in bank.identity and name not in ("benchmark", "hyper_parameters")
+        ]
+        bank.name = printable(bank.identity["algorithm"] + (f" ({', '.join(parts)})" if parts else ""))
+
+
+def _differing(values: Sequence[dict[str, Any]]) -> list[str]:
+    names = sorted({name for each in values for name in each})
+    return [name for name in names if len({canonical_json(each.get(name)) for each in values}) > 1]

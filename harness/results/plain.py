@@ -1,0 +1,124 @@
+"""Scores, costs, comparisons and readings as plain values, as JSON has them (docs/scores.schema.json)."""
+
+import math
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+
+from forget512.harness.results.assessment import Assessment
+from forget512.harness.results.cost import Cost
+from forget512.harness.results.readings import Readings
+from forget512.scoring import MODES, Comparison, PerExample, PValues, Score
+
+SCHEMA = 1  # of the JSON; raised when a reader of the old one could go wrong
+
+
+def score_json(
+    found: Assessment,
+    cost: Cost | None = None,
+    readings: Readings | None = None,
+    examples: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """One candidate's score."""
+    result = found.score
+    uncertainty = result.uncertainty
+    values: dict[str, Any] = {
+        "schema": f"forget512/score/{SCHEMA}",
+        **{
+            name: getattr(result, name)
+            for name in (
+                "mode",
+                "score",
+                "interval",
+                "forgetting_quality",
+                "share_of_ceiling",
+                "retain_ratio",
+                "test_ratio",
+                "undefined",
+                "bins",
+            )
+        },
+        "runs": {"retrained": result.n_retrained, "unlearned": result.n_unlearned},
+        "ceiling": result.ceiling.quality if result.ceiling else None,
+        "ceiling_spread": result.ceiling.spread if result.ceiling else None,
+        "ceiling_runs": result.ceiling.runs if result.ceiling else None,
+        "spread": {
+            "over_runs": uncertainty.log_spread * result.score if uncertainty and result.score else None,
+            "over_examples": result.example_error,
+        },
+        "floor": {"original": None if MODES[result.mode].is_bound else 0.0},
+        "projected": asdict(found.projected) if found.projected else None,
+        "cost": _cost_json(cost),
+        "warnings": [asdict(warning) for warning in found.warnings],
+        "missing": {**result.missing, **({} if found.projected else {"projected": found.why_not_projected})},
+    }
+    if readings is not None:
+        values["readings"] = readings_json(readings)
+    if examples is not None:
+        values["epsilon"] = _plain(result.epsilon)
+        values["per_example"] = examples
+    return values
+
+
+def readings_json(readings: Readings) -> dict[str, Any]:
+    """Other readings of the same runs; arrays with one value an example."""
+    two, attack, klom, own = readings.two_sample, readings.u_lira, readings.klom, readings.klom_of_retraining
+    return {
+        "convergence": [asdict(at) for at in readings.convergence],
+        "klom": {
+            "runs": klom.n_unlearned,
+            **{name: getattr(klom, name) for name in ("median", "percentile_95", "percentile_99")},
+            "of_retraining": own.median if own else None,
+            "values": _plain(klom.values),
+        }
+        if klom
+        else None,
+        "u_lira": {**asdict(attack), "accuracy": _plain(attack.accuracy)} if attack else None,
+        "two_sample": {
+            "rate": two.rate,
+            "permutations": two.permutations,
+            **{name: _p_values(getattr(two, name)) for name in ("kolmogorov_smirnov", "anderson_darling", "energy")},
+        },
+        "membership": readings.membership,
+        "spill_over": {name: asdict(spill) for name, spill in readings.spill_over.items()},
+    }
+
+
+def example_json(table: PerExample, indices: np.ndarray | None, targets: np.ndarray | None) -> dict[str, Any]:
+    """The table of examples by column; index and label are null where they are unknown."""
+    columns = {field.name: _plain(getattr(table, field.name)) for field in fields(table)}
+    return {
+        "index": _plain(indices),
+        "label": _plain(targets),
+        **columns,
+    }
+
+
+def comparison_json(first: str, second: str, comparison: Comparison | None) -> dict[str, Any]:
+    """A pair; all but the names are null where a score has no interval."""
+    values = asdict(comparison) if comparison else dict.fromkeys(field.name for field in fields(Comparison))
+    return {"first": first, "second": second, **values}
+
+
+def floor_json(floor: Score | None, mode: str) -> dict[str, Any]:
+    """The untouched original's score (null in a mode whose ε are bounds), and that of `finetune`."""
+    return {
+        "original": None if MODES[mode].is_bound else 0.0,
+        "finetune": {"score": floor.score, "interval": floor.interval, "runs": floor.runs} if floor else None,
+    }
+
+
+def _cost_json(cost: Cost | None) -> dict[str, Any] | None:
+    return {**asdict(cost), "too_slow": cost.too_slow} if cost else None
+
+
+def _p_values(test: PValues) -> dict[str, Any]:
+    return {"rejected": test.rejected, "p": _plain(test.values)}
+
+
+def _plain(values: np.ndarray | None) -> list[Any] | None:
+    """As JSON has it: NaN and infinities, which it lacks, become null."""
+    if values is None:
+        return None
+    return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values.tolist()]

@@ -1,0 +1,100 @@
+"""Starts Ray on this machine, or joins a running cluster."""
+
+import importlib.metadata
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from forget512.harness.errors import UserError, first_line
+from forget512.harness.isolation.environment import CODE, ROOT
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+ADDRESS = re.compile(r"(ray://)?(?P<host>[^/:\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d+)")
+REACH_SECONDS = 5.0
+PACKAGES = ("ray", "torch", "torchvision", "numpy", "safetensors")  # whose versions must agree
+
+
+_joined: str | None = None  # the cluster that this process is part of
+
+
+def _join(address: str) -> None:
+    """Join a running cluster, if need be; its nodes get our packages by Ray's runtime environment."""
+    global _joined
+    if ray.is_initialized() and _joined in (address, None):
+        return
+    _part()
+    _check_reachable(address)
+    try:
+        with tempfile.TemporaryDirectory(prefix="forget512-") as folder:
+            _init(address=address, runtime_env={"py_modules": [str(_package(Path(folder)))]})
+        _joined = address
+    except Exception as error:  # Ray has many: no cluster there, another Ray or Python, no token
+        raise UserError(
+            f"--address {address}: no cluster can be joined there: {first_line(error)}. "
+            "(If its Ray asks for a token, set RAY_AUTH_MODE=token here as well.)"
+        ) from error
+
+
+def _package(folder: Path) -> Path:
+    """The package as one folder, as a wheel has it: this is what the nodes of a cluster get."""
+    package = folder / "forget512"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "forget512", package, ignore=ignore)
+    for name in {"harness", "algorithms", "scoring"} - {path.name for path in package.iterdir()}:
+        shutil.copytree(CODE / name, package / name, ignore=ignore)
+    return package
+
+
+def _part() -> None:
+    """Leave the cluster that was joined."""
+    global _joined
+    if _joined is not None:
+        ray.shutdown()
+        _joined = None
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself tries for minutes.
+
+    Raises:
+        UserError: no address, or nothing answers there.
+    """
+    if address == "auto":
+        return
+    named = ADDRESS.fullmatch(address)
+    if named is None:
+        raise UserError(f"--address {address}: give auto, HOST:PORT, or ray://HOST:PORT (Ray's client port, 10001).")
+    try:
+        socket.create_connection((named["host"].strip("[]"), int(named["port"])), timeout=REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"--address {address}: nothing answers there ({first_line(error)}).") from error
+
+
+def _init(**options: Any) -> None:
+    logging.getLogger("ray").setLevel(logging.ERROR)  # it announces its token authentication each time
+    handler = signal.getsignal(signal.SIGTERM)
+    ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)  # Ray has put its own in its place
+
+
+def _nodes() -> list[dict[str, Any]]:
+    """The nodes that are there, in an order that stays."""
+    return sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"])
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that runs depend on; '2.9.0' stands for '2.9.0+cu128' as well."""
+    found = {name: importlib.metadata.version(name).partition("+")[0] for name in PACKAGES}
+    return {"Python": ".".join(map(str, sys.version_info[:2])), **found}

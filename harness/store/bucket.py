@@ -1,0 +1,168 @@
+"""A store in a bucket of S3, of what speaks like it, or of Google Cloud Storage: the same promises as on a disk.
+
+There is no rename there. A record is one conditional put: the server refuses a name that exists, and shows what it took
+only when it has the whole. fsspec's `mode="create"` sends that condition; a server that does not keep it is refused.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+from forget512.harness.errors import UserError
+from forget512.harness.store.files import Store
+
+LIBRARIES = {"s3": "s3fs", "gs": "gcsfs"}
+TALKERS = ("botocore", "aiobotocore", "s3fs", "gcsfs")  # they log tracebacks of what is told here in one sentence
+BUCKET_AND_PATH = re.compile(r"([A-Za-z0-9._-]+)(/[^?#]*)?")
+PARTS = ("benchmarks", "originals", "banks")  # the smallest first
+MARKER = ".forget512"
+PATIENCE = {  # seconds, and tries of each request: half a minute with a server that takes it and does not answer
+    "connect_timeout": 5,
+    "read_timeout": 10,
+    "retries": {"mode": "standard", "total_max_attempts": 3},
+}
+# What servers and libraries call it -> what it means. Their own messages are not shown: who knows what is in them.
+CAUSES = {
+    "there is no such bucket; make it, or mend its name": {
+        *("NoSuchBucket", "InvalidBucketName", "FileNotFoundError", "404"),
+    },
+    "no credentials were found; give them as other tools take them, in the environment or in their files": {
+        *("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ProfileNotFound"),
+    },
+    "the credentials are refused, or do not allow this": {
+        *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"),
+        *("InvalidClientTokenId", "PermissionError", "RefreshError", "401", "403"),
+    },
+    "no answer; look at the network, and at the endpoint's URL where one is set": {
+        *("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"),
+        *("ClientConnectorError", "ClientConnectorDNSError", "ServerDisconnectedError", "TimeoutError"),
+        *("HTTPClientError", "ProxyConnectionError"),
+    },
+}
+
+for _name in TALKERS:
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+    logging.getLogger(_name).propagate = False
+
+
+class ObjectStore(Store):
+    """Objects by name below scheme://bucket/path."""
+
+    failures = Exception  # two client libraries over two HTTP stacks have no base class in common
+
+    def __init__(self, scheme: str, path: str, existing: bool = False):
+        """existing: refuse a store without runs, and write nothing yet.
+
+        Raises:
+            UserError: no such kind of store, no library for it, or it cannot be used.
+        """
+        if scheme not in LIBRARIES:
+            raise UserError(f"--store {scheme}://… is of no known kind: give a folder, s3://… or gs://…")
+        parts = BUCKET_AND_PATH.fullmatch(path.rstrip("/"))
+        if not parts:  # and is not shown, for it may hold a password
+            raise UserError(
+                f"--store {scheme}://… has more or less in it than a bucket and a path ({scheme}://BUCKET/PATH). "
+                "Credentials come from the environment or from the files of its other tools, never from here."
+            )
+        self.path = (parts[1] + (parts[2] or "")).rstrip("/")
+        self.url = f"{scheme}://{self.path}"
+        try:
+            self.files = _connect(scheme, self.url)
+            if existing:
+                empty = not any(True for part in PARTS for _ in self._list(part))
+            else:
+                keeps = not self._put(MARKER, b"A store of forget512.\n") or not self._put(MARKER, b"Overwritten.\n")
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"--store {self} cannot be used ({self._why(error)}).") from error
+        if existing and empty:
+            raise UserError(f"--store {self} does not exist: nothing was run with it yet.")
+        if not existing and not keeps:
+            raise UserError(
+                f"--store {self} cannot be used: its server overwrites what exists although asked not to "
+                "(If-None-Match: *), so that finished runs could be lost. Give one that keeps to it, or a folder."
+            )
+
+    def __str__(self) -> str:
+        return self.url
+
+    def _put(self, name: str, data: bytes) -> bool:
+        try:
+            self.files.pipe_file(f"{self.path}/{name}", data, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if _code(error) not in ("PreconditionFailed", "412"):  # not all servers say of which condition
+                raise
+            return False
+        return True
+
+    def _get(self, name: str) -> bytes | None:
+        try:
+            return self.files.cat_file(f"{self.path}/{name}")
+        except FileNotFoundError as error:
+            if _code(error) == "NoSuchBucket":
+                raise
+            return None
+
+    def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
+        found = self.files.find(self.path, prefix=f"{prefix}/", detail=True)
+        names = {path.removeprefix(f"{self.path}/"): details["size"] for path, details in found.items()}
+        yield from sorted(names.items(), key=lambda item: item[0].split("/"))
+
+    def _remove(self, name: str) -> None:
+        try:
+            self.files.rm_file(f"{self.path}/{name}")
+        except FileNotFoundError as error:  # from one kind of server only
+            if _code(error) == "NoSuchBucket":
+                raise
+
+    def _set_aside(self, name: str) -> str:
+        aside = f"damaged/{name}"
+        data = self._get(name)
+        if data is None:  # another driver was first
+            return aside
+        for number in count(1):
+            if self._put(aside, data):
+                break
+            aside = f"damaged/{name}.{number}"
+        if self._get(name) == data:  # else another driver has put a good one there meanwhile
+            self._remove(name)
+        return aside
+
+    def _why(self, error: Exception) -> str:
+        code = _code(error)
+        meant = [cause for cause, codes in CAUSES.items() if code in codes]
+        return ": ".join([code, *meant])
+
+
+def _connect(scheme: str, url: str) -> Any:
+    """fsspec's file system. Without its caches: they would hide what others write."""
+    uncached = {"use_listings_cache": False, "skip_instance_cache": True}
+    try:
+        if scheme == "gs":
+            from gcsfs.core import GCSFileSystem  # the plain one: gcsfs's own choice asks for a bucket's layout first
+
+            return GCSFileSystem(requests_timeout=60, **uncached)
+        from s3fs import S3FileSystem
+    except ImportError as error:
+        raise UserError(
+            f"--store {url} needs {LIBRARIES[scheme]}: in the project's folder, "
+            f".venv/bin/python -m pip install -e '.[{scheme}]'."
+        ) from error
+    files = S3FileSystem(config_kwargs=PATIENCE, max_concurrency=1, **uncached)  # 1: more asks for sizes before reads
+    files.retries = 1  # they would multiply those of PATIENCE
+    return files
+
+
+def _code(error: BaseException) -> str:
+    """What the server called it, or else the library."""
+    for found in (error, error.__cause__):
+        if response := getattr(found, "response", None):
+            return str(response["Error"].get("Code"))
+        if code := getattr(found, "code", None):
+            return str(code)
+    return "403" if str(error).startswith("Forbidden:") else type(error).__name__  # gcsfs, an OSError

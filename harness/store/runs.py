@@ -1,0 +1,138 @@
+"""Runs: what scoring needs of a bank's records, in memory."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from forget512.harness.store.import_notes import Origin
+from forget512.harness.store.record import Provenance, RunRecord
+from forget512.scoring import MODES
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What scoring needs of one finished record; its logits stay on disk.
+
+    confidences (S,), retain_probe (P,), test_probe (Q,): float64, as the mode takes them. correct (S,) bool. None where
+    unknown: of runs whose confidences alone were imported.
+    """
+
+    confidences: np.ndarray
+    correct: np.ndarray | None
+    retain_probe: np.ndarray | None
+    test_probe: np.ndarray | None
+    retain_accuracy: float | None
+    forget_accuracy: float | None
+    test_accuracy: float | None
+    seconds: float | None
+    provenance: Provenance | None
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """N readings, one row a run; None where unknown.
+
+    confidences (N, S) float64; correct (N, S) bool: which forget examples each run classifies correctly;
+    retain_probe (N, P), test_probe (N, Q): confidences on the probe; the others (N,) float64.
+    """
+
+    confidences: np.ndarray
+    correct: np.ndarray | None = None
+    retain_probe: np.ndarray | None = None
+    test_probe: np.ndarray | None = None
+    retain_accuracy: np.ndarray | None = None
+    forget_accuracy: np.ndarray | None = None
+    test_accuracy: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Targets:
+    """True classes: forget (S,), and of the probe's examples; the latter None in stores of older versions."""
+
+    forget: np.ndarray
+    retain_probe: np.ndarray | None = None
+    test_probe: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One failed attempt."""
+
+    seed: int
+    attempt: int
+    error: str
+    traceback: str
+    output: str
+
+
+class Runs:
+    """The runs of a bank as far as they were read, by seed.
+
+    name: as a table shows it. folder: in the store. identity: what its key is the hash of. origins: what of it was
+    imported, and from where.
+    """
+
+    name: str
+    folder: str
+    identity: dict[str, Any]
+
+    def __init__(self) -> None:
+        self.readings: dict[int, Reading] = {}
+        self.failures: list[Failure] = []
+        self.damaged: list[str] = []
+        self.origins: list[Origin] = []
+
+    def columns(self, seeds: list[int]) -> Columns:
+        """The readings of these seeds, in this order."""
+        return stack([self.readings[seed] for seed in seeds])
+
+    def seeds(self, runs: int) -> list[int]:
+        """The finished ones among 0 … runs-1."""
+        return [seed for seed in range(runs) if seed in self.readings]
+
+    def attempts(self, seed: int) -> int:
+        """Failed attempts of a seed so far."""
+        return max((f.attempt for f in self.failures if f.seed == seed), default=0)
+
+    def median_seconds(self) -> float | None:
+        """See the function of this name; None without a run."""
+        return median_seconds(self.readings.values())
+
+
+def read(record: RunRecord, targets: Targets, mode: str) -> Reading:
+    """A finished record's confidences, accuracies and cost."""
+    confidence = MODES[mode].confidence
+
+    def probe(logits: np.ndarray, classes: np.ndarray | None) -> np.ndarray | None:
+        return None if classes is None else confidence(logits, classes)
+
+    return Reading(
+        confidence(record.forget_logits, targets.forget),
+        record.forget_logits.argmax(axis=1) == targets.forget,
+        probe(record.probe_retain_logits, targets.retain_probe),
+        probe(record.probe_test_logits, targets.test_probe),
+        record.retain_accuracy,
+        record.forget_accuracy,
+        record.test_accuracy,
+        record.seconds,
+        record.provenance,
+    )
+
+
+def median_seconds(readings: Iterable[Reading]) -> float | None:
+    """Of the runs that had their device alone; of all where none had. None where no run's are known."""
+    timed = [(r.seconds, r.provenance) for r in readings if r.seconds]
+    times = [seconds for seconds, where in timed if where and where.share == 1] or [seconds for seconds, _ in timed]
+    return float(np.median(times)) if times else None
+
+
+def stack(readings: Sequence[Reading]) -> Columns:
+    """Readings as columns, in this order."""
+
+    def rows(name: str) -> np.ndarray | None:
+        values = [getattr(reading, name) for reading in readings]
+        return None if values[0] is None else np.array(values)
+
+    return Columns(**{field.name: rows(field.name) for field in fields(Columns)})  # type: ignore[arg-type]

@@ -1,0 +1,161 @@
+"""Terminal table of a leaderboard, with its notes."""
+
+from collections.abc import Iterable, Iterator
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from forget512.harness.benchmark.description import Described, title
+from forget512.harness.results.board import Leaderboard, Row
+from forget512.harness.results.cost import RULE_SHARE
+from forget512.harness.views.text import comparison_text, projected_text
+from forget512.scoring import LEVEL, MODES, Score
+
+NONE = "–"
+
+
+def show_leaderboard(board: Leaderboard, benchmark: Described) -> RenderableType:
+    """The table, its reading aid, and what failed."""
+    mode = "" if board.mode == "released" else f", mode {board.mode}"
+    heading = Text(f"{title(benchmark)}, N = {board.reference.wanted}{mode}", style="bold")
+    table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    table.add_column("rank", justify="right")
+    table.add_column("algorithm", overflow="fold")
+    for name in ("score\n95 % interval", "F\nof ceiling", "retain acc\nratio", "test acc\nratio", "forget acc",
+                 "runs", "s/run", "of retrain\nof 30 epochs"):  # fmt: skip
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in board.rows:
+        table.add_row(rank_text(row, board), *_cells(row))
+    quality, score = NONE, NONE
+    if board.ceiling:
+        quality = f"{board.ceiling.quality:.4f}\n100.0%"
+        score = f"{board.ceiling.quality:.4f}\n± {board.ceiling.spread:.4f}"
+    accuracies = _accuracies(board.reference, None, None)
+    table.add_row("", _flagged("retrain\n(the reference)", board.reference), score, quality, *accuracies,
+                  *_cost(board.reference))  # fmt: skip
+    if not MODES[board.mode].is_bound:
+        table.add_row("", "original\n(untouched)", "0.0000", "0.0000\n0.0%", *[""] * 6)
+    return Group(heading, table, *_notes(board))
+
+
+def rank_text(row: Row, board: Leaderboard) -> str:
+    """'2', or '2 =' where others share the rank."""
+    if row.rank is None:
+        return NONE
+    shared = sum(other.rank == row.rank for other in board.rows) > 1
+    return f"{row.rank} =" if shared else str(row.rank)
+
+
+def _flagged(name: str, row: Row) -> str:
+    """With a mark where the notes below the table have a warning for it."""
+    return f"{escape(name)} *" if row.warnings else escape(name)
+
+
+def _cells(row: Row) -> list[str]:
+    result = row.score
+    if result is None:
+        return [_flagged(row.algorithm, row), NONE, NONE, *_accuracies(row, None, None), *_cost(row)]
+    share = f"{result.share_of_ceiling:.1%}" if result.share_of_ceiling is not None else NONE
+    return [
+        _flagged(row.algorithm, row),
+        _score_cell(result),
+        f"{result.forgetting_quality:.4f}\n{share}",
+        *_accuracies(row, result.retain_ratio, result.test_ratio),
+        *_cost(row),
+    ]
+
+
+def _score_cell(result: Score | None) -> str:
+    if result is None:
+        return NONE
+    interval = f"{result.interval[0]:.4f} … {result.interval[1]:.4f}" if result.interval else NONE
+    return f"{result.score:.4f}\n{interval}"
+
+
+def _accuracies(row: Row, retain_ratio: float | None, test_ratio: float | None) -> list[str]:
+    values = (row.retain_accuracy, retain_ratio), (row.test_accuracy, test_ratio), (row.forget_accuracy, None)
+    return [
+        (f"{accuracy:.2%}" if accuracy is not None else NONE) + (f"\n{ratio:.4f}" if ratio is not None else "")
+        for accuracy, ratio in values
+    ]
+
+
+def _cost(row: Row) -> list[str]:
+    runs = f"{row.runs}" if row.runs == row.wanted else f"{row.runs} of {row.wanted}"
+    if row.cost is None:
+        return [runs, NONE, NONE]
+    return [
+        runs,
+        f"{row.cost.seconds:.2f}",
+        f"{row.cost.share:.0%}\n{row.cost.share_of_30_epochs:.0%}{' !' if too_slow(row) else ''}",
+    ]
+
+
+def too_slow(row: Row) -> bool:
+    """Whether a candidate takes more than the competition's share."""
+    return row.score is not None and row.cost is not None and row.cost.too_slow
+
+
+def _notes(board: Leaderboard) -> Iterator[RenderableType]:
+    if board.ceiling:
+        yield Text(
+            "Read it so: perfect is not 1 but the ceiling, "
+            f"F = {board.ceiling.quality:.4f} ± {board.ceiling.spread:.4f} "
+            f"(retraining against itself, {board.ceiling.splits} splits into two banks of {board.ceiling.runs}). "
+            f"Intervals are over runs."
+        )
+    elif any(row.score for row in board.rows):
+        yield Text("Ceiling and intervals need at least 8 runs a side.")
+    if MODES[board.mode].is_bound:
+        yield Text(f"F in mode {board.mode} is an upper bound: these rows are no ranking.")
+    elif any(row.score for row in board.rows):
+        yield Text(_floor(board))
+    for row in board.rows:
+        if row.assessment and row.assessment.projected:
+            yield Text(f"{row.algorithm}: F {projected_text(row.assessment)}.")
+        if row.score is not None and not row.ranked and not MODES[board.mode].is_bound:
+            yield Text(f"{row.algorithm} is not ranked with the others: its N is {row.score.runs}, and F falls with N.")
+    if board.pairings and board.level > LEVEL:
+        yield Text(
+            f"rank: 1 + the rows that are significantly better; = shares it. Each of {len(board.pairings)} pairs is "
+            f"compared at {board.level:.2%}, so that all together hold with {LEVEL:.0%} (Bonferroni)."
+        )
+    places = {row.algorithm: place for place, row in enumerate(board.rows)}
+    for pairing in board.pairings:
+        if places[pairing.worse] == places[pairing.better] + 1:
+            yield Text(comparison_text(pairing.better, pairing.worse, pairing.comparison) + ".")
+    if any(map(too_slow, board.rows)):
+        yield Text(f"! slower than {RULE_SHARE:.0%} of 30 epochs of the recipe, which the competition did not allow.")
+    for (name, text), rows in _warnings((board.reference, *board.rows)).items():
+        yield Text(f"* Warning ({name}): {', '.join(rows)}: {text}")
+    for row in board.rows:
+        if row.failure is not None:
+            yield Text(
+                f"{row.algorithm}: {row.failed} of {row.wanted} runs failed; seed {row.failure.seed}: "
+                f"{row.failure.error}"
+            )
+            if row.failure.output.strip():
+                yield Text(
+                    "  its last output:\n"
+                    + "\n".join("  | " + line for line in row.failure.output.strip().splitlines()[-5:])
+                )
+
+
+def _warnings(rows: Iterable[Row]) -> dict[tuple[str, str], list[str]]:
+    """(name, text) of each warning -> whose it is."""
+    said: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for warning in row.warnings:
+            said.setdefault((warning.name, warning.text), []).append(row.algorithm)
+    return said
+
+
+def _floor(board: Leaderboard) -> str:
+    original = "The floor: the untouched original scores 0 (it has no spread, so every ε is 50)"
+    if board.floor is None:
+        return f"{original}; `evaluate finetune` gives that of fine-tuning."
+    interval = f" ({board.floor.interval[0]:.4f} … {board.floor.interval[1]:.4f})" if board.floor.interval else ""
+    return f"{original}, fine-tuning {board.floor.score:.4f}{interval} at N = {board.floor.runs}."

@@ -1,0 +1,154 @@
+"""The leaderboard of a store as a table for people, as Markdown, CSV and JSON."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from forget512.harness.benchmark.description import title
+from forget512.harness.results.board import Leaderboard, Row
+from forget512.harness.results.store_boards import StoredBoard
+from forget512.harness.views.board_table import rank_text, show_leaderboard, too_slow
+from forget512.harness.views.json_output import leaderboard_json
+from forget512.scoring import MODES
+
+SCHEMA = "forget512/leaderboards/1"
+COLUMNS = ("benchmark", "rank", "algorithm", "score", "low", "high", "of_ceiling", "F", "retain_ratio", "test_ratio",
+           "seconds", "of_retraining", "of_30_epochs", "too_slow", "runs", "wanted", "warnings")  # fmt: skip
+
+
+def as_table(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> RenderableType:
+    """One board after another, each with its notes."""
+    parts: list[RenderableType] = []
+    for board in boards:
+        parts += [show_leaderboard(board.leaderboard, board.benchmark), *map(Text, board.notes), Text("")]
+    return Group(*parts, *map(Text, left_out))
+
+
+def as_csv(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> str:
+    """One line a row, of all benchmarks; numbers in full, the reason of each warning in the last column."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for board in boards:
+        writer.writerows({"benchmark": board.benchmark.fingerprint[:12], **row} for row in _rows(board.leaderboard))
+    return out.getvalue().rstrip("\n")
+
+
+def as_markdown(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> str:
+    """One table a benchmark, its warnings below it."""
+    return "\n\n".join([*(_markdown(board) for board in boards), *left_out])
+
+
+def as_json(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> str:
+    """See docs/scores.schema.json."""
+    values = {
+        "schema": SCHEMA,
+        "boards": [leaderboard_json(board.leaderboard, board.benchmark, {}) for board in boards],
+        "notes": [*(note for board in boards for note in board.notes), *left_out],
+    }
+    return json.dumps(values, allow_nan=False)
+
+
+FORMATS: dict[str, Callable[[Sequence[StoredBoard], Sequence[str]], str | RenderableType]] = {
+    "table": as_table,
+    "markdown": as_markdown,
+    "csv": as_csv,
+    "json": as_json,
+}
+
+
+def _rows(board: Leaderboard) -> Iterator[dict[str, Any]]:
+    """As COLUMNS; what is unknown is None."""
+    for row in board.rows:
+        result = row.score
+        yield {
+            "rank": row.rank,
+            "score": result.score if result else None,
+            **_ends(result.interval if result else None),
+            "of_ceiling": result.share_of_ceiling if result else None,
+            "F": result.forgetting_quality if result else None,
+            "retain_ratio": result.retain_ratio if result else None,
+            "test_ratio": result.test_ratio if result else None,
+            **_common(row),
+        }
+    top = board.ceiling
+    around = (top.quality - top.spread, top.quality + top.spread) if top else None
+    yield {
+        "score": top.quality if top else None,
+        **_ends(around),
+        "of_ceiling": 1.0 if top else None,
+        "F": top.quality if top else None,
+        **_common(board.reference),
+        "algorithm": "retrain (the reference; its score is the ceiling ± one standard deviation)",
+    }
+    if not MODES[board.mode].is_bound:
+        yield {"algorithm": "original (untouched)", "score": 0.0, "of_ceiling": 0.0, "F": 0.0}
+
+
+def _ends(interval: tuple[float, float] | None) -> dict[str, float | None]:
+    low, high = interval or (None, None)
+    return {"low": low, "high": high}
+
+
+def _common(row: Row) -> dict[str, Any]:
+    return {
+        "algorithm": row.algorithm,
+        "seconds": row.cost.seconds if row.cost else None,
+        "of_retraining": row.cost.share if row.cost else None,
+        "of_30_epochs": row.cost.share_of_30_epochs if row.cost else None,
+        "too_slow": too_slow(row) if row.cost else None,
+        "runs": row.runs,
+        "wanted": row.wanted,
+        "warnings": "; ".join(f"{warning.name}: {warning.text}" for warning in row.warnings) or None,
+    }
+
+
+def _markdown(board: StoredBoard) -> str:
+    lines = [
+        f"**{_escaped(title(board.benchmark))}, N = {board.leaderboard.reference.wanted}**",
+        "",
+        "| rank | algorithm | score | 95 % interval | of ceiling | F | RA ratio | TA ratio | s/run | of retraining "
+        "| of 30 epochs | runs |",
+        "| --: | --- | --: | --- | --: | --: | --: | --: | --: | --: | --: | --: |",
+    ]
+    ranks = [rank_text(row, board.leaderboard) for row in board.leaderboard.rows]
+    values = list(_rows(board.leaderboard))
+    for rank, row in zip(ranks + [""] * (len(values) - len(ranks)), values, strict=True):
+        mark = " \\*" if row.get("warnings") else ""
+        ends = (row.get("low"), row.get("high"))
+        interval = f"{ends[0]:.4f} … {ends[1]:.4f}" if None not in ends else ""
+        runs, wanted = row.get("runs"), row.get("wanted")
+        cells = [
+            rank,
+            _escaped(row["algorithm"]) + mark,
+            _number(row.get("score"), ".4f"),
+            interval,
+            _number(row.get("of_ceiling"), ".1%"),
+            *(_number(row.get(name), ".4f") for name in ("F", "retain_ratio", "test_ratio")),
+            _number(row.get("seconds"), ".2f"),
+            _number(row.get("of_retraining"), ".0%"),
+            _number(row.get("of_30_epochs"), ".0%") + (" !" if row.get("too_slow") else ""),
+            "" if runs is None else str(runs) if runs == wanted else f"{runs} of {wanted}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    reasons = [
+        f"\\* {_escaped(row['algorithm'])}: {_escaped(row['warnings'])}" for row in values if row.get("warnings")
+    ]
+    notes = [_escaped(note) for note in board.notes]
+    return "\n".join(lines) + "".join(f"\n\n{text}" for text in reasons + notes)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _escaped(text: str) -> str:
+    """What names and values of others' may hold must not become markup."""
+    for mark in ("\\", "|", "*", "_", "`", "<", "[", "]"):
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())

@@ -1,0 +1,111 @@
+"""What a person sees while runs are done: bars, what goes wrong, and at the end why."""
+
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from forget512.harness.scheduling.compute import Compute
+from forget512.harness.views.console import SILENT_SECONDS, duration
+from forget512.harness.workflows.evaluation import Evaluation, Event
+
+UPDATE_SECONDS = 0.2  # between updates of the bars: counting what is left takes a while
+
+
+@contextmanager
+def live_progress(evaluation: Evaluation, compute: Compute, target: Console) -> Iterator["LiveProgress"]:
+    """Bars by algorithm and the time left; plain lines now and then where there is no terminal."""
+    progress = LiveProgress(evaluation, compute, target)
+    if target.is_terminal or target.is_jupyter:
+        with progress.bars:
+            yield progress
+            progress.close()
+    else:
+        yield progress
+
+
+class LiveProgress:
+    """A bar for each algorithm, and a line for each event that a person should know of."""
+
+    def __init__(self, evaluation: Evaluation, compute: Compute, target: Console):
+        self.evaluation, self.compute, self.console = evaluation, compute, target
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=target,
+        )
+        names = ["retrain", *(a.name for a in evaluation.algorithms)]
+        self.tasks = {name: self.bars.add_task(escape(name), total=evaluation.runs, left="") for name in names}
+        self.last_line = time.monotonic()
+        self._updated = -math.inf
+        self._update()
+
+    def take(self, event: Event) -> None:
+        """Show one event."""
+        run = event.algorithm + (f", seed {event.seed}" if event.seed is not None else "")
+        if event.kind in ("failed", "lost"):
+            self.console.print(Text(f"{run} {event.kind}: {event.text}"))
+        elif event.kind == "again":
+            self.console.print(Text(f"{run} is done again: {event.text} ({event.place})"))
+        elif event.kind == "stopped":
+            self.console.print(Text(f"{event.algorithm} stopped: its first runs all failed: {event.text}"))
+        elif event.kind == "aside":
+            self.console.print(Text(f"{event.place} is put aside: {event.text}"))
+        elif event.kind == "refused":
+            self.console.print(Text(f"not used: {event.text}"))
+        elif event.kind in ("left", "waiting"):
+            self.console.print(Text(f"{event.place}: {event.text}" if event.place else event.text))
+        self._update()
+
+    def close(self) -> None:
+        """Show the state at the end."""
+        self._updated = -math.inf
+        self._update()
+
+    def _update(self) -> None:
+        if time.monotonic() - self._updated < UPDATE_SECONDS:
+            return
+        self._updated = time.monotonic()
+        left = self.evaluation.seconds_left(self.compute.devices(self.evaluation.actors))
+        text = f"about {duration(left)} left" if left else ""
+        banks = {bank.name: bank for bank in self.evaluation.all_banks}
+        done = {name: len(banks[name].seeds(self.evaluation.runs)) if name in banks else 0 for name in self.tasks}
+        last = list(self.tasks)[-1]
+        for name, task in self.tasks.items():
+            self.bars.update(task, total=self.evaluation.runs, completed=done[name], left=text if name == last else "")
+        if (
+            not (self.console.is_terminal or self.console.is_jupyter)
+            and time.monotonic() - self.last_line > SILENT_SECONDS
+        ):
+            self.last_line = time.monotonic()
+            counts = ", ".join(f"{name} {count}/{self.evaluation.runs}" for name, count in done.items())
+            self.console.print(Text(f"{counts}; {text or 'no time known yet'}"))
+
+
+def summed_up(events: Iterable[Event]) -> list[str]:
+    """A line for each reason for which runs failed, were lost, or were done again, with the number of them.
+
+    Reasons that differ in numbers alone are one; the first is shown.
+    """
+    words = {"failed": "failed", "lost": "lost, the same command tries again", "again": "done again"}
+    counted: Counter[tuple[str, str, str]] = Counter()
+    shown: dict[tuple[str, str, str], str] = {}
+    for event in events:
+        if event.kind in words:
+            key = event.algorithm, event.kind, re.sub(r"\d+", "#", event.text)
+            counted[key] += 1
+            shown.setdefault(key, event.text)
+    return [
+        f"{key[0]}: {number} {'run' if number == 1 else 'runs'} {words[key[1]]}: {shown[key]}"
+        for key, number in counted.most_common()
+    ]

@@ -1,0 +1,142 @@
+"""Scores, costs, comparisons and readings as text for people."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from forget512.harness.results.assessment import COMPETITION_RUNS, Assessment
+from forget512.harness.results.cost import RULE_SHARE, Cost
+from forget512.harness.results.readings import Readings
+from forget512.scoring import MODES, Ceiling, Comparison, Score
+
+NO_ACCURACY = "unknown (no accuracies given)"
+
+
+def score_text(name: str, found: Assessment, cost: Cost | None) -> str:
+    """One candidate's score, for a person."""
+    result = found.score
+    ratios = [
+        f"{ratio:.4f}" if ratio is not None else NO_ACCURACY for ratio in (result.retain_ratio, result.test_ratio)
+    ]
+    lines = [
+        f"{name}: score {result.score:.6f} (mode {result.mode}, N = {result.n_unlearned} unlearned v "
+        f"{result.n_retrained} retrained runs)",
+        (
+            f"  95 % interval {_interval(result.interval)}, over runs"
+            if result.interval
+            else f"  no interval over runs: {result.missing['interval']}"
+        )
+        + (f"; ± {result.example_error:.4f} over forget examples" if result.example_error is not None else ""),
+        f"  F {result.forgetting_quality:.6f}, " + _ceiling(result),
+        f"  retain ratio {ratios[0]}, test ratio {ratios[1]}",
+    ]
+    if found.projected:
+        lines.append(f"  F {projected_text(found)}")
+    elif result.runs < COMPETITION_RUNS:
+        lines.append(f"  F is not projected: {found.why_not_projected}")
+    if cost:
+        lines.append("  " + cost_text(cost))
+    lines += [f"  Warning ({warning.name}): {warning.text}" for warning in found.warnings]
+    return "\n".join(lines)
+
+
+def projected_text(found: Assessment) -> str:
+    """F at more runs, with its interval; empty if it was not projected."""
+    projected = found.projected
+    if projected is None:
+        return ""
+    quality = f"{projected.quality:.4f} ({_interval(projected.interval)})"
+    return f"projected from N = {found.score.runs} to {projected.to}: {quality}"
+
+
+def cost_text(cost: Cost) -> str:
+    """Seconds, share of a retraining, and whether the competition would have allowed it."""
+    epochs = "" if cost.share_of_30_epochs is None else f", {cost.share_of_30_epochs:.0%} of 30 epochs"
+    rule = f": slower than the {RULE_SHARE:.0%} that the competition allowed" if cost.too_slow else ""
+    return f"{cost.seconds:.2f} s a run, {cost.share:.0%} of a retraining{epochs}{rule}"
+
+
+def comparison_text(first: str, second: str, comparison: Comparison | None) -> str:
+    """One pair, the better one first."""
+    if comparison is None:
+        return f"{first} and {second}: no interval, so no comparison"
+    low, high = comparison.interval
+    if comparison.difference < 0:
+        first, second, low, high = second, first, -high, -low
+    difference = f"{abs(comparison.difference):.4f} ({low:.4f} … {high:.4f})"
+    if comparison.tied:
+        return (
+            f"{first} and {second} are tied: difference {difference}, the order holds with {comparison.probability:.0%}"
+        )
+    return f"{first} is better than {second} by {difference}; the order holds with {_percent(comparison.probability)}"
+
+
+def readings_text(readings: Readings) -> Iterator[str]:
+    """A line for each other reading."""
+    yield (
+        "  F against N: "
+        + ", ".join(
+            f"{at.runs}: {at.quality:.4f}" + (f" ± {at.spread:.4f}" if at.spread is not None else "")
+            for at in readings.convergence
+        )
+        + " (± over disjoint banks)"
+    )
+    for name, spill in readings.spill_over.items():
+        ceiling = f" of a ceiling of {spill.ceiling:.4f}" if spill.ceiling is not None else ""
+        yield f"  spill-over: F {spill.forgetting_quality:.4f}{ceiling} on {spill.examples} {name} examples"
+    if readings.klom:
+        own = (
+            f" (retraining against itself: {readings.klom_of_retraining.median:.4f})"
+            if readings.klom_of_retraining
+            else ""
+        )
+        yield (
+            f"  KLOM of {readings.klom.n_unlearned} runs: median {readings.klom.median:.4f}{own}, "
+            f"95th percentile {readings.klom.percentile_95:.4f}"
+        )
+    if readings.u_lira:
+        yield (
+            f"  U-LiRA-style attack: accuracy {readings.u_lira.mean_accuracy:.4f} (0.5 is indistinguishable), "
+            f"TPR at 1 % FPR {readings.u_lira.tpr_at_1_percent_fpr:.4f}"
+        )
+    if readings.membership:
+        yield (
+            f"  membership attack, forget v test: accuracy {readings.membership['unlearned']:.4f} on unlearned, "
+            f"{readings.membership['retrained']:.4f} on retrained runs"
+        )
+    two = readings.two_sample
+    count = len(two.energy.values)
+    yield (
+        f"  two-sample tests, examples told apart at a false-discovery rate of {two.rate:.0%}: Kolmogorov–Smirnov "
+        f"{two.kolmogorov_smirnov.rejected}, Anderson–Darling {two.anderson_darling.rejected}, energy "
+        f"{two.energy.rejected}, of {count}"
+    )
+
+
+def example_text(examples: dict[str, Any]) -> Iterator[str]:
+    """The table of examples, as columns of text."""
+    known = {name: values for name, values in examples.items() if values is not None}
+    yield "  ".join(f"{name:>12}" for name in ("example", *known))
+    for i in range(len(known["epsilon"])):
+        yield "  ".join(f"{_cell(value):>12}" for value in (i, *(values[i] for values in known.values())))
+
+
+def _cell(value: Any) -> str:
+    return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return f"{interval[0]:.4f} … {interval[1]:.4f}" if interval else ""
+
+
+def _ceiling(result: Score) -> str:
+    top: Ceiling | None = result.ceiling
+    if top is None:
+        return f"ceiling {result.missing['ceiling']}"
+    share = f" ({result.share_of_ceiling:.1%} of it)" if result.share_of_ceiling is not None else ""
+    banks = f"{top.splits} splits into banks of {top.runs}"
+    floor = "" if MODES[result.mode].is_bound else "; the untouched original has 0"
+    return f"ceiling {top.quality:.4f} ± {top.spread:.4f} over {banks}{share}{floor}"
+
+
+def _percent(probability: float) -> str:
+    return "more than 99.9 %" if probability > 0.999 else f"{probability:.1%}"

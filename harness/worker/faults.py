@@ -1,0 +1,30 @@
+"""Tells a machine's faults from a candidate's own errors."""
+
+import errno
+
+import torch
+import torch._dynamo  # optimizers import it at their first step: a second that each fork would pay
+import torchvision  # noqa: F401  many candidates import it; here it is imported once
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # by torch's allocators and drivers, as RuntimeError
+OF_THE_ACCELERATOR = ("CUDA error", "CUDA driver error", "cuDNN error")  # a RuntimeError before torch 2.8, or still
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # full, over a quota or a limit, or broken
+
+
+def of_the_machine(error: BaseException) -> bool:
+    """Whether memory ran out, or a disk is full or broken: ours, under what it prints and leaves, or another one."""
+    return out_of_memory(error) or (isinstance(error, OSError) and error.errno in DISK_FAULTS)
+
+
+def of_the_accelerator(error: BaseException) -> bool:
+    """Whether a GPU reports an error: its own, as a lost device, or that of a kernel that it was given."""
+    return isinstance(error, getattr(torch, "AcceleratorError", ())) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in OF_THE_ACCELERATOR)
+    )
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, the host's or a GPU's: torch says so by several exceptions."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+    )

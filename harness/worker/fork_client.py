@@ -1,0 +1,141 @@
+"""Runs user code in a forked process, so that a crash or a hang fails only that run: the worker's end."""
+
+import json
+import math
+import os
+import pickle
+import signal
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torchvision  # noqa: F401  many candidates import it; here it is imported once
+from safetensors import safe_open
+
+from forget512.harness.benchmark.benchmark import TrainingPart
+from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.errors import MachineFault
+from forget512.harness.isolation.environment import environment, python
+from forget512.harness.worker.seeds import Seeds
+from forget512.harness.worker.unlearn import State
+
+KEPT_OUTPUT = 4000  # bytes of a run's last output
+# Signals by which the kernel's out-of-memory killer, Slurm and spot machines end processes.
+ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
+NOTHING_LEFT = os.EX_IOERR  # exit status of a run that cannot even write its error
+RESULT, ERROR, OUTPUT, SOURCES = "result.safetensors", "error.json", "output.txt", "sources"
+
+
+class ChildFailed(Exception):
+    """A candidate's own failure: one line, its traceback, its last output.
+
+    doubtful: a machine that is not in order would give it too.
+    """
+
+    def __init__(self, error: str, traceback: str, output: str, doubtful: bool = False):
+        super().__init__(error)
+        self.traceback, self.output, self.doubtful = traceback, output, doubtful
+
+
+@dataclass(frozen=True)
+class Request:
+    algorithm: Algorithm
+    seeds: Seeds
+    folder: str  # for the result
+    timeout: float  # seconds
+    memory: float  # bytes
+
+
+class ForkServer:
+    """The actor's end."""
+
+    def __init__(self, training: TrainingPart, original: bytes, device: str, memory: float = math.inf):
+        """memory: bytes that a run may hold."""
+        self.output = ""  # the last of what the last run printed
+        self.memory = memory
+        self.process = subprocess.Popen(
+            python("forget512.harness.worker.guard", os.getpid()),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+            start_new_session=True,
+        )
+        self._send((training, original, device))
+
+    def run(self, algorithm: Algorithm, seeds: Seeds, timeout: float | None = None) -> tuple[State, float]:
+        """The unlearned network's state and the seconds it took. timeout: seconds that the run may take in all.
+
+        Raises:
+            ChildFailed: the candidate raised, returned no network, ended its process, or was stopped at a limit.
+            MachineFault: memory ran out, a disk is full or broken, or a process was ended from outside.
+        """
+        with tempfile.TemporaryDirectory(prefix="forget512-") as name:
+            folder = Path(name)
+            self._send(Request(algorithm, seeds, name, math.inf if timeout is None else timeout, self.memory))
+            assert self.process.stdout
+            reply = self.process.stdout.readline()
+            if not reply:
+                raise self._died()
+            self.output = output = _tail(folder / OUTPUT)
+            if (folder / RESULT).exists():
+                with safe_open(folder / RESULT, "pt") as file:
+                    state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is no mapping
+                    return state, float(file.metadata()["seconds"])
+            if (folder / ERROR).exists():
+                answer = json.loads((folder / ERROR).read_text())
+                if answer["machine"]:
+                    raise MachineFault(answer["error"])
+                raise ChildFailed(answer["error"], answer["traceback"], output, answer["doubtful"])
+            status, stopped = json.loads(reply)
+            if stopped:
+                raise ChildFailed(stopped, "", output)
+            code = os.waitstatus_to_exitcode(status)
+            how = _how_it_ended(code)
+            if -code in ENDED_FROM_OUTSIDE:
+                raise MachineFault(f"its process was {how}, and not by this program")
+            if code == NOTHING_LEFT:
+                raise MachineFault(f"its run could write nothing below {folder.parent}: the disk is full or broken")
+            crashed, left = f"its process was {how}", f"it ended its process ({how}) instead of returning a network"
+            raise ChildFailed(crashed if code < 0 else left, "", output, doubtful=code < 0)
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        """End the server and its run, with all that it started."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _send(self, value: object) -> None:
+        assert self.process.stdin
+        try:
+            pickle.dump(value, self.process.stdin, protocol=5)
+            self.process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._died() from error
+
+    def _died(self) -> MachineFault:
+        """It runs none of the candidate's code, so the machine is at fault."""
+        code = self.process.wait()  # it ends as the server did, when no process of theirs is left
+        how = _how_it_ended(128 - code if code > 128 else code)
+        return MachineFault(f"the process that starts its runs died ({how})")
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"exit status {code}"
+    return "killed by " + next((each.name for each in signal.Signals if each == -code), f"signal {-code}")
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - KEPT_OUTPUT))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,46 @@
+"""`python -m forget512.harness.worker.guard ACTOR`: the process between an actor and its fork server.
+
+The server ends whatever a run leaves behind. When the server itself is killed, its orphans become this process's
+children, and it ends them. It does not import torch, and runs no user's code. It also stands where Ray kills: the
+children of an actor that ends, not theirs, and so the server lives on long enough to end its run.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+
+import psutil
+
+from forget512.harness.isolation.process_tree import adopt_orphans, end_descendants, exit_with
+
+PATIENCE = 5.0  # seconds that the server has to end its run and to remove its files
+
+
+def main(actor: int) -> None:
+    adopt_orphans()
+    exit_with(actor)
+    guard = os.getpid()
+    server = os.fork()
+    if server == 0:
+        adopt_orphans()
+        exit_with(guard)
+        from forget512.harness.worker.fork_server import main as serve
+
+        serve()
+        return
+    try:
+        _, status = os.waitpid(server, 0)
+    except SystemExit:  # the actor has ended, or wants the server to end
+        os.kill(server, signal.SIGTERM)
+        with contextlib.suppress(psutil.TimeoutExpired):
+            psutil.Process(server).wait(PATIENCE)
+        raise
+    finally:
+        end_descendants()
+    code = os.waitstatus_to_exitcode(status)
+    sys.exit(code if code >= 0 else 128 - code)  # as a shell shows a signal
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

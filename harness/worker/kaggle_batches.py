@@ -1,0 +1,42 @@
+"""Batches as the competition's notebooks read them: dicts instead of (inputs, targets)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from forget512.algorithms.training import Images
+
+
+class KaggleImages(Images):
+    """The same images, each given as a dict; `batch`, which the training loop of ours reads, stays as it is.
+
+    image: (channels, H, W) float32, normalised as the network takes it (Kaggle's own were not)
+    age_group, age_class, age: the class. image_id: 'retain-17', the set and the place in it. person_id: a number of its
+    own for each image, since nothing is known of persons: no two sets share one, as in the competition
+    """
+
+    def __init__(self, images: Images, name: str, first_person: int):
+        super().__init__(images.pixels, images.targets, images.mean.tolist(), images.std.tolist())
+        self.name, self.first_person = name, first_person
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:  # type: ignore[override]
+        places = [range(len(self))[index] for index in indices]  # an index may be a tensor, or count from the end
+        return [
+            {
+                "image": image,
+                "image_id": f"{self.name}-{place}",
+                "age_group": label,
+                "age": label,
+                "age_class": label,
+                "person_id": self.first_person + place,
+            }
+            for place, (image, label) in zip(places, super().__getitems__(places), strict=True)
+        ]
+
+
+def kaggle_images(sets: Mapping[str, Images]) -> dict[str, KaggleImages]:
+    """Retain, forget and validation set by name, sharing their tensors."""
+    found, first = {}, 0
+    for name, images in sets.items():
+        found[name] = KaggleImages(images, name, first)
+        first += len(images)
+    return found

@@ -1,0 +1,135 @@
+"""What an actor does with a unit of work: unlearn, then examine; only a state_dict passes from one to the other."""
+
+import socket
+import time
+import traceback
+from dataclasses import dataclass, replace
+
+import torch
+import torch._dynamo  # optimizers import it at their first step: seconds that are no run's
+from safetensors.torch import load, save
+
+from forget512.harness.benchmark.benchmark import ExaminationPart, TrainingPart
+from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.candidates.user_file import describe_error
+from forget512.harness.errors import Doubtful, MachineFault
+from forget512.harness.hashing import sha256
+from forget512.harness.isolation.process_tree import machine_memory
+from forget512.harness.store.record import Provenance, RunRecord, failed
+from forget512.harness.worker.examine import Examiner, NotExaminable, NotFinite
+from forget512.harness.worker.faults import of_the_accelerator, out_of_memory
+from forget512.harness.worker.fork_client import ChildFailed, ForkServer
+from forget512.harness.worker.seeds import Seeds
+from forget512.harness.worker.unlearn import NotANetwork, State, Unlearner, set_up_torch
+
+MEMORY_FOR_RUNS = 0.9  # of the machine's, for the runs of users' code of all actors together
+ENGINE = "eager"  # one network at a time, as PyTorch runs it
+
+
+@dataclass(frozen=True)
+class TrainOriginal:
+    """Train an original model; gives safetensors bytes."""
+
+    algorithm: Algorithm
+    seeds: Seeds
+    kind = "original"
+
+    def perform(self, runner: "Runner", original: bytes | None, limit: float | None) -> bytes:
+        algorithm = self.algorithm
+        return save(runner.unlearner.train_original(algorithm.function, algorithm.hyper_parameters, self.seeds))
+
+
+@dataclass(frozen=True)
+class ExamineOriginal:
+    """Examine the original model as it is; gives an encoded record."""
+
+    kind = "examination of the original"
+
+    def perform(self, runner: "Runner", original: bytes | None, limit: float | None) -> bytes:
+        assert original is not None, "it is there before it is examined"
+        record = RunRecord(sha256(original), 0, 1, "finished", runner.provenance, seconds=0.0)
+        return runner.examiner.examine(load(original), record).encode()
+
+
+@dataclass(frozen=True)
+class RunSeed:
+    """Run one seed of an algorithm; gives the encoded record of the attempt, finished or failed.
+
+    One that crashed, at which a GPU reported an error, or whose logits are not finite, is in doubt.
+    """
+
+    algorithm: Algorithm
+    seeds: Seeds  # of (bank key, seed)
+    attempt: int = 1
+
+    @property
+    def kind(self) -> str:
+        """Runs of a bank take about the same time."""
+        return self.seeds.key
+
+    def perform(self, runner: "Runner", original: bytes | None, limit: float | None) -> bytes:
+        return runner.run(self, original, limit).encode()
+
+
+class Runner:
+    """What an actor holds: the two parts of the data, its device, and the fork server for users' code.
+
+    share: of the device, 1 where the actor has it alone. places: actors on this machine, which share its memory
+    """
+
+    def __init__(
+        self, training: TrainingPart, examination: ExaminationPart, device: str, share: float, places: int = 1
+    ):
+        set_up_torch()
+        self.device = torch.device(device)
+        self.unlearner = Unlearner(training, self.device, images_on=self.device)
+        self.examiner = Examiner(training, examination, self.unlearner.images, self.device)
+        self.fork_server: ForkServer | None = None
+        self.memory = MEMORY_FOR_RUNS * machine_memory() / places  # bytes, of a candidate's run
+        name = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
+        self.provenance = Provenance(torch.__version__, torch.version.cuda, name, share, ENGINE, socket.gethostname())
+
+    def run(self, work: RunSeed, original: bytes | None, limit: float | None = None) -> RunRecord:
+        """Unlearn and examine. A failure of the algorithm's is a record; one of the machine's is an exception.
+
+        limit: seconds that a candidate's run may take.
+
+        Raises:
+            Doubtful: a crash, a GPU's error, logits that are not finite; with the record of that failure.
+            MachineFault, OSError, and torch's for memory and for GPUs: the machine's.
+        """
+        record = RunRecord(work.seeds.key, work.seeds.seed, work.attempt, "finished", self.provenance, seconds=0.0)
+        start, doubtful = time.perf_counter(), False
+        try:
+            state, seconds = self._unlearn(work, original, limit)
+            return self.examiner.examine(state, replace(record, seconds=seconds, output=self._output(work)))
+        except ChildFailed as error:
+            reason, trace, output = str(error), error.traceback, error.output
+            doubtful = error.doubtful
+        except (NotExaminable, NotANetwork) as error:
+            reason, trace, output = str(error), "", self._output(work)
+            doubtful = isinstance(error, NotFinite)
+        except (MachineFault, OSError):
+            raise  # the machine's fault: tried again elsewhere
+        except Exception as error:  # a built-in method that cannot work on these data says so this way
+            if out_of_memory(error) or of_the_accelerator(error):
+                raise
+            reason, trace, output = describe_error(error), traceback.format_exc(), ""
+        record = failed(replace(record, seconds=time.perf_counter() - start), reason, trace, output)
+        if doubtful:
+            raise Doubtful(record.encode(), reason)
+        return record
+
+    def _output(self, work: RunSeed) -> str:
+        """The last of what a candidate printed in the run that has just ended."""
+        return self.fork_server.output if work.algorithm.files and self.fork_server else ""
+
+    def _unlearn(self, work: RunSeed, original: bytes | None, limit: float | None) -> tuple[State, float]:
+        algorithm = work.algorithm
+        if not algorithm.files:
+            start = None if algorithm.from_scratch else original
+            return self.unlearner.unlearn(algorithm.function, algorithm.hyper_parameters, work.seeds, start)
+        assert original is not None, "a candidate starts from the original model"
+        if self.fork_server is None or not self.fork_server.alive():
+            self.fork_server = ForkServer(self.unlearner.training, original, str(self.device), self.memory)
+        return self.fork_server.run(algorithm, work.seeds, limit)

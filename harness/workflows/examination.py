@@ -1,0 +1,146 @@
+"""Checkpoints that an outside program made, examined into a bank that is scored like any other."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from forget512.algorithms import ALGORITHMS
+from forget512.harness.benchmark import networks
+from forget512.harness.benchmark.benchmark import Benchmark
+from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.errors import UserError
+from forget512.harness.exchange.checkpoints import Checkpoint, NotACheckpoint, as_named, list_checkpoints, read_state
+from forget512.harness.hashing import canonical_json, sha256
+from forget512.harness.scheduling.compute import Compute
+from forget512.harness.scheduling.queue import Lost, Schedule
+from forget512.harness.scheduling.ray_pool import Pool
+from forget512.harness.store.bank import Bank
+from forget512.harness.store.files import Store
+from forget512.harness.store.record import RunRecord, failed
+from forget512.harness.worker.examine import NotExaminable
+from forget512.harness.worker.runner import Runner
+from forget512.harness.workflows.evaluation import Evaluation, Event
+
+EXAMINED = "examined.json"  # beside a bank's records: where its checkpoints came from
+AHEAD = 2  # checkpoints in memory, for each actor
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class ExamineCheckpoint:
+    """Examine one checkpoint; gives the encoded record, failed where it does not fit the benchmark."""
+
+    bank: str
+    seed: int
+    file: str
+    data: bytes
+    limit: int
+
+    @property
+    def kind(self) -> str:
+        return self.bank
+
+    def perform(self, runner: Runner, original: bytes | None, limit: float | None) -> bytes:
+        # Whatever made it did not run here: no engine of ours, and no seconds.
+        provenance = replace(runner.provenance, engine="examined", share=1.0)
+        record = RunRecord(self.bank, self.seed, 1, "finished", provenance, seconds=0.0)
+        try:
+            state = as_named(read_state(self.data, self.limit), runner.examiner.net.state_dict())
+            return runner.examiner.examine(state, record).encode()
+        except (NotACheckpoint, NotExaminable) as error:
+            return failed(record, f"{self.file}: {error}").encode()
+
+
+class Examination:
+    """N checkpoints on their way into the bank `name` of a benchmark. A seed is a checkpoint's place among them.
+
+    The bank's identity is its name and the checkpoints' hashes; which original model they started from is not known
+    here. Opening reads every checkpoint once, for its hash; `run` reads those again that are not in the bank yet.
+    """
+
+    def __init__(self, benchmark: Benchmark, path: Path, name: str, store: Store, mode: str = "released"):
+        """Raises UserError: a name that is taken or none, fewer than 2 checkpoints, or a zip that is refused."""
+        if not NAME.fullmatch(name) or name in ALGORITHMS:
+            raise UserError(
+                f"--as {name!r}: give a name of letters, digits, '.', '_' and '-' that no algorithm of ours has."
+            )
+        net = networks.build(benchmark.model, benchmark.dataset.classes, benchmark.dataset.image_shape)
+        self.limit = 2**20 + 4 * sum(4 * value.numel() for value in net.state_dict().values())
+        self.benchmark, self.store, self.path, self.mode = benchmark, store, path, mode
+        self.checkpoints = list_checkpoints(path, self.limit)
+        if len(self.checkpoints) < 2:
+            raise UserError(f"{path} holds 1 checkpoint: distributions are compared, of at least 2 (512 at best).")
+        self.digests = [sha256(checkpoint.read()) for checkpoint in self.checkpoints]
+        self.bank = Bank(store, benchmark, Algorithm(name, name, {}, sha256(self.digests)), None, mode)
+        for folder in {other.rpartition("/")[0] for other, _ in store.list(self.bank.folder.rpartition("/")[0])}:
+            if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{12}}", folder.rpartition("/")[2]) and (
+                folder != self.bank.folder
+            ):
+                raise UserError(
+                    f"--as {name} names other checkpoints in this store already ({folder}): choose another."
+                )
+        self.bank.refresh()
+
+    @property
+    def missing(self) -> list[int]:
+        """Seeds that are neither examined nor known not to fit."""
+        known = self.bank.readings.keys() | {failure.seed for failure in self.bank.failures}
+        return [seed for seed in range(len(self.checkpoints)) if seed not in known]
+
+    @property
+    def complete(self) -> bool:
+        return len(self.bank.readings) == len(self.checkpoints)
+
+    def evaluation(self) -> Evaluation:
+        """The bank beside what the store has of the reference, to be put on a board."""
+        found = Evaluation(self.benchmark, [], len(self.checkpoints), self.store, mode=self.mode)
+        found.banks[self.bank.algorithm.name] = self.bank
+        return found
+
+    def run(self, compute: Compute, stopping: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """Examine what is missing on Ray actors; a few checkpoints are in memory at a time.
+
+        stopping: as `Evaluation.run` has it.
+
+        Raises:
+            UserError: a checkpoint cannot be read, or has changed since it was hashed.
+        """
+        waiting = iter(self.missing)
+        if not self.missing:
+            return
+        provenance = {
+            "from": self.path.name,
+            "checkpoints": [
+                {"seed": seed, "file": checkpoint.name, "sha256": digest}
+                for seed, (checkpoint, digest) in enumerate(zip(self.checkpoints, self.digests, strict=True))
+            ],
+        }
+        self.store.put_if_absent(f"{self.bank.folder}/{EXAMINED}", canonical_json(provenance).encode())
+        pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
+        schedule = Schedule(pool, stopping=stopping)
+
+        def fill() -> None:
+            while schedule.size < AHEAD * max(schedule.places, compute.actors, 1) and not stopping():
+                if (seed := next(waiting, None)) is None:
+                    return
+                schedule.add(self._work(seed, self.checkpoints[seed]))
+
+        try:
+            fill()
+            for done in schedule.results():
+                fill()
+                work, result = done.work, done.result
+                if isinstance(result, Lost):
+                    yield Event("lost", self.bank.algorithm.name, work.seed, f"{work.file}: {result.reason}")
+                else:
+                    record = self.bank.add(result)
+                    yield Event(record.status, self.bank.algorithm.name, work.seed, record.error)
+        finally:
+            pool.close()
+
+    def _work(self, seed: int, checkpoint: Checkpoint) -> ExamineCheckpoint:
+        data = checkpoint.read()
+        if sha256(data) != self.digests[seed]:
+            raise UserError(f"{checkpoint.name} has changed since it was first read: give the same command again.")
+        return ExamineCheckpoint(self.bank.key, seed, checkpoint.name, data, self.limit)

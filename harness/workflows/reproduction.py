@@ -1,0 +1,241 @@
+"""Reproducing a publication's tables: its rows are runs here, its order statements are paired comparisons.
+
+A reproduction is data: `reproductions/NAME.toml` holds the settings of all rows, what the publication printed for
+each, and which rows it says are better than which.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from forget512.harness.benchmark import networks
+from forget512.harness.benchmark.benchmark import Benchmark
+from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.candidates.built_in import built_in, published
+from forget512.harness.errors import UserError, one_of
+from forget512.harness.results.assessment import COMPETITION_RUNS, Assessment, assess
+from forget512.harness.results.board import level_of_each
+from forget512.harness.workflows.evaluation import Evaluation
+from forget512.scoring import LEVEL, Ceiling, Comparison, ceiling, compare
+
+FOLDER = Path(__file__).parent / "reproductions"
+REPRODUCTIONS = sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """label: as the publication has it. writeup: its figure, None where it states none. run: the setting's name."""
+
+    label: str
+    run: str
+    writeup: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """orders: (better, worse) labels, as the publication states them."""
+
+    name: str
+    rows: tuple[TableRow, ...]
+    orders: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """algorithms: one a setting, under its name; settings that come to the same here stand under the first one's.
+
+    lr_factor: of the publication's learning rates. lr_known: whether it is stated for this data set; 1 where not.
+    """
+
+    title: str
+    algorithms: list[Algorithm]
+    tables: list[Table]
+    lr_factor: float
+    lr_known: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """One order statement and what our runs say: holds | fails | tied | open (a row without a score)."""
+
+    better: str
+    worse: str
+    verdict: str
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True, eq=False)
+class TableResult:
+    """assessments: by label; None for a bank that is short of its runs."""
+
+    table: Table
+    assessments: dict[str, Assessment | None]
+    statements: list[Statement]
+
+
+def load_reproduction(name: str, benchmark: Benchmark) -> Reproduction:
+    """Read a reproduction's data and fit it to a benchmark: layers to its network, learning rates to its data set.
+
+    Raises:
+        UserError: no such reproduction.
+    """
+    one_of("reproduction", name, REPRODUCTIONS)
+    data = tomllib.loads((FOLDER / f"{name}.toml").read_text())
+    factor = data["lr_factor"].get(benchmark.dataset.name, 1)
+    algorithms = [
+        _algorithm(label, dict(settings), data["of"], factor, benchmark) for label, settings in data["settings"].items()
+    ]
+    first = {algorithm.bank: algorithm for algorithm in reversed(algorithms)}
+    run_of = {algorithm.name: first[algorithm.bank].name for algorithm in algorithms}
+    tables = [
+        Table(
+            table["name"],
+            tuple(TableRow(**{**row, "run": run_of[row["run"]]}) for row in table["rows"]),
+            tuple((better, worse) for better, worse in table["orders"]),
+        )
+        for table in data["table"]
+    ]
+    distinct = [algorithm for algorithm in algorithms if first[algorithm.bank] is algorithm]
+    return Reproduction(data["title"], distinct, tables, factor, benchmark.dataset.name in data["lr_factor"])
+
+
+def _algorithm(
+    label: str, settings: dict[str, Any], of: dict[str, int], factor: float, benchmark: Benchmark
+) -> Algorithm:
+    method, preset = settings.pop("method", "forget_remember"), settings.pop("preset", None)
+    dataset = benchmark.dataset.name
+    algorithm = built_in(method, dataset) if preset == "small" else published(method, dataset)
+    if preset is None:
+        values = {**algorithm.hyper_parameters, **settings}
+        lr = values["lr"]
+        values["lr"] = [factor * rate for rate in lr] if isinstance(lr, list) else factor * lr
+        if method == "forget_remember":
+            pool = layers_in_pool(benchmark, values["pool"])
+            if values["unit"] == "element":
+                values["ratio"] = [count / of[values["pool"]] for count in values["draws"]]
+            elif values["selection"] != "none":
+                values["draws"] = scaled_draws(values["draws"], of[values["pool"]], pool)
+        algorithm = replace(algorithm, hyper_parameters=values)
+    return replace(algorithm, name=label)
+
+
+def scaled_draws(draws: Sequence[int], of: int, layers: int) -> list[int]:
+    """Draws by cycle from a pool of `layers` that are, summed up to each cycle, the same share as `draws` of `of`.
+
+    The first cycle draws at least one.
+    """
+    total, scaled = 0, []
+    for cycle in range(len(draws)):
+        target = max(1, round(sum(draws[: cycle + 1]) / of * layers))
+        scaled.append(target - total)
+        total = target
+    return scaled
+
+
+def layers_in_pool(benchmark: Benchmark, pool: str) -> int:
+    """How many layers of the benchmark's network forget_remember may draw."""
+    from forget512.algorithms.competition.forget_remember import POOLS
+
+    with torch.random.fork_rng():
+        net = networks.build(benchmark.model, benchmark.dataset.classes, benchmark.dataset.image_shape)
+    return sum(map(POOLS[pool], net.modules()))
+
+
+def results(reproduction: Reproduction, evaluation: Evaluation) -> tuple[Ceiling | None, list[TableResult]]:
+    """Score every row whose bank is complete, and test each order statement by the paired comparison.
+
+    All statements together are right with LEVEL (Bonferroni), as the pairs of a leaderboard are.
+
+    Raises:
+        UserError: the runs cannot be scored.
+    """
+    runs = evaluation.runs
+    seeds = evaluation.reference.seeds(runs)
+    if len(seeds) < runs:
+        raise UserError(
+            f"the reference bank has {len(seeds)} of {runs} runs; without --partial, `reproduce` trains the rest."
+        )
+    base = evaluation.reference.columns(seeds)
+    # All that is there of the reference, as on the leaderboard.
+    everything = evaluation.reference.columns(sorted(evaluation.reference.readings))
+    top = ceiling(everything.confidences, runs=runs, mode=evaluation.mode)
+    found: dict[str, Assessment | None] = {}
+    for name, bank in evaluation.banks.items():
+        own = bank.seeds(runs)
+        complete = len(own) == runs
+        found[name] = assess(base, bank.columns(own), evaluation.mode, top, COMPETITION_RUNS) if complete else None
+    level = level_of_each(LEVEL, sum(len(table.orders) for table in reproduction.tables))
+    return top, [_table_result(table, found, level) for table in reproduction.tables]
+
+
+def _table_result(table: Table, found: dict[str, Assessment | None], level: float) -> TableResult:
+    by_label = {row.label: found.get(row.run) for row in table.rows}
+    return TableResult(table, by_label, [_statement(b, w, by_label[b], by_label[w], level) for b, w in table.orders])
+
+
+def _statement(better: str, worse: str, one: Assessment | None, other: Assessment | None, level: float) -> Statement:
+    comparison = compare(one.score, other.score, level) if one and other else None
+    if comparison is None:
+        return Statement(better, worse, "open", None)
+    verdict = "tied" if comparison.tied else "holds" if comparison.difference > 0 else "fails"
+    return Statement(better, worse, verdict, comparison)
+
+
+def reproduction_json(
+    reproduction: Reproduction, evaluation: Evaluation, top: Ceiling | None, tables: list[TableResult]
+) -> dict[str, Any]:
+    """All of it as plain values: what figures and documents are made from."""
+    settings = {a.name: {"method": a.method, **a.hyper_parameters} for a in reproduction.algorithms}
+    return {
+        "schema": "forget512/reproduction/1",
+        "title": reproduction.title,
+        "benchmark": {"name": evaluation.benchmark.dataset.name, "fingerprint": evaluation.benchmark.fingerprint},
+        "runs": evaluation.runs,
+        "mode": evaluation.mode,
+        "lr_factor": reproduction.lr_factor,
+        "ceiling": asdict(top) if top else None,
+        "settings": settings,
+        "tables": [
+            {
+                "table": result.table.name,
+                "rows": [_row_json(row, result.assessments[row.label], evaluation) for row in result.table.rows],
+                "orders": [
+                    {"better": s.better, "worse": s.worse, "verdict": s.verdict}
+                    | (
+                        {
+                            "difference": s.comparison.difference,
+                            "interval": s.comparison.interval,
+                            "level": s.comparison.level,
+                        }
+                        if s.comparison
+                        else {}
+                    )
+                    for s in result.statements
+                ],
+            }
+            for result in tables
+        ],
+    }
+
+
+def _row_json(row: TableRow, found: Assessment | None, evaluation: Evaluation) -> dict[str, Any]:
+    values: dict[str, Any] = asdict(row)
+    if found is None:
+        return {**values, "score": None}
+    score, bank = found.score, evaluation.banks[row.run]
+    return {
+        **values,
+        "score": score.score,
+        "interval": score.interval,
+        "forgetting_quality": score.forgetting_quality,
+        "share_of_ceiling": score.share_of_ceiling,
+        "retain_ratio": score.retain_ratio,
+        "test_ratio": score.test_ratio,
+        "projected": asdict(found.projected) if found.projected else None,
+        "seconds": bank.median_seconds(),
+        "warnings": [warning.name for warning in found.warnings],
+    }

@@ -1,0 +1,149 @@
+"""Retry: a benchmark's failed runs once more, without adding others."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from forget512.algorithms import ALGORITHMS
+from forget512.harness.benchmark.benchmark import Benchmark
+from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.candidates.built_in import built_in
+from forget512.harness.errors import UserError
+from forget512.harness.hashing import sha256
+from forget512.harness.scheduling.compute import Compute
+from forget512.harness.scheduling.events import Event
+from forget512.harness.scheduling.queue import Lost, Schedule
+from forget512.harness.scheduling.ray_pool import Pool
+from forget512.harness.store.bank import Bank
+from forget512.harness.store.files import Store
+from forget512.harness.store.layout import list_records
+from forget512.harness.worker.runner import Runner, RunSeed
+from forget512.harness.worker.seeds import Seeds
+from forget512.harness.workflows.examination import EXAMINED
+from forget512.harness.workflows.filling import default_limit
+
+
+class Retry:
+    """The banks of a benchmark with failed seeds, and how their algorithms are found again.
+
+    A bank knows its algorithm's name, hyper-parameters and source. A built-in method is found by its name, a candidate
+    among the files that are given; either must still have the source that the bank names.
+    """
+
+    def __init__(self, benchmark: Benchmark, store: Store, names: Sequence[str], candidates: Sequence[Algorithm]):
+        """names: of built-in methods to which it is restricted. candidates: files; where either is given, other banks
+        are left alone.
+
+        Raises:
+            UserError: nothing failed that was named.
+        """
+        self.benchmark, self.store = benchmark, store
+        self.originals: dict[str | None, bytes | None] = {None: None}  # by hash; the reference starts from none
+        self.banks: list[Bank] = []
+        self.left: list[str] = []  # banks with failures that cannot be run again, each with the reason
+        wanted = {*names, *(_stem(candidate.method) for candidate in candidates)}
+        for folder, identity in _failed_banks(store, benchmark):
+            if wanted and _stem(identity["algorithm"]) not in wanted:
+                continue
+            found = self._find(folder, identity, candidates)
+            if isinstance(found, str):
+                self.left.append(f"{folder}: {found}")
+            else:
+                found.refresh()
+                self.banks.append(found)
+        if wanted and not self.banks and not self.left:
+            raise UserError(
+                f"nothing of {', '.join(sorted(wanted))} failed on benchmark {benchmark.fingerprint[:12]}: "
+                "`status` shows what did."
+            )
+
+    def failed(self, bank: Bank) -> list[int]:
+        """Seeds with failed attempts alone."""
+        return sorted({failure.seed for failure in bank.failures} - bank.readings.keys())
+
+    def run(
+        self,
+        compute: Compute,
+        timeout: float | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Event]:
+        """One more attempt of each, on Ray actors, kept as it comes.
+
+        timeout: seconds that a run may take; None: ten times the median of its bank's, at least 60. stopping: as
+        `Evaluation.run` has it.
+        """
+
+        def limit(kind: str) -> float:
+            return timeout or default_limit(banks[kind].median_seconds() or 0.0)
+
+        banks = {bank.key: bank for bank in self.banks}
+        units: dict[str | None, list[RunSeed]] = {}  # by original model, which the units of a schedule share
+        for bank in self.banks:
+            again = [RunSeed(bank.algorithm, Seeds(bank.key, s), bank.attempts(s) + 1) for s in self.failed(bank)]
+            units.setdefault(bank.identity["original"], []).extend(again)
+        if not any(units.values()):
+            return
+        pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
+        try:
+            for digest, chosen in units.items():
+                pool.original = self.originals[digest]
+                schedule = Schedule(pool, limit=limit, stopping=stopping)
+                for unit in chosen:
+                    schedule.add(unit)
+                for done in schedule.results():
+                    name, seed = done.work.algorithm.name, done.work.seeds.seed
+                    if isinstance(done.result, Lost):
+                        yield Event("lost", name, seed, done.result.reason)
+                    else:
+                        record = banks[done.work.seeds.key].add(done.result)
+                        yield Event(record.status, name, seed, record.error)
+        finally:
+            pool.close()
+
+    def _find(self, folder: str, identity: dict[str, Any], candidates: Sequence[Algorithm]) -> Bank | str:
+        """The bank with its algorithm, or why it cannot be run again."""
+        method, digest = identity["algorithm"], identity["original"]
+        known = [candidate for candidate in candidates if candidate.method == method]
+        if any(name == f"{folder}/{EXAMINED}" for name, _ in self.store.list(folder)):
+            return "its checkpoints did not fit: mend them, and `examine` them under another name"
+        if not known and "@" in method:
+            now = [candidate.name for candidate in candidates if _stem(candidate.method) == _stem(method)]
+            return f"its file is {now[0]} now" if now else f"give the file that {method} is"
+        if not known and method not in ALGORITHMS:
+            return f"no algorithm is called {method}"
+        start = known[0] if known else built_in(method, self.benchmark.dataset.name)
+        algorithm = replace(
+            start,
+            hyper_parameters=identity["hyper_parameters"],
+            batch_format=identity.get("batch_format", "tuples"),
+        )
+        bank = Bank(self.store, self.benchmark, algorithm, digest)
+        if bank.key != sha256(identity):
+            return f"the source of {method} has changed since: `evaluate` makes a new bank"
+        if digest not in self.originals:
+            try:
+                self.originals[digest] = self.store.get(f"originals/{digest}.safetensors")
+            except FileNotFoundError:
+                return "the original model that it started from is no longer in the store"
+        return bank
+
+
+def _stem(method: str) -> str:
+    """'idea' of 'idea@1a2b3c4d'."""
+    return method.rpartition("@")[0] or method
+
+
+def _failed_banks(store: Store, benchmark: Benchmark) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Folders of banks in which a seed has failed and not finished, with their bank.json."""
+    top = f"banks/{benchmark.fingerprint[:12]}"
+    for folder in sorted({name.rpartition("/")[0] for name, _ in store.list(top)}):
+        records = list_records(store, folder)
+        finished = {seed for seed, attempt, _ in records if attempt is None}
+        if {seed for seed, attempt, _ in records if attempt is not None} - finished:
+            try:
+                yield folder, json.loads(store.get(f"{folder}/bank.json"))
+            except (FileNotFoundError, ValueError) as error:
+                raise UserError(
+                    f"{folder}/bank.json cannot be read: `verify-store` says what else is damaged."
+                ) from error

@@ -1,0 +1,200 @@
+"""Try an idea: one seeded run in this process, with its prints, its traceback and a debugger that works.
+
+Here alone a command imports a user's file itself. The run is the one that an evaluation would do under this seed (same
+benchmark, original model and randomness), but it is not kept: a file that is still being written has no bank.
+"""
+
+import statistics
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+
+from forget512.harness.benchmark.benchmark import Benchmark
+from forget512.harness.benchmark.network_file import NetworkFile
+from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.candidates.built_in import built_in
+from forget512.harness.candidates.files import NOTEBOOK
+from forget512.harness.candidates.finding import find_algorithms
+from forget512.harness.candidates.notebook import extract
+from forget512.harness.candidates.user_file import ENTRY, changed, describe_error, import_file
+from forget512.harness.errors import UserError
+from forget512.harness.hashing import sha256
+from forget512.harness.isolation.environment import drop_secrets
+from forget512.harness.store.bank import Bank
+from forget512.harness.store.files import Store
+from forget512.harness.store.originals import ACCURACIES, keep_given, keep_original, load_original, original_seeds
+from forget512.harness.store.record import Provenance, RunRecord
+from forget512.harness.worker.examine import Examiner, NotExaminable
+from forget512.harness.worker.runner import ENGINE
+from forget512.harness.worker.seeds import Seeds
+from forget512.harness.worker.unlearn import NotANetwork, State, Unlearner, set_up_torch
+from forget512.harness.workflows.trial_warnings import Watch, weight_warnings
+
+
+class Stopped(Exception):
+    """The candidate's own failure, told already where it has a traceback; one line."""
+
+
+@dataclass(frozen=True)
+class TriedRun:
+    """One run of an algorithm, and what is to be seen of it.
+
+    seconds: of the call. retraining: seconds of one, `timed` saying from what. before, after: accuracies of the
+    original model and of the unlearned network, by name. retrained: mean accuracies of the reference's runs, where the
+    store has some. warnings: one line each.
+    """
+
+    algorithm: str
+    seed: int
+    seconds: float
+    retraining: float
+    timed: str
+    before: dict[str, float]
+    after: dict[str, float]
+    retrained: dict[str, float]
+    warnings: list[str]
+    state: State = field(repr=False)
+
+
+def try_algorithm(
+    name: str,
+    settings: Sequence[str],
+    dataset: str,
+    benchmark: Benchmark,
+    store: Store,
+    seed: int,
+    device: str,
+    given: bytes | None = None,
+    batch_format: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> TriedRun:
+    """Run one seed here and now.
+
+    name: an algorithm's, or a path that ends in .py or .ipynb. dataset: as the command names it, for presets. given: an
+    original model; the benchmark's number 0 if None, which is trained and kept where the store lacks it. batch_format:
+    see `find_algorithms`. say: told what takes long besides the run.
+
+    Raises:
+        UserError: the file, a setting or the store does not fit.
+        Stopped: the candidate failed; its traceback is printed.
+    """
+    set_up_torch()
+    if name == "all":
+        raise UserError("try takes one algorithm, and all are several: name one of them, or a file.")
+    if name.partition(":")[0] == "retrain":
+        raise UserError("try retrain: that is the reference, which unlearning is held against; name an algorithm.")
+    drop_secrets()  # the store is open
+    function = _import(Path(name)) if name.endswith((".py", NOTEBOOK)) else None
+    (algorithm,) = find_algorithms([name], settings, dataset, batch_format)
+    if isinstance(benchmark.model, NetworkFile):
+        benchmark.model.check_beside(algorithm.name, algorithm.files)
+    where, cpu = torch.device(device), torch.device("cpu")
+    resident = Unlearner(benchmark.training_part, where, images_on=where)
+    # As in an evaluation: a candidate's images stay on the CPU.
+    unlearner = Unlearner(benchmark.training_part, where, images_on=cpu) if function and where != cpu else resident
+    retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
+    original = _original(store, benchmark, retrain, resident, given, say)
+    seeds = Seeds(Bank(store, benchmark, algorithm, sha256(original)).key, seed)
+    if function is None:
+        watch = Watch(algorithm.function)
+        values = algorithm.hyper_parameters
+    else:
+        watch = Watch(function)
+        values = changed(function, algorithm.hyper_parameters)
+    state, seconds = _call(
+        name, lambda: unlearner.unlearn(watch, values, seeds, original, algorithm.batch_format), bool(function)
+    )
+    examiner = Examiner(benchmark.training_part, benchmark.examination_part, resident.images, where)
+    before = _examine(examiner, load(original))
+    try:
+        after = _examine(examiner, state)
+    except NotExaminable as error:
+        raise Stopped(f"{name}: {error}.") from error
+    reference = Bank(store, benchmark, retrain, None)
+    reference.refresh()
+    retraining, timed = _retraining(reference, resident, retrain, seeds, say)
+    warnings = [*weight_warnings(load(original), state, watch.net), *watch.warnings]
+    retrained = {
+        kind: statistics.fmean(getattr(reading, kind) for reading in reference.readings.values())
+        for kind in ACCURACIES
+        if kind != "validation_accuracy" and reference.readings
+    }
+    return TriedRun(algorithm.name, seed, seconds, retraining, timed, before, after, retrained, warnings, state)
+
+
+def _import(path: Path) -> Callable | None:
+    """The function in a user's file, imported here; None where find_algorithms has to say what is wrong with it."""
+    if not path.is_file():
+        return None
+    sys.path.insert(0, str(path.resolve().parent))
+    source = extract(path).encode() if path.suffix == NOTEBOOK else None
+    module = _call(str(path), lambda: import_file(path.resolve(), source), True)
+    return getattr(module, ENTRY, None)
+
+
+def _call(name: str, action: Callable[[], Any], told: bool) -> Any:
+    """What action returns. An error of the user's code is printed as a traceback that begins in it."""
+    try:
+        return action()
+    except NotANetwork as error:
+        raise Stopped(f"{name}: {error}.") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit is the candidate's failure as well
+        if told:
+            path = Path(name).resolve()
+            begin = error.__traceback__
+            while begin and not begin.tb_frame.f_code.co_filename.startswith(str(path)):  # a notebook's has its cell
+                begin = begin.tb_next
+            if begin is None and not isinstance(error, SyntaxError):  # that one has no frame of its own
+                begin = error.__traceback__
+            traceback.print_exception(error.with_traceback(begin))
+            raise Stopped(f"{name} failed: {describe_error(error, str(path.parent))}.") from error
+        raise Stopped(f"{name} failed: {describe_error(error)}.") from error
+
+
+def _original(
+    store: Store,
+    benchmark: Benchmark,
+    retrain: Algorithm,
+    unlearner: Unlearner,
+    given: bytes | None,
+    say: Callable[[str], None],
+) -> bytes:
+    if given is not None:
+        keep_given(store, given)
+        return given
+    kept = load_original(store, benchmark, retrain)
+    if kept is not None:
+        return kept
+    say("the store has no original model of this benchmark: training one first (one retraining; it is kept)")
+    seeds = original_seeds(benchmark, retrain)
+    state = unlearner.train_original(retrain.function, retrain.hyper_parameters, seeds)
+    return keep_original(store, benchmark, retrain, save(state))
+
+
+def _examine(examiner: Examiner, state: State) -> dict[str, float]:
+    record = RunRecord("", 0, 1, "finished", Provenance("", None, "", 1.0, ENGINE, ""), seconds=0.0)
+    found = examiner.examine(state, record)
+    return {kind: getattr(found, kind) for kind in ACCURACIES}
+
+
+def _retraining(
+    reference: Bank, unlearner: Unlearner, retrain: Algorithm, seeds: Seeds, say: Callable[[str], None]
+) -> tuple[float, str]:
+    """Seconds of a retraining: of the reference's runs, or else of one epoch, times the epochs."""
+    known = reference.median_seconds()
+    if known is not None:
+        return known, f"the median of {len(reference.readings)} retrained runs in the store"
+    epochs = unlearner.training.recipe.epochs
+    say("the store has no retrained run to compare the time with: timing one epoch of retraining")
+    start = time.perf_counter()
+    unlearner.unlearn(retrain.function, {**retrain.hyper_parameters, "epochs": 1}, seeds, None)
+    return (time.perf_counter() - start) * epochs, f"one epoch of retraining timed just now, times {epochs}"

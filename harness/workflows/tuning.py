@@ -1,0 +1,186 @@
+"""Tuning without touching what is scored: settings of an algorithm, tried on a development split of the benchmark.
+
+The development split forgets other images, drawn by the benchmark from its retain set (other whole groups or another
+class, where the benchmark forgets such), and is tested on half of the validation images; the scored forget set is
+ordinary training data there, and the scored test images are in no part of it. Its fingerprint is another one, and so
+are the seeds of its runs.
+"""
+
+import ast
+import json
+import shlex
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from forget512.harness.benchmark.benchmark import Benchmark
+from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.candidates.built_in import published
+from forget512.harness.candidates.settings import with_settings
+from forget512.harness.errors import UserError
+from forget512.harness.results.board import Leaderboard, Row
+from forget512.harness.results.cost import Cost
+
+GRIDS = Path(__file__).resolve().parent / "grids.toml"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An algorithm under one point of a grid. changes: all that differs from the algorithm as the command named it."""
+
+    algorithm: Algorithm
+    point: dict[str, Any]
+    changes: dict[str, Any]
+
+    @property
+    def set_line(self) -> str:
+        """What an evaluation of that name is given to take it."""
+        words = [f"{self.algorithm.owner}.{name}={_written(value)}" for name, value in self.changes.items()]
+        lines = [f"--set {shlex.quote(word)}" for word in words]
+        return " ".join([*lines, *(["--batch-format kaggle"] if self.algorithm.batch_format == "kaggle" else [])])
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A setting and its row, whose rank is among the settings of its algorithm."""
+
+    setting: Setting
+    row: Row
+
+    @property
+    def score(self) -> float:
+        return self.row.score.score if self.row.score else -1.0
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it keeps the competition's limit of time."""
+        cost: Cost | None = self.row.cost
+        return cost is None or not cost.too_slow
+
+
+def settings_of(
+    algorithms: Sequence[Algorithm], settings: Sequence[str], grid: Sequence[str], dataset: str
+) -> list[Setting]:
+    """Every algorithm under every combination of the grid's values that it has, each setting once, sorted by algorithm.
+
+    settings: as for --set. grid: NAME=V1,V2,…, the values as for --set. Without a grid: our own methods' published
+    settings, under our own grids.
+
+    Raises:
+        UserError: malformed, a value of another kind, an unknown hyper-parameter, or an algorithm without a grid.
+    """
+    axes = [_axis(text) for text in grid]
+    bases = with_settings(algorithms, settings)
+    with_settings(bases, [f"{name}={values[0]}" for name, values in axes])  # names and kinds are right
+    grids = tomllib.loads(GRIDS.read_text())
+    grids |= grids.get(dataset, {})
+    found: dict[str, Setting] = {}
+    for named, base in sorted(zip(algorithms, bases, strict=True), key=lambda pair: pair[0].method):
+        if axes:
+            own = _axes_of(base, axes)
+            points = [dict(zip(own, values, strict=True)) for values in product(*own.values())]
+        elif base.method in grids:
+            if settings or ":" in base.name:
+                raise UserError("without --grid our own grids are tried, on published settings: give --grid as well.")
+            base = replace(published(base.method, dataset), name=base.name)
+            points = [{name: repr(value) for name, value in point.items()} for point in grids[base.method]]
+        elif not base.hyper_parameters:
+            points = [{}]
+        else:
+            raise UserError(f"{base.name} has no grid of its own: give --grid NAME=V1,V2.")
+        for values in points:
+            (changed,) = with_settings([base], [f"{name}={value}" for name, value in values.items()])
+            point = {name: changed.hyper_parameters[name] for name in values}
+            label = " ".join([base.name, *(f"{name}={_short(value)}" for name, value in point.items())])
+            changes = {n: v for n, v in changed.hyper_parameters.items() if v != named.hyper_parameters[n]}
+            found.setdefault(changed.bank, Setting(replace(changed, name=label), point, changes))
+    return list(found.values())
+
+
+def _axes_of(base: Algorithm, axes: Sequence[tuple[str, list[str]]]) -> dict[str, list[str]]:
+    """Those of an algorithm: under `name`, or under `algorithm.name` where they are its alone."""
+    own: dict[str, list[str]] = {}
+    for given, values in axes:
+        owner, _, name = given.rpartition(".")
+        if name in base.hyper_parameters and owner in ("", base.name, base.owner):
+            if name in own:
+                raise UserError(f"--grid gives {name} of {base.name} twice: write all its values as one, {name}=V1,V2.")
+            own[name] = values
+    return own
+
+
+def _axis(text: str) -> tuple[str, list[str]]:
+    """'lr=0.1,0.01' -> ('lr', ['0.1', '0.01']); a comma within brackets or quotes separates nothing."""
+    name, equals, values = text.partition("=")
+    if not equals or not name or not values.strip():
+        raise UserError(f"--grid {text!r}: write NAME=V1,V2,…")
+    source = f"[{values}]"
+    try:
+        parts = ast.parse(source, mode="eval").body
+    except SyntaxError:
+        return name, [part.strip() for part in values.split(",")]
+    if not isinstance(parts, ast.List):
+        raise UserError(f"--grid {text!r}: write NAME=V1,V2,…")
+    return name, [ast.get_source_segment(source, part) or "" for part in parts.elts]
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, list) else f"{value}"
+
+
+def _written(value: Any) -> str:
+    """A value as --set reads it: a text as it is, but in quotes where it would be taken for something else."""
+    try:
+        ast.literal_eval(_short(value))
+    except (ValueError, SyntaxError):
+        return value if isinstance(value, str) else repr(value)
+    return repr(value) if isinstance(value, str) else _short(value)
+
+
+def trials(settings: Sequence[Setting], boards: Sequence[Leaderboard]) -> list[Trial]:
+    """The settings of each algorithm, best first. boards: one an algorithm, in which only its own settings stand."""
+    by_name = {setting.algorithm.name: setting for setting in settings}
+    return [Trial(by_name[row.algorithm], row) for board in boards for row in board.rows]
+
+
+def best(made: Sequence[Trial]) -> list[Trial]:
+    """Of each algorithm the setting with the highest score among those that keep the limit of time, if any does."""
+    chosen: dict[str, Trial] = {}
+    for trial in sorted(made, key=lambda trial: (trial.row.score is None, not trial.allowed, -trial.score)):
+        chosen.setdefault(trial.setting.algorithm.method, trial)
+    return list(chosen.values())
+
+
+def log_lines(made: Sequence[Trial], benchmark: Benchmark) -> list[str]:
+    """One JSON line a setting: what was tried, where, and what came of it."""
+    lines = []
+    for trial in made:
+        algorithm, row, score = trial.setting.algorithm, trial.row, trial.row.score
+        lines.append(
+            json.dumps(
+                {
+                    "dataset": benchmark.dataset.name,
+                    "development": benchmark.fingerprint[:12],
+                    "algorithm": algorithm.method,
+                    "source": algorithm.source[:12],
+                    "setting": trial.setting.point,
+                    "hyper_parameters": algorithm.hyper_parameters,
+                    "runs": row.runs,
+                    "score": score.score if score else None,
+                    "interval": score.interval if score else None,
+                    "forgetting_quality": score.forgetting_quality if score else None,
+                    "retain_accuracy": row.retain_accuracy,
+                    "test_accuracy": row.test_accuracy,
+                    "share_of_30_epochs": row.cost.share_of_30_epochs if row.cost else None,
+                    "rank": row.rank,
+                    "failure": row.failure.error if row.failure else None,
+                    "torch": torch.__version__,
+                }
+            )
+        )
+    return lines

@@ -1,0 +1,44 @@
+"""What a warning is, and what the checks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from forget512.scoring.errors import FloatArray
+
+Side = Literal["retrained", "unlearned", "both"]
+Numbers = dict[str, float | int | list[int]]
+
+SHOWN = 10  # places named in numbers where there may be thousands; of runs, all are named
+LEAST_RUNS = 8  # below it a median absolute deviation says nothing about a single run
+LEAST_EXAMPLES = 10  # below it a run cannot be told from a value
+FLOOR = 0.1  # of the other side's unit: a collapsed side's own unit would make wild runs of harmless ones
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One warning. name: a short, stable identifier. text: a sentence with its numbers.
+
+    numbers: the same for machines (runs and examples count from 0); every value can be written as JSON.
+    """
+
+    name: str
+    side: Side
+    text: str
+    numbers: Numbers
+
+
+def robust_units(r: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Medians (S,) and robust units (S,) of both sides, each unit at least FLOOR of the other side's."""
+    median_r, median_u = np.median(r, axis=0), np.median(u, axis=0)
+    unit_r, unit_u = (1.4826 * np.median(np.abs(x - m), axis=0) for x, m in ((r, median_r), (u, median_u)))
+    return median_r, np.maximum(unit_r, FLOOR * unit_u), median_u, np.maximum(unit_u, FLOOR * unit_r)
+
+
+def listed(shown: Sequence[object], count: int) -> str:
+    """The places shown, with an ellipsis where there are more."""
+    return ", ".join(map(str, shown)) + (", …" if count > len(shown) else "")
