@@ -16,7 +16,8 @@ from forget512.harness.candidates.finding import find_usable
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.exchange.original_file import read_original
 from forget512.harness.results.assessment import example_table
-from forget512.harness.results.board import Leaderboard, Row, leaderboard
+from forget512.harness.results.board import Board
+from forget512.harness.results.rows import Row, bank_side
 from forget512.harness.scheduling.compute import Compute, choose_compute
 from forget512.harness.scheduling.event_log import EventLog
 from forget512.harness.scheduling.metrics import Metrics
@@ -24,10 +25,10 @@ from forget512.harness.scheduling.signals import Terminated, gentle_signals
 from forget512.harness.store.files import open_store
 from forget512.harness.views.board_table import show_leaderboard
 from forget512.harness.views.console import console
-from forget512.harness.views.json_output import leaderboard_report
 from forget512.harness.views.progress import live_progress, summed_up
 from forget512.harness.workflows.early_stopping import Looks
 from forget512.harness.workflows.evaluation import Evaluation, Event
+from forget512.harness.workflows.leaderboard import leaderboard
 from forget512.scoring import LEVEL, MODES, PerExample
 
 
@@ -186,7 +187,7 @@ class Result:
     def __init__(
         self,
         evaluation: Evaluation,
-        board: Leaderboard,
+        board: Board,
         notes: Sequence[str],
         refused: Sequence[str] = (),
         name: str | None = None,
@@ -240,10 +241,11 @@ class Result:
     @cached_property
     def examples(self) -> PerExample:
         """Arrays with one value a forget example: ε, the rule behind it, and both sides' confidences."""
-        row, reference = self.row, self.evaluation.reference
-        scored = self._scored.score
-        assert row.columns is not None, "what has a score has runs"
-        return example_table(reference.columns(reference.seeds(self.evaluation.runs)), row.columns, scored)
+        scored, runs = self._scored.score, self.evaluation.runs
+        retrained = bank_side(self.evaluation.reference, runs).columns
+        unlearned = bank_side(self.evaluation.banks[self.row.algorithm], runs).columns
+        assert retrained and unlearned, "what has a score has runs"
+        return example_table(retrained, unlearned, scored)
 
     @property
     def per_example(self) -> Any:
@@ -260,10 +262,6 @@ class Result:
         benchmark = self.evaluation.benchmark
         columns = {name: values for name, values in vars(self.examples).items() if values is not None}
         return pandas.DataFrame({"index": benchmark.split.forget, "label": benchmark.forget_targets, **columns})
-
-    def to_json(self) -> str:
-        """The whole board with other readings of the runs, as docs/scores.schema.json describes it."""
-        return leaderboard_report(self.board, self.evaluation)
 
     def _repr_html_(self) -> str:
         page = console(file=io.StringIO(), record=True)

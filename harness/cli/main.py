@@ -100,7 +100,7 @@ def plan(
     **given: Any,
 ) -> int:
     """Show what `evaluate` would run, and how long that would take."""
-    from forget512.harness.views.plan_table import show_plan
+    from forget512.harness.views.evaluation_tables import show_plan
 
     _check_originals(given["original"], originals)
     chosen, benchmark = _algorithms(algorithms, settings, given["dataset"], batch_format), _benchmark(given)
@@ -144,7 +144,7 @@ def try_(
     from forget512.harness.exchange.original_file import read_original
     from forget512.harness.scheduling.compute import choose_compute
     from forget512.harness.store.files import open_store
-    from forget512.harness.views.trial_table import show_tried
+    from forget512.harness.views.tuning_tables import show_tried
     from forget512.harness.workflows.trial import Stopped, try_algorithm
 
     device = choose_compute(device).device
@@ -199,8 +199,8 @@ def sweep(
     from itertools import groupby
 
     from forget512.harness.benchmark.development import development
-    from forget512.harness.results.board import leaderboard
-    from forget512.harness.views.sweep_table import show_sweep
+    from forget512.harness.views.tuning_tables import show_sweep
+    from forget512.harness.workflows.leaderboard import leaderboard
     from forget512.harness.workflows.tuning import best, log_lines, settings_of, trials
 
     benchmark = development(_benchmark(given))
@@ -233,8 +233,8 @@ def reproduce(name: str, partial: bool, as_json: bool, **given: Any) -> int:
     """Run every row of a publication's tables (writeup-8th-place), and test what it says of their order."""
     import json
 
-    from forget512.harness.views.reproduction_table import show_reproduction
-    from forget512.harness.workflows.reproduction import load_reproduction, reproduction_json, results
+    from forget512.harness.views.reproduction import reproduction_json, show_reproduction
+    from forget512.harness.workflows.reproduction import load_reproduction, results
 
     benchmark = _benchmark(given)
     reproduction = load_reproduction(name, benchmark)
@@ -384,12 +384,12 @@ def split(context: click.Context, out: Path, **given: Any) -> int:
 def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
     """Score state_dicts that another program made: CHECKPOINTS is a folder or a zip of them."""
     from forget512.harness.errors import one_of
-    from forget512.harness.results.board import leaderboard
     from forget512.harness.scheduling.compute import choose_compute
     from forget512.harness.store.files import open_store
     from forget512.harness.views.board_table import show_leaderboard
     from forget512.harness.views.json_output import leaderboard_report
     from forget512.harness.workflows.examination import Examination
+    from forget512.harness.workflows.leaderboard import leaderboard
     from forget512.scoring import MODES
 
     mode = one_of("--mode", given["mode"], MODES)
@@ -446,9 +446,11 @@ def score(retrained: Path, unlearned: Path, mode: str, project: int | None, as_j
     """Score arrays: `confidences` (N, S), or `logits` (N, S, C) with `targets` (S,)."""
     from forget512.harness.errors import one_of
     from forget512.harness.views.array_reports import score_report
+    from forget512.harness.workflows.scoring_arrays import score_arrays
     from forget512.scoring import MODES
 
-    print(score_report(retrained, unlearned, one_of("--mode", mode, MODES), project, as_json, per_example))
+    scored = score_arrays(retrained, unlearned, one_of("--mode", mode, MODES), project)
+    print(score_report(scored, as_json, per_example))
     return 0
 
 
@@ -461,9 +463,10 @@ def compare(retrained: Path, unlearned: tuple[Path, ...], mode: str, as_json: bo
     """Score arrays of several candidates against the same retrained runs, and compare each pair."""
     from forget512.harness.errors import one_of
     from forget512.harness.views.array_reports import compare_report
+    from forget512.harness.workflows.scoring_arrays import compare_arrays
     from forget512.scoring import MODES
 
-    print(compare_report(retrained, unlearned, one_of("--mode", mode, MODES), as_json))
+    print(compare_report(compare_arrays(retrained, unlearned, one_of("--mode", mode, MODES)), as_json))
     return 0
 
 
@@ -666,8 +669,8 @@ def _evaluate(algorithms: list[Any], *, as_json: bool, originals: int = 1, **giv
     from forget512.harness.api import score
     from forget512.harness.results.spread import spread_over_originals
     from forget512.harness.views.board_table import show_leaderboard
+    from forget512.harness.views.evaluation_tables import show_original, show_spread
     from forget512.harness.views.json_output import leaderboard_report, originals_report
-    from forget512.harness.views.originals_table import show_original, show_spread
 
     file, several = given.get("original"), originals > 1
     if given.get("stop_when_decided") and several:

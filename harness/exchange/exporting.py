@@ -13,10 +13,9 @@ from forget512.harness.errors import UserError, one_of
 from forget512.harness.exchange.bundle import FORMAT, write_bundle
 from forget512.harness.exchange.packed_bank import pack
 from forget512.harness.hashing import canonical_json
-from forget512.harness.results.assessment import assess, scoring_errors
-from forget512.harness.results.cost import cost
 from forget512.harness.results.labels import label, usual_runs
 from forget512.harness.results.plain import score_json
+from forget512.harness.results.rows import bank_side, candidate_row, make_reference, reference_row
 from forget512.harness.results.store_boards import NO_REFERENCE
 from forget512.harness.store.benchmarks import StoredBenchmark, read_benchmark, stored_benchmarks
 from forget512.harness.store.confidences import ACCURACIES
@@ -25,7 +24,6 @@ from forget512.harness.store.record import Damaged
 from forget512.harness.store.reference import choose_reference
 from forget512.harness.store.runs import Runs
 from forget512.harness.store.stored_bank import RETRAIN, StoredBank, stored_banks
-from forget512.scoring import ceiling
 
 
 def export_banks(
@@ -85,24 +83,19 @@ def score_all(
     Raises:
         UserError: they cannot be scored.
     """
-    reference, epochs = banks[0], benchmark.identity["recipe"]["epochs"]
-    base = reference.columns(sorted(reference.readings))
-    with scoring_errors(reference.name):
-        top = ceiling(base.confidences, mode=mode)
+    side = bank_side(banks[0])
+    reference = make_reference(side, side, side.runs, benchmark.identity["recipe"]["epochs"], mode, None, {})
+    retrained = reference_row(reference)
     numbers, epsilons = [], []
     for bank in banks[1:]:
-        columns = bank.columns(sorted(bank.readings))
-        with scoring_errors(bank.name):
-            found = assess(base, columns, mode, top)
-        paid = cost(reference.median_seconds(), bank.median_seconds(), epochs)
-        values = score_json(found, paid)
+        row = candidate_row(bank_side(bank), reference, partial=True)
+        assert row.assessment, "both banks have 2 runs"
+        values = score_json(row.assessment, row.cost)
         del values["warnings"], values["missing"]  # sentences
-        for side, own in (("retrained", base), ("unlearned", columns)):
-            for name in ACCURACIES:
-                known = getattr(own, name)
-                values[f"{side}_{name}"] = None if known is None else float(known.mean())
-        numbers.append(_jsonable(values))
-        epsilons.append(found.score.epsilon)
+        for name in ACCURACIES:
+            values |= {f"retrained_{name}": getattr(retrained, name), f"unlearned_{name}": getattr(row, name)}
+        numbers.append(json.loads(canonical_json(values)))
+        epsilons.append(row.assessment.score.epsilon)
     return numbers, epsilons
 
 
@@ -129,10 +122,6 @@ def _find(name: str, banks: Sequence[StoredBank]) -> StoredBank:
     if not found:
         one_of("algorithm", name, [bank.name for bank in banks])
     return found[0]
-
-
-def _jsonable(values: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(canonical_json(values))
 
 
 def _version(package: str) -> str | None:

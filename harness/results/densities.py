@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from forget512.harness.store.runs import Columns
+
 POINTS = 160  # of a pooled distribution
 OUTSIDE = 0.001  # of the values at either end are not drawn: a few saturated ones would leave no room for the rest
 STEP = 0.01  # of confidence: that of the published program's grid
@@ -37,3 +39,11 @@ def pooled_densities(retrained: np.ndarray, unlearned: np.ndarray) -> Densities:
         width = 0.9 * min(float(side.std()), float(quartiles[1] - quartiles[0]) / 1.34) * side.size**-0.2
         densities.append(gaussian_filter1d(counts, width / step, mode="constant") if width > 0 else counts)
     return Densities((edges[:-1] + edges[1:]) / 2, densities[0], densities[1])
+
+
+def side_densities(retrained: Columns, unlearned: Columns) -> dict[str, Densities]:
+    """Of the forget set, and of the retain set where both sides have its probe."""
+    found = {"forget": pooled_densities(retrained.confidences, unlearned.confidences)}
+    if retrained.retain_probe is not None and unlearned.retain_probe is not None:
+        found["retain"] = pooled_densities(retrained.retain_probe, unlearned.retain_probe)
+    return found

@@ -49,7 +49,7 @@ def score_json(
         },
         "floor": {"original": None if MODES[result.mode].is_bound else 0.0},
         "projected": asdict(found.projected) if found.projected else None,
-        "cost": _cost_json(cost),
+        "cost": cost_json(cost),
         "warnings": [asdict(warning) for warning in found.warnings],
         "missing": {**result.missing, **({} if found.projected else {"projected": found.why_not_projected})},
     }
@@ -109,7 +109,7 @@ def floor_json(floor: Score | None, mode: str) -> dict[str, Any]:
     }
 
 
-def _cost_json(cost: Cost | None) -> dict[str, Any] | None:
+def cost_json(cost: Cost | None) -> dict[str, Any] | None:
     return {**asdict(cost), "too_slow": cost.too_slow} if cost else None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from forget512.harness.results.board import Leaderboard
+from forget512.harness.results.board import Board
 from forget512.scoring import Score
 
 
@@ -28,7 +28,7 @@ class Spread:
     originals: float | None
 
 
-def spread_over_originals(boards: Sequence[Leaderboard]) -> list[Spread]:
+def spread_over_originals(boards: Sequence[Board]) -> list[Spread]:
     """One for each algorithm, in the order of the first board. boards: one an original."""
     found = []
     for algorithm in [row.algorithm for row in boards[0].rows]:

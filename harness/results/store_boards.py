@@ -7,13 +7,14 @@ from typing import Any
 from forget512.harness.benchmark.description import Described
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
-from forget512.harness.results.board import Leaderboard, score_banks
+from forget512.harness.results.board import Board, score_banks
 from forget512.harness.results.labels import label, usual_runs
+from forget512.harness.results.rows import bank_reference
 from forget512.harness.store.benchmarks import StoredBenchmark, read_benchmark, stored_benchmarks
 from forget512.harness.store.files import Store
 from forget512.harness.store.record import Damaged
-from forget512.harness.store.reference import choose_reference, settings_tried
-from forget512.harness.store.stored_bank import RETRAIN, StoredBank, stored_banks
+from forget512.harness.store.reference import AnyBank, choose_reference, settings_tried
+from forget512.harness.store.stored_bank import RETRAIN, stored_banks
 
 NO_REFERENCE = "it has no reference bank of 2 runs or more (`run_eval.py retrain` or `import` fills it)."
 
@@ -23,7 +24,7 @@ class StoredBoard:
     """One benchmark's leaderboard. notes: what was left out of it, and why."""
 
     benchmark: Described
-    leaderboard: Leaderboard
+    board: Board
     notes: list[str]
 
 
@@ -64,21 +65,19 @@ def _board(store: Store, benchmark: StoredBenchmark, runs: int | None, mode: str
         for bank in others
     ]
     notes += wrong + [line for bank in banks for line in bank.damaged]
+    epochs = benchmark.identity["recipe"]["epochs"]
+    tried = settings_tried(store, benchmark.fingerprint[:12])
     board = score_banks(
-        reference,
+        bank_reference(reference, wanted, epochs, mode, settings=tried),
         candidates,
         find_floor(benchmark, candidates),
-        wanted,
-        benchmark.identity["recipe"]["epochs"],
-        mode,
         partial=True,
-        settings=settings_tried(store, benchmark.fingerprint[:12]),
     )
     return StoredBoard(benchmark, board, notes)
 
 
-def find_floor(benchmark: StoredBenchmark, banks: Sequence[StoredBank]) -> StoredBank | None:
-    """Finetune's bank with its preset for this data set, as far as there is one."""
+def find_floor(benchmark: StoredBenchmark, banks: Sequence[AnyBank]) -> AnyBank | None:
+    """The bank of finetune with its preset for this data set, the one with the most runs; None if there is none."""
     found = [bank for bank in banks if is_floor(benchmark.name, bank.identity)]
     return max(found, key=lambda bank: len(bank.readings), default=None)
 

@@ -1,6 +1,7 @@
 """Terminal table of a leaderboard, with its notes."""
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -9,15 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from forget512.harness.benchmark.description import Described, title
-from forget512.harness.results.board import Leaderboard, Row
+from forget512.harness.results.board import Board
 from forget512.harness.results.cost import RULE_SHARE
-from forget512.harness.views.text import comparison_text, projected_text
+from forget512.harness.results.rows import Row
+from forget512.harness.views.text import NONE, comparison_text, interval_text, level_text, number, projected_text
 from forget512.scoring import LEVEL, MODES, Score
 
-NONE = "–"
 
-
-def show_leaderboard(board: Leaderboard, benchmark: Described) -> RenderableType:
+def show_leaderboard(board: Board, benchmark: Described) -> RenderableType:
     """The table, its reading aid, and what failed."""
     mode = "" if board.mode == "released" else f", mode {board.mode}"
     heading = Text(f"{title(benchmark)}, N = {board.reference.wanted}{mode}", style="bold")
@@ -41,7 +41,7 @@ def show_leaderboard(board: Leaderboard, benchmark: Described) -> RenderableType
     return Group(heading, table, *_notes(board))
 
 
-def rank_text(row: Row, board: Leaderboard) -> str:
+def rank_text(row: Row, board: Board) -> str:
     """'2', or '2 =' where others share the rank."""
     if row.rank is None:
         return NONE
@@ -58,40 +58,38 @@ def _cells(row: Row) -> list[str]:
     result = row.score
     if result is None:
         return [_flagged(row.algorithm, row), NONE, NONE, *_accuracies(row, None, None), *_cost(row)]
-    share = f"{result.share_of_ceiling:.1%}" if result.share_of_ceiling is not None else NONE
     return [
         _flagged(row.algorithm, row),
-        _score_cell(result),
-        f"{result.forgetting_quality:.4f}\n{share}",
+        score_cell(result),
+        f"{result.forgetting_quality:.4f}\n{number(result.share_of_ceiling, '.1%')}",
         *_accuracies(row, result.retain_ratio, result.test_ratio),
         *_cost(row),
     ]
 
 
-def _score_cell(result: Score | None) -> str:
-    if result is None:
-        return NONE
-    interval = f"{result.interval[0]:.4f} … {result.interval[1]:.4f}" if result.interval else NONE
-    return f"{result.score:.4f}\n{interval}"
+def score_cell(result: Score | None) -> str:
+    """A score above its interval."""
+    return f"{result.score:.4f}\n{interval_text(result.interval)}" if result else NONE
 
 
 def _accuracies(row: Row, retain_ratio: float | None, test_ratio: float | None) -> list[str]:
     values = (row.retain_accuracy, retain_ratio), (row.test_accuracy, test_ratio), (row.forget_accuracy, None)
-    return [
-        (f"{accuracy:.2%}" if accuracy is not None else NONE) + (f"\n{ratio:.4f}" if ratio is not None else "")
-        for accuracy, ratio in values
-    ]
+    return [number(accuracy, ".2%") + (f"\n{ratio:.4f}" if ratio is not None else "") for accuracy, ratio in values]
 
 
 def _cost(row: Row) -> list[str]:
-    runs = f"{row.runs}" if row.runs == row.wanted else f"{row.runs} of {row.wanted}"
     if row.cost is None:
-        return [runs, NONE, NONE]
+        return [runs_text(row), NONE, NONE]
     return [
-        runs,
+        runs_text(row),
         f"{row.cost.seconds:.2f}",
         f"{row.cost.share:.0%}\n{row.cost.share_of_30_epochs:.0%}{' !' if too_slow(row) else ''}",
     ]
+
+
+def runs_text(row: Row) -> str:
+    """'512', or '509 of 512' where runs are missing."""
+    return f"{row.runs}" if row.runs == row.wanted else f"{row.runs} of {row.wanted}"
 
 
 def too_slow(row: Row) -> bool:
@@ -99,13 +97,12 @@ def too_slow(row: Row) -> bool:
     return row.score is not None and row.cost is not None and row.cost.too_slow
 
 
-def _notes(board: Leaderboard) -> Iterator[RenderableType]:
+def _notes(board: Board) -> Iterator[RenderableType]:
     if board.ceiling:
         yield Text(
-            "Read it so: perfect is not 1 but the ceiling, "
-            f"F = {board.ceiling.quality:.4f} ± {board.ceiling.spread:.4f} "
-            f"(retraining against itself, {board.ceiling.splits} splits into two banks of {board.ceiling.runs}). "
-            f"Intervals are over runs."
+            "How to read this: the best attainable F is the ceiling, not 1: "
+            f"F = {board.ceiling.quality:.4f} ± {board.ceiling.spread:.4f} (retraining scored against itself, "
+            f"{board.ceiling.splits} splits into two banks of {board.ceiling.runs}). Intervals are over runs."
         )
     elif any(row.score for row in board.rows):
         yield Text("Ceiling and intervals need at least 8 runs a side.")
@@ -120,16 +117,15 @@ def _notes(board: Leaderboard) -> Iterator[RenderableType]:
             yield Text(f"{row.algorithm} is not ranked with the others: its N is {row.score.runs}, and F falls with N.")
     if board.pairings and board.level > LEVEL:
         yield Text(
-            f"rank: 1 + the rows that are significantly better; = shares it. Each of {len(board.pairings)} pairs is "
-            f"compared at {board.level:.2%}, so that all together hold with {LEVEL:.0%} (Bonferroni)."
+            "rank: 1 + the rows that are significantly better; = shares it. "
+            + level_text(len(board.pairings), "pairs", board.level)
         )
-    places = {row.algorithm: place for place, row in enumerate(board.rows)}
-    for pairing in board.pairings:
-        if places[pairing.worse] == places[pairing.better] + 1:
+    for better, worse in pairwise(board.rows):
+        if pairing := board.pairing(better, worse):
             yield Text(comparison_text(pairing.better, pairing.worse, pairing.comparison) + ".")
     if any(map(too_slow, board.rows)):
         yield Text(f"! slower than {RULE_SHARE:.0%} of 30 epochs of the recipe, which the competition did not allow.")
-    for (name, text), rows in _warnings((board.reference, *board.rows)).items():
+    for (name, text), rows in warnings_of((board.reference, *board.rows)).items():
         yield Text(f"* Warning ({name}): {', '.join(rows)}: {text}")
     for row in board.rows:
         if row.failure is not None:
@@ -144,7 +140,7 @@ def _notes(board: Leaderboard) -> Iterator[RenderableType]:
                 )
 
 
-def _warnings(rows: Iterable[Row]) -> dict[tuple[str, str], list[str]]:
+def warnings_of(rows: Iterable[Row]) -> dict[tuple[str, str], list[str]]:
     """(name, text) of each warning -> whose it is."""
     said: dict[tuple[str, str], list[str]] = {}
     for row in rows:
@@ -153,9 +149,9 @@ def _warnings(rows: Iterable[Row]) -> dict[tuple[str, str], list[str]]:
     return said
 
 
-def _floor(board: Leaderboard) -> str:
+def _floor(board: Board) -> str:
     original = "The floor: the untouched original scores 0 (it has no spread, so every ε is 50)"
     if board.floor is None:
         return f"{original}; `evaluate finetune` gives that of fine-tuning."
-    interval = f" ({board.floor.interval[0]:.4f} … {board.floor.interval[1]:.4f})" if board.floor.interval else ""
+    interval = f" ({interval_text(board.floor.interval)})" if board.floor.interval else ""
     return f"{original}, fine-tuning {board.floor.score:.4f}{interval} at N = {board.floor.runs}."

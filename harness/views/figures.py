@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 
 from forget512.harness.errors import UserError, first_line
+from forget512.harness.results.board import in_order
 from forget512.harness.results.contents import Contents
-from forget512.harness.results.summaries import Entry, Reference, in_order, read_reference, summaries
+from forget512.harness.results.densities import Densities, side_densities
+from forget512.harness.results.rows import Reference, Row, Side
+from forget512.harness.results.stored_rows import read_reference, stored_rows
+from forget512.scoring import QualityAt, convergence
 
 COLUMN, PAGE = 3.35, 6.9  # inches: a column and the text of a two-column page
 STYLE: Any = {
@@ -31,6 +36,21 @@ RETRAINED, UNLEARNED = "#0072b2", "#d55e00"  # told apart by every kind of colou
 MARKERS = "osD^vP*X"
 A_ROW = 3  # panels
 TITLE = 1.8  # rows of bars that a table's title and axis take
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A scored candidate as the figures show it, once its runs have left the memory. densities: of "forget", and of
+    "retain" where the records have the probe.
+    """
+
+    row: Row
+    densities: dict[str, Densities]
+    convergence: tuple[QualityAt, ...]
+
+    @property
+    def label(self) -> str:
+        return _plain(self.row.algorithm)
 
 
 def write_figures(
@@ -51,15 +71,19 @@ def write_figures(
     """
     tables = {path: read_reproduction(path) for path in reproductions}
     reference = read_reference(contents, runs)
-    entries = in_order([entry for entry, _ in summaries(contents, reference, partial, names)])
-    scored = [entry for entry in entries if entry.score]
+    found = {}
+    for _, side, row in stored_rows(contents, reference, partial, names):
+        if row.score:
+            found[row.algorithm] = _drawn(side, row, reference)
+        del side
+    scored = [found[row.algorithm] for row in in_order(each.row for each in found.values())]
     if not scored:
         raise UserError(
             f"no candidate has {reference.runs} runs: `evaluate` does them, or draw short banks by --partial."
         )
     figures = {f"distributions-{kind}": draw_distributions(scored, kind) for kind in ("forget", "retain")}
     figures["scores"] = draw_scores(scored, reference)
-    if any(entry.convergence for entry in scored):
+    if any(each.convergence for each in scored):
         figures["f-against-n"] = draw_convergence(scored, reference)
     for path, values in tables.items():
         figures[f"{path.stem}"] = draw_reproduction(values)
@@ -70,9 +94,16 @@ def write_figures(
         raise UserError(f"--out {out} cannot be written ({error.strerror}): give a folder that can.") from error
 
 
-def draw_distributions(entries: Sequence[Entry], kind: str) -> Figure | None:
+def _drawn(side: Side, row: Row, reference: Reference) -> Drawn:
+    retrained, unlearned = reference.side.columns, side.columns
+    assert retrained and unlearned, "what has a score has runs"
+    quality = convergence(retrained.confidences, unlearned.confidences)
+    return Drawn(row, side_densities(retrained, unlearned), quality)
+
+
+def draw_distributions(candidates: Sequence[Drawn], kind: str) -> Figure | None:
     """A panel a candidate: all its runs' confidences of the forget or retain set over those of the retrained runs."""
-    shown = [entry for entry in entries if kind in entry.densities]
+    shown = [each for each in candidates if kind in each.densities]
     if not shown:
         return None
     columns = min(len(shown), A_ROW)
@@ -81,33 +112,33 @@ def draw_distributions(entries: Sequence[Entry], kind: str) -> Figure | None:
         width = COLUMN if columns == 1 else PAGE
         figure = Figure(figsize=(width, 0.45 + 1.6 * rows), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        for letter, (entry, axes) in enumerate(zip(shown, panels, strict=False)):
-            found = entry.densities[kind]
+        for letter, (each, axes) in enumerate(zip(shown, panels, strict=False)):
+            found = each.densities[kind]
             axes.fill_between(found.confidence, found.retrained, color=RETRAINED, alpha=0.25, linewidth=0)
             axes.plot(found.confidence, found.retrained, color=RETRAINED, linewidth=1, label="retrained")
             axes.plot(
                 found.confidence, found.unlearned, color=UNLEARNED, linewidth=1.2, linestyle="--", label="unlearned"
             )
-            axes.set_title(f"({chr(ord('a') + letter % 26)}) {_plain(entry.bank.name)}")
+            axes.set_title(f"({chr(ord('a') + letter % 26)}) {each.label}")
             axes.set_yticks([])
         for axes in panels[len(shown) :]:
             axes.set_visible(False)
-        figure.axes[0].set_ylim(0, 1.05 * max(e.densities[kind].highest for e in shown))
+        figure.axes[0].set_ylim(0, 1.05 * max(each.densities[kind].highest for each in shown))
         figure.supxlabel(f"logit-scaled confidence, {kind} set", fontsize=8)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2)
     return figure
 
 
-def draw_scores(entries: Sequence[Entry], reference: Reference) -> Figure:
+def draw_scores(candidates: Sequence[Drawn], reference: Reference) -> Figure:
     """Scores with their 95 % intervals, the best at the top; the ceiling as a line."""
     with rc_context(STYLE):
-        figure = Figure(figsize=(COLUMN, 0.75 + 0.22 * len(entries)), layout="constrained")
+        figure = Figure(figsize=(COLUMN, 0.75 + 0.22 * len(candidates)), layout="constrained")
         axes = figure.subplots()
-        for place, entry in enumerate(entries):
-            assert entry.score
-            _bar(axes, place, entry.score.score, entry.score.interval)
-        _rows(axes, [f"{_plain(e.bank.name)}" for e in entries])
+        for place, each in enumerate(candidates):
+            assert each.row.score
+            _bar(axes, place, each.row.score.score, each.row.score.interval)
+        _rows(axes, [each.label for each in candidates])
         if reference.ceiling:
             axes.axvline(reference.ceiling.quality, color="black", linestyle="--", linewidth=0.8)
             axes.annotate("ceiling", (reference.ceiling.quality, 1), xycoords=("data", "axes fraction"), xytext=(-2, 1),
@@ -117,18 +148,17 @@ def draw_scores(entries: Sequence[Entry], reference: Reference) -> Figure:
     return figure
 
 
-def draw_convergence(entries: Sequence[Entry], reference: Reference) -> Figure:
+def draw_convergence(candidates: Sequence[Drawn], reference: Reference) -> Figure:
     """F of banks of 8, 16, … runs, mean and standard deviation; the ceiling as a line."""
     with rc_context(STYLE):
         figure = Figure(figsize=(COLUMN, 2.6), layout="constrained")
         axes = figure.subplots()
-        for place, entry in enumerate(entries):
-            at = entry.convergence
+        for place, each in enumerate(candidates):
             axes.errorbar(
-                [each.runs for each in at],
-                [each.quality for each in at],
-                yerr=[each.spread or 0.0 for each in at],
-                label=_plain(entry.bank.name),
+                [at.runs for at in each.convergence],
+                [at.quality for at in each.convergence],
+                yerr=[at.spread or 0.0 for at in each.convergence],
+                label=each.label,
                 marker=MARKERS[place % len(MARKERS)],
                 markersize=3.5,
                 linewidth=1,
@@ -137,7 +167,7 @@ def draw_convergence(entries: Sequence[Entry], reference: Reference) -> Figure:
         if reference.ceiling:
             axes.axhline(reference.ceiling.quality, color="black", linestyle="--", linewidth=0.8, label="ceiling")
         axes.set_xscale("log", base=2)
-        axes.set_xticks([each.runs for each in entries[0].convergence])
+        axes.set_xticks([at.runs for at in candidates[0].convergence])
         axes.xaxis.set_major_formatter("{x:.0f}")
         axes.set_ylim(bottom=0)
         axes.set_xlabel("runs a side, N")

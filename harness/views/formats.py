@@ -10,10 +10,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from forget512.harness.benchmark.description import title
-from forget512.harness.results.board import Leaderboard, Row
+from forget512.harness.results.board import Board
+from forget512.harness.results.rows import Row
 from forget512.harness.results.store_boards import StoredBoard
 from forget512.harness.views.board_table import rank_text, show_leaderboard, too_slow
 from forget512.harness.views.json_output import leaderboard_json
+from forget512.harness.views.text import interval_text, number
 from forget512.scoring import MODES
 
 SCHEMA = "forget512/leaderboards/1"
@@ -25,7 +27,7 @@ def as_table(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> Renderab
     """One board after another, each with its notes."""
     parts: list[RenderableType] = []
     for board in boards:
-        parts += [show_leaderboard(board.leaderboard, board.benchmark), *map(Text, board.notes), Text("")]
+        parts += [show_leaderboard(board.board, board.benchmark), *map(Text, board.notes), Text("")]
     return Group(*parts, *map(Text, left_out))
 
 
@@ -35,7 +37,7 @@ def as_csv(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> str:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for board in boards:
-        writer.writerows({"benchmark": board.benchmark.fingerprint[:12], **row} for row in _rows(board.leaderboard))
+        writer.writerows({"benchmark": board.benchmark.fingerprint[:12], **row} for row in _rows(board.board))
     return out.getvalue().rstrip("\n")
 
 
@@ -48,7 +50,7 @@ def as_json(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> str:
     """See docs/scores.schema.json."""
     values = {
         "schema": SCHEMA,
-        "boards": [leaderboard_json(board.leaderboard, board.benchmark, {}) for board in boards],
+        "boards": [leaderboard_json(board.board, board.benchmark, {}) for board in boards],
         "notes": [*(note for board in boards for note in board.notes), *left_out],
     }
     return json.dumps(values, allow_nan=False)
@@ -62,7 +64,7 @@ FORMATS: dict[str, Callable[[Sequence[StoredBoard], Sequence[str]], str | Render
 }
 
 
-def _rows(board: Leaderboard) -> Iterator[dict[str, Any]]:
+def _rows(board: Board) -> Iterator[dict[str, Any]]:
     """As COLUMNS; what is unknown is None."""
     for row in board.rows:
         result = row.score
@@ -110,29 +112,28 @@ def _common(row: Row) -> dict[str, Any]:
 
 def _markdown(board: StoredBoard) -> str:
     lines = [
-        f"**{_escaped(title(board.benchmark))}, N = {board.leaderboard.reference.wanted}**",
+        f"**{_escaped(title(board.benchmark))}, N = {board.board.reference.wanted}**",
         "",
         "| rank | algorithm | score | 95 % interval | of ceiling | F | RA ratio | TA ratio | s/run | of retraining "
         "| of 30 epochs | runs |",
         "| --: | --- | --: | --- | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
-    ranks = [rank_text(row, board.leaderboard) for row in board.leaderboard.rows]
-    values = list(_rows(board.leaderboard))
+    ranks = [rank_text(row, board.board) for row in board.board.rows]
+    values = list(_rows(board.board))
     for rank, row in zip(ranks + [""] * (len(values) - len(ranks)), values, strict=True):
         mark = " \\*" if row.get("warnings") else ""
-        ends = (row.get("low"), row.get("high"))
-        interval = f"{ends[0]:.4f} … {ends[1]:.4f}" if None not in ends else ""
+        ends = (row["low"], row["high"]) if row.get("low") is not None else None
         runs, wanted = row.get("runs"), row.get("wanted")
         cells = [
             rank,
             _escaped(row["algorithm"]) + mark,
-            _number(row.get("score"), ".4f"),
-            interval,
-            _number(row.get("of_ceiling"), ".1%"),
-            *(_number(row.get(name), ".4f") for name in ("F", "retain_ratio", "test_ratio")),
-            _number(row.get("seconds"), ".2f"),
-            _number(row.get("of_retraining"), ".0%"),
-            _number(row.get("of_30_epochs"), ".0%") + (" !" if row.get("too_slow") else ""),
+            number(row.get("score"), ".4f", ""),
+            interval_text(ends, none=""),
+            number(row.get("of_ceiling"), ".1%", ""),
+            *(number(row.get(name), ".4f", "") for name in ("F", "retain_ratio", "test_ratio")),
+            number(row.get("seconds"), ".2f", ""),
+            number(row.get("of_retraining"), ".0%", ""),
+            number(row.get("of_30_epochs"), ".0%", "") + (" !" if row.get("too_slow") else ""),
             "" if runs is None else str(runs) if runs == wanted else f"{runs} of {wanted}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -141,10 +142,6 @@ def _markdown(board: StoredBoard) -> str:
     ]
     notes = [_escaped(note) for note in board.notes]
     return "\n".join(lines) + "".join(f"\n\n{text}" for text in reasons + notes)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
 
 
 def _escaped(text: str) -> str:

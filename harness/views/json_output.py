@@ -1,24 +1,29 @@
 """Boards as JSON (described in docs/scores.schema.json)."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from forget512.harness.benchmark.description import Described
-from forget512.harness.results.board import Leaderboard, Row
-from forget512.harness.results.plain import SCHEMA, _cost_json, comparison_json, floor_json, score_json
+from forget512.harness.results.board import Board
+from forget512.harness.results.plain import SCHEMA, comparison_json, cost_json, floor_json, score_json
 from forget512.harness.results.readings import Readings, other_readings
+from forget512.harness.results.rows import Row, bank_side
 from forget512.harness.results.spread import spread_over_originals
-from forget512.harness.workflows.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from forget512.harness.workflows.evaluation import Evaluation
 
 
-def leaderboard_report(board: Leaderboard, evaluation: Evaluation) -> str:
+def leaderboard_report(board: Board, evaluation: Evaluation) -> str:
     """What `evaluate --json` prints: the board, with the other readings of each row that has a score."""
     return json.dumps(_board_json(board, evaluation), allow_nan=False)
 
 
-def originals_report(boards: Sequence[Leaderboard], evaluations: Sequence[Evaluation]) -> str:
+def originals_report(boards: Sequence[Board], evaluations: Sequence[Evaluation]) -> str:
     """What `evaluate --originals --json` prints: a board for each original model, and the spread of the scores."""
     values = {
         "schema": f"forget512/originals/{SCHEMA}",
@@ -41,19 +46,18 @@ def originals_report(boards: Sequence[Leaderboard], evaluations: Sequence[Evalua
     return json.dumps(values, allow_nan=False)
 
 
-def _board_json(board: Leaderboard, evaluation: Evaluation) -> dict[str, Any]:
-    reference = (
-        evaluation.reference.columns(evaluation.reference.seeds(evaluation.runs)) if board.reference.runs else None
-    )
-    readings = {
-        row.algorithm: other_readings(reference, row.columns, board.mode)
-        for row in board.rows
-        if row.score and row.columns and reference
-    }
+def _board_json(board: Board, evaluation: Evaluation) -> dict[str, Any]:
+    reference = bank_side(evaluation.reference, evaluation.runs).columns
+    readings = {}
+    for row in board.rows:
+        if row.score and reference:
+            columns = bank_side(evaluation.banks[row.algorithm], evaluation.runs).columns
+            assert columns, "what has a score has runs"
+            readings[row.algorithm] = other_readings(reference, columns, board.mode)
     return leaderboard_json(board, evaluation.benchmark, readings)
 
 
-def leaderboard_json(board: Leaderboard, benchmark: Described, readings: dict[str, Readings]) -> dict[str, Any]:
+def leaderboard_json(board: Board, benchmark: Described, readings: dict[str, Readings]) -> dict[str, Any]:
     """A whole evaluation. readings: by algorithm."""
     return {
         "schema": f"forget512/leaderboard/{SCHEMA}",
@@ -83,7 +87,7 @@ def _row_json(row: Row, readings: Readings | None) -> dict[str, Any]:
     }
     return {
         **values,
-        "cost": _cost_json(row.cost),
+        "cost": cost_json(row.cost),
         "failed": row.failed,
         "failure": asdict(row.failure) if row.failure else None,
         "warnings": [asdict(warning) for warning in row.warnings],

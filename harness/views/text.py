@@ -6,22 +6,34 @@ from typing import Any
 from forget512.harness.results.assessment import COMPETITION_RUNS, Assessment
 from forget512.harness.results.cost import RULE_SHARE, Cost
 from forget512.harness.results.readings import Readings
-from forget512.scoring import MODES, Ceiling, Comparison, Score
+from forget512.harness.results.rows import Row
+from forget512.scoring import LEVEL, MODES, Ceiling, Comparison, Score
 
+NONE = "–"  # an unknown number
 NO_ACCURACY = "unknown (no accuracies given)"
 
 
-def score_text(name: str, found: Assessment, cost: Cost | None) -> str:
-    """One candidate's score, for a person."""
+def number(value: float | None, form: str = ".4f", none: str = NONE) -> str:
+    """A number in a format; `none` where it is unknown."""
+    return none if value is None else format(value, form)
+
+
+def interval_text(interval: tuple[float, float] | None, none: str = NONE) -> str:
+    """'0.0971 … 0.1160'; `none` where there is no interval."""
+    return f"{interval[0]:.4f} … {interval[1]:.4f}" if interval else none
+
+
+def score_text(row: Row) -> str:
+    """One candidate's score, for a person. row: one that has a score."""
+    found = row.assessment
+    assert found, "the row has a score"
     result = found.score
-    ratios = [
-        f"{ratio:.4f}" if ratio is not None else NO_ACCURACY for ratio in (result.retain_ratio, result.test_ratio)
-    ]
+    ratios = [number(ratio, none=NO_ACCURACY) for ratio in (result.retain_ratio, result.test_ratio)]
     lines = [
-        f"{name}: score {result.score:.6f} (mode {result.mode}, N = {result.n_unlearned} unlearned v "
+        f"{row.algorithm}: score {result.score:.6f} (mode {result.mode}, N = {result.n_unlearned} unlearned v "
         f"{result.n_retrained} retrained runs)",
         (
-            f"  95 % interval {_interval(result.interval)}, over runs"
+            f"  95 % interval {interval_text(result.interval)}, over runs"
             if result.interval
             else f"  no interval over runs: {result.missing['interval']}"
         )
@@ -33,9 +45,9 @@ def score_text(name: str, found: Assessment, cost: Cost | None) -> str:
         lines.append(f"  F {projected_text(found)}")
     elif result.runs < COMPETITION_RUNS:
         lines.append(f"  F is not projected: {found.why_not_projected}")
-    if cost:
-        lines.append("  " + cost_text(cost))
-    lines += [f"  Warning ({warning.name}): {warning.text}" for warning in found.warnings]
+    if row.cost:
+        lines.append("  " + cost_text(row.cost))
+    lines += [f"  Warning ({warning.name}): {warning.text}" for warning in row.warnings]
     return "\n".join(lines)
 
 
@@ -44,7 +56,7 @@ def projected_text(found: Assessment) -> str:
     projected = found.projected
     if projected is None:
         return ""
-    quality = f"{projected.quality:.4f} ({_interval(projected.interval)})"
+    quality = f"{projected.quality:.4f} ({interval_text(projected.interval, none='')})"
     return f"projected from N = {found.score.runs} to {projected.to}: {quality}"
 
 
@@ -62,12 +74,17 @@ def comparison_text(first: str, second: str, comparison: Comparison | None) -> s
     low, high = comparison.interval
     if comparison.difference < 0:
         first, second, low, high = second, first, -high, -low
-    difference = f"{abs(comparison.difference):.4f} ({low:.4f} … {high:.4f})"
+    difference, level = f"{abs(comparison.difference):.4f}", f"{100 * comparison.level:.4g} %"
+    around = f"{level} CI {interval_text((low, high))}"
     if comparison.tied:
-        return (
-            f"{first} and {second} are tied: difference {difference}, the order holds with {comparison.probability:.0%}"
-        )
-    return f"{first} is better than {second} by {difference}; the order holds with {_percent(comparison.probability)}"
+        return f"{first} and {second} are tied (difference {difference}, {around})"
+    order = f"the order holds with {_percent(comparison.probability)}"
+    return f"{first} is better than {second} by {difference} ({around}); {order}"
+
+
+def level_text(count: int, what: str, level: float) -> str:
+    """How the level of each comparison follows from their number. what: 'pairs' or 'order statements'."""
+    return f"Each of {count} {what} is tested at {level:.2%}, so that all together hold with {LEVEL:.0%} (Bonferroni)."
 
 
 def readings_text(readings: Readings) -> Iterator[str]:
@@ -122,10 +139,6 @@ def example_text(examples: dict[str, Any]) -> Iterator[str]:
 
 def _cell(value: Any) -> str:
     return "–" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _interval(interval: tuple[float, float] | None) -> str:
-    return f"{interval[0]:.4f} … {interval[1]:.4f}" if interval else ""
 
 
 def _ceiling(result: Score) -> str:

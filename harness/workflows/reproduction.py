@@ -6,7 +6,7 @@ each, and which rows it says are better than which.
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import built_in, published
 from forget512.harness.errors import UserError, one_of
-from forget512.harness.results.assessment import COMPETITION_RUNS, Assessment, assess
-from forget512.harness.results.board import level_of_each
+from forget512.harness.results.board import compare_rows, level_of_each
+from forget512.harness.results.rows import Reference, Row, bank_side, candidate_row
 from forget512.harness.workflows.evaluation import Evaluation
-from forget512.scoring import LEVEL, Ceiling, Comparison, ceiling, compare
+from forget512.harness.workflows.leaderboard import evaluation_reference
+from forget512.scoring import LEVEL, Comparison
 
 FOLDER = Path(__file__).parent / "reproductions"
 REPRODUCTIONS = sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -70,10 +71,10 @@ class Statement:
 
 @dataclass(frozen=True, eq=False)
 class TableResult:
-    """assessments: by label; None for a bank that is short of its runs."""
+    """rows: by label; None where nothing has run yet. A bank that is short of its runs has a row without a score."""
 
     table: Table
-    assessments: dict[str, Assessment | None]
+    rows: dict[str, Row | None]
     statements: list[Statement]
 
 
@@ -145,97 +146,37 @@ def layers_in_pool(benchmark: Benchmark, pool: str) -> int:
     return sum(map(POOLS[pool], net.modules()))
 
 
-def results(reproduction: Reproduction, evaluation: Evaluation) -> tuple[Ceiling | None, list[TableResult]]:
+def results(reproduction: Reproduction, evaluation: Evaluation) -> tuple[Reference, list[TableResult]]:
     """Score every row whose bank is complete, and test each order statement by the paired comparison.
 
     All statements together are right with LEVEL (Bonferroni), as the pairs of a leaderboard are.
 
     Raises:
-        UserError: the runs cannot be scored.
+        UserError: the reference is short of its runs, or the runs cannot be scored.
     """
     runs = evaluation.runs
-    seeds = evaluation.reference.seeds(runs)
-    if len(seeds) < runs:
+    known = len(evaluation.reference.seeds(runs))
+    if known < runs:
         raise UserError(
-            f"the reference bank has {len(seeds)} of {runs} runs; without --partial, `reproduce` trains the rest."
+            f"the reference bank has {known} of {runs} runs; without --partial, `reproduce` trains the rest."
         )
-    base = evaluation.reference.columns(seeds)
-    # All that is there of the reference, as on the leaderboard.
-    everything = evaluation.reference.columns(sorted(evaluation.reference.readings))
-    top = ceiling(everything.confidences, runs=runs, mode=evaluation.mode)
-    found: dict[str, Assessment | None] = {}
-    for name, bank in evaluation.banks.items():
-        own = bank.seeds(runs)
-        complete = len(own) == runs
-        found[name] = assess(base, bank.columns(own), evaluation.mode, top, COMPETITION_RUNS) if complete else None
+    reference = evaluation_reference(evaluation)
+    rows = {name: candidate_row(bank_side(bank, runs), reference) for name, bank in evaluation.banks.items()}
     level = level_of_each(LEVEL, sum(len(table.orders) for table in reproduction.tables))
-    return top, [_table_result(table, found, level) for table in reproduction.tables]
+    return reference, [_table_result(table, rows, level) for table in reproduction.tables]
 
 
-def _table_result(table: Table, found: dict[str, Assessment | None], level: float) -> TableResult:
-    by_label = {row.label: found.get(row.run) for row in table.rows}
-    return TableResult(table, by_label, [_statement(b, w, by_label[b], by_label[w], level) for b, w in table.orders])
+def _table_result(table: Table, rows: dict[str, Row], level: float) -> TableResult:
+    by_label = {row.label: rows.get(row.run) for row in table.rows}
+    statements = [
+        _statement(better, worse, compare_rows(by_label[better], by_label[worse], level))
+        for better, worse in table.orders
+    ]
+    return TableResult(table, by_label, statements)
 
 
-def _statement(better: str, worse: str, one: Assessment | None, other: Assessment | None, level: float) -> Statement:
-    comparison = compare(one.score, other.score, level) if one and other else None
+def _statement(better: str, worse: str, comparison: Comparison | None) -> Statement:
     if comparison is None:
         return Statement(better, worse, "open", None)
     verdict = "tied" if comparison.tied else "holds" if comparison.difference > 0 else "fails"
     return Statement(better, worse, verdict, comparison)
-
-
-def reproduction_json(
-    reproduction: Reproduction, evaluation: Evaluation, top: Ceiling | None, tables: list[TableResult]
-) -> dict[str, Any]:
-    """All of it as plain values: what figures and documents are made from."""
-    settings = {a.name: {"method": a.method, **a.hyper_parameters} for a in reproduction.algorithms}
-    return {
-        "schema": "forget512/reproduction/1",
-        "title": reproduction.title,
-        "benchmark": {"name": evaluation.benchmark.dataset.name, "fingerprint": evaluation.benchmark.fingerprint},
-        "runs": evaluation.runs,
-        "mode": evaluation.mode,
-        "lr_factor": reproduction.lr_factor,
-        "ceiling": asdict(top) if top else None,
-        "settings": settings,
-        "tables": [
-            {
-                "table": result.table.name,
-                "rows": [_row_json(row, result.assessments[row.label], evaluation) for row in result.table.rows],
-                "orders": [
-                    {"better": s.better, "worse": s.worse, "verdict": s.verdict}
-                    | (
-                        {
-                            "difference": s.comparison.difference,
-                            "interval": s.comparison.interval,
-                            "level": s.comparison.level,
-                        }
-                        if s.comparison
-                        else {}
-                    )
-                    for s in result.statements
-                ],
-            }
-            for result in tables
-        ],
-    }
-
-
-def _row_json(row: TableRow, found: Assessment | None, evaluation: Evaluation) -> dict[str, Any]:
-    values: dict[str, Any] = asdict(row)
-    if found is None:
-        return {**values, "score": None}
-    score, bank = found.score, evaluation.banks[row.run]
-    return {
-        **values,
-        "score": score.score,
-        "interval": score.interval,
-        "forgetting_quality": score.forgetting_quality,
-        "share_of_ceiling": score.share_of_ceiling,
-        "retain_ratio": score.retain_ratio,
-        "test_ratio": score.test_ratio,
-        "projected": asdict(found.projected) if found.projected else None,
-        "seconds": bank.median_seconds(),
-        "warnings": [warning.name for warning in found.warnings],
-    }

@@ -1,6 +1,8 @@
-"""Arrays to score from outside an evaluation: .npz files that anyone brings, and bank folders of a store."""
+"""Scores arrays from outside an evaluation: .npz files that anyone brings, and bank folders of a store."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,15 +10,18 @@ import numpy as np
 
 from forget512.harness.benchmark.comparing import check_comparable
 from forget512.harness.errors import UserError, first_line
-from forget512.harness.results.assessment import scoring_errors
-from forget512.harness.results.cost import Cost, cost
+from forget512.harness.results.assessment import COMPETITION_RUNS, scoring_errors
+from forget512.harness.results.board import Board, make_board
+from forget512.harness.results.rows import Reference, Row, Side, candidate_row, make_reference
 from forget512.harness.store.benchmarks import read_benchmark
+from forget512.harness.store.confidences import ACCURACIES
 from forget512.harness.store.files import URL, Store
-from forget512.harness.store.import_notes import Origin, origin_findings
 from forget512.harness.store.record import Damaged
 from forget512.harness.store.runs import Columns
 from forget512.harness.store.stored_bank import StoredBank
-from forget512.scoring import MODES, Ceiling, Finding, ScoringError, ceiling, find_non_finite
+from forget512.scoring import MODES, ScoringError, find_non_finite, same_runs
+from forget512.scoring.compare import SAME_RUNS
+from forget512.scoring.errors import check_accuracy, check_confidences, check_same_examples
 
 # What the published scoring program keeps of its retrained runs in retrain_confs.npz, by our names.
 PUBLISHED = {
@@ -28,27 +33,80 @@ PUBLISHED = {
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """One side of a score, and what is known of where it comes from.
+class ArraySide(Side):
+    """One side of a score as a file or a bank folder has it, and what is known of where it comes from.
 
-    seconds: of a run, the median; all_seconds (N,): of each, where a file has them. benchmark: its identity. classes:
-    C. targets (S,): true classes. indices (S,): of the forget examples among the training images. seeds, origins: of a
-    bank's runs, and which of them were imported.
+    all_seconds (N,): of each run, where a file has them. benchmark: its identity. classes: C. targets (S,): true
+    classes. indices (S,): of the forget examples among the training images.
     """
 
-    name: str
     columns: Columns
-    seconds: float | None = None
     benchmark: dict[str, Any] | None = None
     classes: int | None = None
     targets: np.ndarray | None = None
     indices: np.ndarray | None = None
     all_seconds: np.ndarray | None = None
-    seeds: tuple[int, ...] = ()
-    origins: tuple[Origin, ...] = ()
 
 
-def read_side(path: Path, option: str, mode: str = "released") -> Side:
+@dataclass(frozen=True, eq=False)
+class ScoredArrays:
+    """Two sides, and the row of the unlearned one."""
+
+    retrained: ArraySide
+    unlearned: ArraySide
+    row: Row
+
+
+def score_arrays(
+    retrained: Path, unlearned: Path, mode: str = "released", project_to: int | None = None
+) -> ScoredArrays:
+    """Score one candidate's arrays against those of retrained runs. project_to: number of runs; None: 512.
+
+    Raises:
+        UserError: a file cannot be read, or the arrays cannot be scored.
+    """
+    r, u = read_side(retrained, "--retrained", mode), read_side(unlearned, "--unlearned", mode)
+    check_sides(r, u)
+    reference = _reference(r, u.runs, mode, project_to or COMPETITION_RUNS)
+    return ScoredArrays(r, u, candidate_row(u, reference, partial=True))
+
+
+def compare_arrays(retrained: Path, unlearned: Sequence[Path], mode: str = "released") -> Board:
+    """Score several candidates' arrays against the same retrained runs, and compare each pair.
+
+    Raises:
+        UserError: a file cannot be read, or the arrays cannot be scored or compared.
+    """
+    if len(unlearned) < 2:
+        raise UserError("compare needs at least two candidates: give a file or bank folder for each.")
+    r = read_side(retrained, "--retrained", mode)
+    sides = [read_side(path, "UNLEARNED", mode) for path in unlearned]
+    for side in sides:
+        check_sides(r, side)
+    names = [side.name for side in sides]
+    if len(set(names)) < len(names):  # two banks of one algorithm, or files of one name
+        names = [path.resolve().name for path in unlearned]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in unlearned]
+    reference = _reference(r, max(side.runs for side in sides), mode, COMPETITION_RUNS)
+    named = [replace(side, name=name) for side, name in zip(sides, names, strict=True)]
+    rows = [candidate_row(side, reference, partial=True) for side in named]
+    for one, other in combinations(rows, 2):
+        runs = [row.score.runs for row in (one, other) if row.score]
+        if not same_runs(*runs):
+            raise UserError(
+                f"{one.algorithm} and {other.algorithm}: scores of {runs[0]} and of {runs[1]} runs cannot be compared: "
+                f"F depends on N, which may differ by {SAME_RUNS:.0%}. Give as many runs of both."
+            )
+    return make_board(reference, rows)
+
+
+def _reference(retrained: ArraySide, runs: int, mode: str, project_to: int | None) -> Reference:
+    epochs = retrained.benchmark["recipe"]["epochs"] if retrained.benchmark else None
+    return make_reference(retrained, retrained, runs, epochs, mode, project_to, {})
+
+
+def read_side(path: Path, option: str, mode: str = "released") -> ArraySide:
     """Read a bank folder, or a .npz file.
 
     The file has `confidences (N, S)`, or `logits (N, S, C)` with `targets (S,)`, and if known `retain_accuracy`,
@@ -94,19 +152,13 @@ def read_side(path: Path, option: str, mode: str = "released") -> Side:
             )
     except ScoringError as error:
         raise UserError(f"{option} {path}: {error}") from error
-    columns = Columns(
-        confidences,
-        correct=correct,
-        retain_accuracy=arrays.get("retain_accuracy"),
-        forget_accuracy=arrays.get("forget_accuracy"),
-        test_accuracy=arrays.get("test_accuracy"),
-    )
+    columns = Columns(confidences, correct, **{name: arrays.get(name) for name in ACCURACIES})
     seconds = _seconds(arrays["seconds"], len(confidences), f"{option} {path}") if "seconds" in arrays else None
-    return Side(path.stem, columns, seconds, classes=classes, targets=targets, all_seconds=arrays.get("seconds"))
+    return ArraySide(path.stem, columns, seconds, classes=classes, targets=targets, all_seconds=arrays.get("seconds"))
 
 
-def check_sides(retrained: Side, unlearned: Side) -> None:
-    """Refuse two sides that are not of the same examples.
+def check_sides(retrained: ArraySide, unlearned: ArraySide) -> None:
+    """Refuse two sides that cannot be scored, or are not of the same examples.
 
     Raises:
         UserError: names what differs.
@@ -118,30 +170,13 @@ def check_sides(retrained: Side, unlearned: Side) -> None:
         raise UserError(f"{r.name} has logits of {r.classes} classes and {u.name} of {u.classes}: they must be equal.")
     if r.targets is not None and u.targets is not None and not np.array_equal(r.targets, u.targets):
         raise UserError(f"{r.name} and {u.name} have different `targets`: give the same examples in one order.")
-
-
-def side_origins(retrained: Side, unlearned: Side) -> tuple[Finding, ...]:
-    """Which runs of two sides were imported: it stands beside their score."""
-    return (
-        *origin_findings(retrained.origins, retrained.seeds, reference=True),
-        *origin_findings(unlearned.origins, unlearned.seeds, reference=False),
-    )
-
-
-def side_ceiling(retrained: Side, runs: int, mode: str) -> Ceiling | None:
-    """The ceiling of a reference, for candidates of so many runs.
-
-    Raises:
-        UserError: its arrays cannot be scored.
-    """
-    with scoring_errors(retrained.name):
-        return ceiling(retrained.columns.confidences, runs=runs, mode=mode)
-
-
-def side_cost(retrained: Side, unlearned: Side) -> Cost | None:
-    """What a run costs, where both sides have their seconds."""
-    epochs = retrained.benchmark["recipe"]["epochs"] if retrained.benchmark else None
-    return cost(retrained.seconds, unlearned.seconds, epochs)
+    with scoring_errors():
+        check_same_examples(
+            check_confidences(r.columns.confidences, "retrained"), check_confidences(u.columns.confidences, "unlearned")
+        )
+        for name, found in (("retrained", r.columns), ("unlearned", u.columns)):
+            if found.forget_accuracy is not None:  # scoring looks at the other accuracies
+                check_accuracy(found.forget_accuracy, len(found.confidences), f"{name}_forget_accuracy")
 
 
 def _check_finite(values: np.ndarray, option: str, path: Path) -> None:
@@ -170,7 +205,7 @@ def _seconds(values: np.ndarray, runs: int, where: str) -> float:
     return float(np.median(values))
 
 
-def _read_bank(folder: Path, option: str, mode: str) -> Side:
+def _read_bank(folder: Path, option: str, mode: str) -> ArraySide:
     resolved = folder.resolve()
     try:
         root = resolved.parents[2]  # store/banks/<benchmark>/<algorithm>
@@ -187,13 +222,13 @@ def _read_bank(folder: Path, option: str, mode: str) -> Side:
         raise UserError(f"{bank.damaged[0]}: `evaluate` sets a damaged record aside and runs it again.")
     if len(bank.readings) < 2:
         raise UserError(f"{option} {folder} holds {len(bank.readings)} finished runs: at least 2 are needed.")
-    return Side(
+    return ArraySide(
         bank.name,
         bank.columns(sorted(bank.readings)),
         bank.median_seconds(),
-        benchmark.identity,
+        tuple(bank.readings),
+        tuple(bank.origins),
+        benchmark=benchmark.identity,
         targets=benchmark.targets.forget,
         indices=benchmark.forget_indices,
-        seeds=tuple(bank.readings),
-        origins=tuple(bank.origins),
     )

@@ -16,15 +16,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import published
 from forget512.harness.candidates.settings import with_settings
 from forget512.harness.errors import UserError
-from forget512.harness.results.board import Leaderboard, Row
-from forget512.harness.results.cost import Cost
+from forget512.harness.results.board import Board
+from forget512.harness.results.rows import Row
 
 GRIDS = Path(__file__).resolve().parent / "grids.toml"
 
@@ -59,8 +57,7 @@ class Trial:
     @property
     def allowed(self) -> bool:
         """Whether it keeps the competition's limit of time."""
-        cost: Cost | None = self.row.cost
-        return cost is None or not cost.too_slow
+        return self.row.cost is None or not self.row.cost.too_slow
 
 
 def settings_of(
@@ -142,7 +139,7 @@ def _written(value: Any) -> str:
     return repr(value) if isinstance(value, str) else _short(value)
 
 
-def trials(settings: Sequence[Setting], boards: Sequence[Leaderboard]) -> list[Trial]:
+def trials(settings: Sequence[Setting], boards: Sequence[Board]) -> list[Trial]:
     """The settings of each algorithm, best first. boards: one an algorithm, in which only its own settings stand."""
     by_name = {setting.algorithm.name: setting for setting in settings}
     return [Trial(by_name[row.algorithm], row) for board in boards for row in board.rows]
@@ -158,6 +155,8 @@ def best(made: Sequence[Trial]) -> list[Trial]:
 
 def log_lines(made: Sequence[Trial], benchmark: Benchmark) -> list[str]:
     """One JSON line a setting: what was tried, where, and what came of it."""
+    import torch
+
     lines = []
     for trial in made:
         algorithm, row, score = trial.setting.algorithm, trial.row, trial.row.score

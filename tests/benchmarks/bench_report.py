@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from forget512.harness.benchmark.dataset import Dataset
-from forget512.harness.results import summaries
+from forget512.harness.results import stored_rows
 from forget512.harness.results.contents import find_contents
 from forget512.harness.store.files import Store
 from forget512.harness.views.html import page
@@ -73,18 +73,26 @@ def fill_large(root: Path, candidates: int, examples: int, runs: int, only_first
 
 def reuse() -> None:
     """Sizes and opening times are as if every candidate were examined; seconds and memory are not."""
-    examine, known = summaries.summarise, {}
+    make_row, make_values = stored_rows.candidate_row, page.candidate_json
+    rows, values, seconds = {}, {}, {}
 
-    def once(key, listed, bank, reference, partial):  # type: ignore[no-untyped-def]
-        kind = listed.identity["algorithm"]
-        if kind not in known:
+    def row_once(side, reference, partial):  # type: ignore[no-untyped-def]
+        kind = side.source[0]
+        if kind not in rows:
             start = time.perf_counter()
-            known[kind] = examine(key, listed, bank, reference, partial)
-            print(f"one candidate examined in {time.perf_counter() - start:.0f} s")
-        entry, values = known[kind]
-        return dataclasses.replace(entry, key=key, bank=listed), values
+            rows[kind] = make_row(side, reference, partial)
+            seconds[kind] = time.perf_counter() - start
+        return dataclasses.replace(rows[kind], algorithm=side.name)
 
-    summaries.summarise = once
+    def values_once(side, score, reference):  # type: ignore[no-untyped-def]
+        kind = side.source[0]
+        if kind not in values:
+            start = time.perf_counter()
+            values[kind] = make_values(side, score, reference)
+            print(f"one candidate examined in {seconds[kind] + time.perf_counter() - start:.0f} s")
+        return values[kind]
+
+    stored_rows.candidate_row, page.candidate_json = row_once, values_once
 
 
 def images(count: int, path: Path | None) -> Dataset:

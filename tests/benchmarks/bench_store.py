@@ -83,7 +83,7 @@ def timed(what: str, do: Callable[[], Any]) -> float:
 
 def measure_large(retrained: Path, unlearned: Path) -> int:
     from forget512.harness.views.array_reports import score_report
-    from forget512.harness.workflows.scoring_arrays import read_side
+    from forget512.harness.workflows.scoring_arrays import read_side, score_arrays
 
     sizes = [path.stat().st_size for folder in (retrained, unlearned) for path in folder.glob("*.safetensors")]
     print(f"{len(sizes):,} records of {sum(sizes) / len(sizes) / 1e3:.0f} kB, {sum(sizes) / 1e6:.0f} MB in all:")
@@ -93,7 +93,7 @@ def measure_large(retrained: Path, unlearned: Path) -> int:
     held = sum(values.nbytes for side in sides for values in vars(side.columns).values() if values is not None)
     opened = peak()
     sides.clear()
-    timed("opened again and scored", lambda: score_report(retrained, unlearned, "released", None, True, False))
+    timed("opened again and scored", lambda: score_report(score_arrays(retrained, unlearned), True, False))
     print(f"  confidences and readings     {held / 1e6:6.0f} MB")
     print(f"  peak memory, imports alone   {before:6.0f} MB")
     print(f"  peak memory, opened          {opened:6.0f} MB")

@@ -223,7 +223,23 @@ def test_compare_says_who_is_better_and_who_is_tied(arrays, run):
     tied = {frozenset((pair["first"], pair["second"])): pair["tied"] for pair in answer["comparisons"]}
     assert tied[frozenset(("near", "too"))] and not tied[frozenset(("near", "far"))]
     out = run("compare", "--retrained", r, *files)
-    assert "near is better than far by" in out and "are tied" in out
+    assert "near is better than far by" in out and "are tied (difference 0." in out
+    # all three pairs together are right with 95 %
+    assert all(pair["level"] == pytest.approx(1 - 0.05 / 3) for pair in answer["comparisons"])
+    assert "98.33 % CI" in out and "Each of 3 pairs is tested at 98.33%, so that all together hold with 95%" in out
+
+
+def test_one_pair_is_compared_at_95_percent(arrays, run):
+    files = ["--retrained", arrays("r.npz"), arrays("one.npz", 0.3, 0.9), arrays("other.npz", 1.5, 0.5)]
+    (pair,) = json.loads(run("compare", *files, "--json"))["comparisons"]
+    out = run("compare", *files)
+    assert pair["level"] == 0.95 and "95 % CI" in out and "Bonferroni" not in out
+
+
+def test_a_mode_that_bounds_f_scores_but_compares_nothing(arrays, run):
+    files = ["--retrained", arrays("r.npz"), arrays("one.npz", 0.3, 0.9), arrays("other.npz", 1.5, 0.5)]
+    (pair,) = json.loads(run("compare", *files, "--mode", "certified", "--json"))["comparisons"]
+    assert pair["tied"] is None and "no interval, so no comparison" in run("compare", *files, "--mode", "certified")
 
 
 def test_compare_refuses_what_cannot_be_compared(arrays, refused):
@@ -242,6 +258,7 @@ def test_compare_refuses_what_cannot_be_compared(arrays, refused):
         ({"targets": np.zeros(11, int)}, "`targets` are int64 of shape (11,), but integers of shape (12,)"),
         ({"targets": np.zeros(12)}, "`targets` are float64"),
         ({"retain_accuracy": np.full(40, 95.0)}, "accuracies lie in 0 to 1"),
+        ({"forget_accuracy": np.full(40, "high")}, "unlearned_forget_accuracy has dtype <U4"),
         ({"confidences": np.zeros((0, 12))}, "at least 2 runs"),
         ({"confidences": np.zeros((4, 0))}, "1 example"),
     ],

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +16,23 @@ from plotly.offline import get_plotlyjs
 from forget512.harness.benchmark.dataset import Dataset
 from forget512.harness.errors import UserError
 from forget512.harness.results.assessment import COMPETITION_RUNS
-from forget512.harness.results.board import level_of_each
+from forget512.harness.results.board import make_board
 from forget512.harness.results.contents import Contents
 from forget512.harness.results.cost import RULE_SHARE
 from forget512.harness.results.densities import STEP
-from forget512.harness.results.store_boards import is_floor
-from forget512.harness.results.summaries import (
-    KINDS,
-    Entry,
-    Reference,
-    in_order,
-    provenance,
-    read_reference,
+from forget512.harness.results.rows import Reference
+from forget512.harness.results.store_boards import find_floor
+from forget512.harness.results.stored_rows import read_reference, stored_rows
+from forget512.harness.views.html.packing import QUANTILES
+from forget512.harness.views.html.page_values import (
+    Shown,
+    board_json,
+    candidate_json,
+    count_provenance,
+    pairs_json,
     runs_json,
-    summaries,
 )
-from forget512.harness.views.html.packing import QUANTILES, pack_side
 from forget512.harness.views.html.thumbnails import make_sprite
-from forget512.harness.views.text import comparison_text, projected_text
-from forget512.scoring import LEVEL, compare, same_runs
 
 TEMPLATES = Path(__file__).parent / "templates"
 COPIED = ("report.css", "report.js", "views.js")
@@ -81,39 +78,40 @@ def write_page(
 def _write(
     contents: Contents, out: Path, reference: Reference, partial: bool, dataset: Dataset | None, command: str
 ) -> None:
-    columns = reference.columns
-    examples = pack_side(columns.confidences, columns.correct)
-    _script(out, "reference", {"examples": examples, **runs_json(reference.readings)})
-    found = []
-    for entry, values in summaries(contents, reference, partial):
-        found.append(entry)
-        if values:
-            _script(out, entry.key, values)
-    entries = in_order(found)
-    texts, better = _pairs(entries)
-    _script(out, "pairs", texts)
+    _script(out, "reference", runs_json(reference.side))
+    shown: dict[str, Shown] = {}
+    rows = []
+    for number, (bank, side, row) in enumerate(stored_rows(contents, reference, partial)):
+        shown[row.algorithm] = Shown(f"c{number:03}", bank, count_provenance(side.provenance))
+        rows.append(row)
+        if row.score:  # packed while the bank is in memory
+            _script(out, shown[row.algorithm].key, candidate_json(side, row.score, reference))
+        del side
+    floor = find_floor(contents.benchmark, [each.bank for each in shown.values()])
+    board = make_board(reference, rows, next((row for row in rows if floor and row.algorithm == floor.name), None))
+    _script(out, "pairs", pairs_json(board, shown))
     indices = contents.benchmark.forget_indices
     sprite = make_sprite(dataset.x_train[indices]) if dataset and indices is not None else None
     if sprite:
         (out / f"thumbnails.{sprite.suffix}").write_bytes(sprite.data)
     targets = contents.benchmark.targets.forget
-    board = _board(contents, entries, reference, better)
+    values = board_json(board, shown)
     _script(
         out,
         "board",
         {
-            "candidates": [row for row in board["rows"] if row["score"] is not None],
+            "candidates": [row for row in values["rows"] if row["score"] is not None],
             "targets": targets.tolist(),
             "indices": (np.arange(len(targets)) if indices is None else indices).tolist(),
-            "ceiling": reference.ceiling.quality if reference.ceiling else None,
+            "ceiling": board.ceiling.quality if board.ceiling else None,
             "sprite": {k: v for k, v in vars(sprite).items() if k != "data"} if sprite else None,
         },
     )
     (out / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
     for name in COPIED:
         shutil.copyfile(TEMPLATES / name, out / name)
-    made = _made(contents, entries, reference, command)
-    (out / "index.html").write_text(_render(board, made, sprite is not None), encoding="utf-8")
+    made = _made(contents, [shown[row.algorithm] for row in board.rows], reference, command)
+    (out / "index.html").write_text(_render(values, made, sprite is not None), encoding="utf-8")
 
 
 @contextmanager
@@ -138,71 +136,11 @@ def _check_folder(out: Path) -> None:
         raise UserError(f"--out {out} holds something that is no report{what}: give a new or empty folder.")
 
 
-def _pairs(entries: Sequence[Entry]) -> tuple[dict[str, str], dict[str, int]]:
-    """In words, for each two scored candidates; and how many ranked ones are better than each, beyond doubt."""
-    better: dict[str, int] = {}
-    texts = {}
-    ranked = [entry for entry in entries if entry.row.ranked]
-    level = level_of_each(LEVEL, len(ranked) * (len(ranked) - 1) // 2)
-    for first, second in combinations([entry for entry in entries if entry.score], 2):
-        one, other = first.score, second.score
-        assert one and other
-        if same_runs(one.runs, other.runs):
-            found = compare(one, other, level)
-            text = comparison_text(first.bank.name, second.bank.name, found)
-            if found and not found.tied and second.row.ranked:
-                better[second.key] = better.get(second.key, 0) + 1
-        else:
-            text = f"N is {one.runs} and {other.runs}: F falls with N, so these scores are not compared."
-        texts[f"{first.key} {second.key}"] = text
-    return texts, better
-
-
-def _board(
-    contents: Contents, entries: Sequence[Entry], reference: Reference, better: dict[str, int]
-) -> dict[str, Any]:
-    top = reference.ceiling
-    rows, floor = [], None
-    for entry in entries:
-        row, result = entry.row, entry.score
-        rows.append(
-            {
-                "key": entry.key,
-                "name": entry.bank.name,
-                "rank": 1 + better.get(entry.key, 0) if row.ranked and result and result.interval else None,
-                "runs": row.runs,
-                "failed": row.failed,
-                "ranked": row.ranked,
-                "score": result.score if result else None,
-                "interval": result.interval if result else None,
-                "share": result.share_of_ceiling if result else None,
-                "quality": result.forgetting_quality if result else None,
-                "projected": projected_text(row.assessment) if row.assessment else "",
-                "ratios": {"retain": result.retain_ratio, "test": result.test_ratio} if result else {},
-                "accuracies": {kind: getattr(row, f"{kind}_accuracy") for kind in KINDS},
-                "cost": {**vars(row.cost), "too_slow": row.cost.too_slow} if row.cost else None,
-                "warnings": [warning.text for warning in row.warnings],
-            }
-        )
-        if result and is_floor(contents.benchmark.name, entry.bank.identity):
-            floor = result.score
-    scored = [entry.score for entry in entries if entry.score]
-    ends = [found.interval[1] if found.interval else found.score for found in scored]
-    ends += [top.quality] if top else []
-    return {
-        "rows": rows,
-        "ceiling": top,
-        "floor": floor,
-        "runs": reference.runs,
-        "most": 1.05 * max(ends, default=1.0) or 1.0,
-    }
-
-
-def _made(contents: Contents, entries: Sequence[Entry], reference: Reference, command: str) -> dict[str, Any]:
+def _made(contents: Contents, shown: Sequence[Shown], reference: Reference, command: str) -> dict[str, Any]:
     identity = contents.benchmark.identity
     done = {
-        "retrain": provenance(reference.readings),
-        **{entry.bank.name: entry.provenance for entry in entries},
+        "retrain": count_provenance(reference.side.provenance),
+        **{each.bank.name: each.provenance for each in shown},
     }
     return {
         "title": contents.title,
@@ -215,7 +153,7 @@ def _made(contents: Contents, entries: Sequence[Entry], reference: Reference, co
             "network": identity["model"]["name"],
             "precision": identity["precision"],
         },
-        "banks": [contents.reference, *(entry.bank for entry in entries)],
+        "banks": [contents.reference, *(each.bank for each in shown)],
         "others": contents.others,
         "damaged": contents.damaged,
         "provenance": done,

@@ -28,8 +28,9 @@ from forget512.harness.store.files import Store
 from forget512.harness.store.record import decode
 from forget512.harness.store.stored_bank import StoredBank
 from forget512.harness.views.console import console
-from forget512.harness.views.reproduction_table import show_reproduction
+from forget512.harness.views.reproduction import show_reproduction
 from forget512.harness.workflows.evaluation import Evaluation
+from forget512.harness.workflows.leaderboard import evaluation_reference
 from forget512.harness.workflows.reproduction import Reproduction
 from support.commands import command
 
@@ -386,7 +387,8 @@ def test_a_reproduction_says_that_its_reference_was_imported(give, exported, fil
     give("import", exported, "--store", tmp_path / "other")
     evaluation = Evaluation(filled_store.benchmark, [], 16, Store(tmp_path / "other"))
     shown = console(file=io.StringIO())
-    shown.print(show_reproduction(Reproduction("A table", [], [], 1.0, True), evaluation, None, []))
+    reference = evaluation_reference(evaluation)
+    shown.print(show_reproduction(Reproduction("A table", [], [], 1.0, True), evaluation, reference, []))
     assert "Warning (imported-reference)" in shown.file.getvalue()
 
 

@@ -12,8 +12,9 @@ import jsonschema
 import pytest
 
 from forget512.harness.candidates.built_in import built_in
-from forget512.harness.results.board import Pairing, Row, _rank
+from forget512.harness.results.board import Pairing, _rank
 from forget512.harness.results.labels import label, usual_runs
+from forget512.harness.results.rows import Row
 from forget512.harness.results.store_boards import boards, is_floor
 from forget512.harness.store.files import Store
 from forget512.scoring import Comparison
@@ -42,7 +43,7 @@ def test_the_board_has_all_banks_of_a_store_and_tells_settings_apart(give, fille
     # 15 runs of 16 are more than 2 % off: shown below the others and marked, ranked with nobody.
     assert names[3] == "forget_remember"
     assert (by_name["forget_remember"]["runs"], by_name["forget_remember"]["rank"]) == ("15", "")
-    assert "several-settings: One of 2 settings" in by_name["finetune (lr=0.5)"]["warnings"]
+    assert "several-settings: 2 hyper-parameter settings were run" in by_name["finetune (lr=0.5)"]["warnings"]
     assert "several-settings" not in by_name["idea"]["warnings"]
 
 
@@ -53,7 +54,7 @@ def test_the_table_flags_warnings_marks_short_banks_and_says_why(give, filled_st
     for words in (
         "15 of 16",
         "forget_remember: 1 of 16 runs failed; seed 5: ValueError: no such layer",
-        "* Warning (several-settings): finetune (lr=0.5), finetune (lr=0.001): One of 2 settings",
+        "* Warning (several-settings): finetune (lr=0.5), finetune (lr=0.001): 2 hyper-parameter settings were run",
         "all together hold with 95% (Bonferroni)",
         "original",
     ):
@@ -110,7 +111,7 @@ def test_a_mistake_in_leaderboard_is_one_line(refused, filled_store, arguments, 
 
 
 def test_a_rank_counts_who_is_significantly_better_so_that_ties_share_it():
-    rows = [Row(name, 9, 9, None, True, None, None, None, None, 0, None, (), None) for name in "abc"]
+    rows = [Row(name, 9, 9, None, None, None, None, None, 0, None, (), ranked=True) for name in "abc"]
 
     def pair(better: str, worse: str, tied: bool) -> Pairing:
         return Pairing(better, worse, Comparison(0.1, (-0.1 if tied else 0.05, 0.2), 0.95, 0.99, tied))

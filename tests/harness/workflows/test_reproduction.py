@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
-from forget512.harness.results.board import leaderboard
-from forget512.harness.views.reproduction_table import show_reproduction
+from forget512.harness.views.reproduction import reproduction_json, show_reproduction
 from forget512.harness.workflows.evaluation import Evaluation
+from forget512.harness.workflows.leaderboard import leaderboard
 from forget512.harness.workflows.reproduction import (
     Reproduction,
     Table,
     TableRow,
     load_reproduction,
-    reproduction_json,
     results,
     scaled_draws,
 )
@@ -97,14 +96,14 @@ def test_order_statements_hold_fail_or_stay_open(filled, shown):
     reproduction = small(
         evaluation, ("forget_remember", "finetune"), ("finetune", "forget_remember"), ("finetune", "absent")
     )
-    top, tables = results(reproduction, evaluation)
+    reference, tables = results(reproduction, evaluation)
     assert [s.verdict for s in tables[0].statements] == ["holds", "fails", "open"]
-    text = shown(show_reproduction(reproduction, evaluation, top, tables))
+    text = shown(show_reproduction(reproduction, evaluation, reference, tables))
     assert (
         "forget_remember > finetune: holds, by 0." in text
         and "Of 3 order statements: 1 hold, 1 fail, 1 are open" in text
     )
-    found = reproduction_json(reproduction, evaluation, top, tables)["tables"][0]
+    found = reproduction_json(reproduction, evaluation, reference, tables)["tables"][0]
     assert found["rows"][1]["share_of_ceiling"] > 0.3 and found["rows"][2]["score"] is None
     assert json.loads(json.dumps(found, allow_nan=False)) and found["orders"][0]["verdict"] == "holds"
 
@@ -115,18 +114,18 @@ def test_more_statements_are_each_tested_at_a_higher_level(filled, shown):
     widths = []
     for statements in (1, 20):
         reproduction = small(evaluation, *[order] * statements)
-        top, tables = results(reproduction, evaluation)
+        reference, tables = results(reproduction, evaluation)
         comparison = tables[0].statements[0].comparison
         assert comparison.level == pytest.approx(1 - 0.05 / statements)
         widths.append(comparison.interval[1] - comparison.interval[0])
     assert widths[1] > widths[0]
-    assert "tested at 99.75%" in shown(show_reproduction(reproduction, evaluation, top, tables))
+    assert "tested at 99.75%" in shown(show_reproduction(reproduction, evaluation, reference, tables))
 
 
 def test_the_ceiling_is_the_leaderboards_of_all_retrainings_that_there_are(filled):
     evaluation = filled(20, reference=40, finetune=(1.0, 0.5, 20))
-    top, _ = results(small(evaluation), evaluation)
-    assert top == leaderboard(evaluation).ceiling
+    reference, _ = results(small(evaluation), evaluation)
+    assert reference.ceiling == leaderboard(evaluation).ceiling
 
 
 def test_a_rows_warnings_stand_below_the_tables(filled, shown):

@@ -19,8 +19,8 @@ from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.finding import find_algorithms
 from forget512.harness.candidates.settings import with_settings
 from forget512.harness.errors import UserError
-from forget512.harness.results.board import leaderboard
-from forget512.harness.views.sweep_table import show_sweep
+from forget512.harness.views.tuning_tables import show_sweep
+from forget512.harness.workflows.leaderboard import leaderboard
 from forget512.harness.workflows.tuning import Setting, best, log_lines, settings_of, trials
 
 
@@ -240,7 +240,7 @@ def test_the_best_keeps_the_limit_of_time_and_ties_share_a_rank(filled, shown):
     lines = [json.loads(line) for line in log_lines(made, evaluation.benchmark)]
     assert lines[0]["rank"] == 1 and lines[0]["hyper_parameters"]["loss"] == "mse" and lines[0]["runs"] == 40
     text = shown(show_sweep(made, best(made), evaluation.benchmark))
-    assert "best: forget_remember: as it is" in text and "Nothing here was scored" in text
+    assert "best: forget_remember: as it is" in text and "Scores are from the development split" in text
     assert "Warning" not in text
 
 

@@ -200,6 +200,19 @@ def test_a_short_bank_is_scored_only_when_asked(tmp_path):
     write_page(stored, tmp_path / "partial", partial=True)
     rows = values(tmp_path / "partial", "board")["candidates"]
     assert [(row["name"], row["ranked"]) for row in rows] == [("near", True), ("short", False)]
+    assert list(values(tmp_path / "partial", "pairs").values()) == [
+        "N is 4 and 3: F falls with N, so these scores are not compared."
+    ]
+
+
+def test_two_candidates_of_another_n_than_the_boards_are_not_compared(tmp_path):
+    root = tmp_path / "store"
+    folders = fill(root, describe(EXAMPLES), {"near": (0.1, 0.9)}, 10)
+    for number in (7, 8):
+        copy_runs(folders["near"], *make_bank(root, describe(EXAMPLES), "short", number), 8)
+    write_page(find_contents(Store(root)), tmp_path / "out", partial=True)
+    texts = values(tmp_path / "out", "pairs")
+    assert "Both have N = 8, which is not the board's N: F falls with N, so they are not compared." in texts.values()
 
 
 def test_banks_of_one_method_are_told_apart_by_what_differs(tmp_path):

@@ -1,0 +1,212 @@
+"""Makes a board's rows: each candidate scored against the reference, with its cost and its warnings."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from forget512.harness.results.assessment import COMPETITION_RUNS, Assessment, assess, scoring_errors
+from forget512.harness.results.cost import Cost, cost
+from forget512.harness.store.import_notes import Origin, origin_findings
+from forget512.harness.store.record import Provenance
+from forget512.harness.store.runs import Columns, Failure, Reading, Runs
+from forget512.scoring import Ceiling, Finding, Score, ceiling
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The runs on one side of a score: a bank's runs with seeds below N, or the rows of a file's arrays.
+
+    columns: None without a run. seconds: of a run, the median; None where unknown. seeds, readings: of a bank's runs,
+    in the order of the columns. origins: the bank's imports. failures: of seeds below N without a finished run.
+    source: the algorithm and the hash of its source, where they are known.
+    """
+
+    name: str
+    columns: Columns | None
+    seconds: float | None = None
+    seeds: tuple[int, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    source: tuple[str, str] | None = None
+
+    @property
+    def runs(self) -> int:
+        return 0 if self.columns is None else len(self.columns.confidences)
+
+    @property
+    def provenance(self) -> list[Provenance]:
+        """Of the runs that have one."""
+        return [reading.provenance for reading in self.readings if reading.provenance]
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What every candidate of a board is scored against, and how.
+
+    side: the retrained runs with seeds below `runs`, the N of the board. ceiling: from all runs that the reference has,
+    None below 8. provenance: of all its runs. epochs: training epochs of the retraining recipe, None where unknown.
+    project_to: number of runs that F is projected to; None: no projection. settings: how many hyper-parameter settings
+    of each (algorithm, source) were run on the benchmark.
+    """
+
+    side: Side
+    runs: int
+    mode: str
+    ceiling: Ceiling | None
+    provenance: list[Provenance]
+    epochs: int | None
+    project_to: int | None
+    settings: Mapping[tuple[str, str], int]
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One algorithm on one benchmark.
+
+    runs, wanted: how many it has, and N. assessment: None for the reference itself, and for a candidate that is short
+    of N unless partial scores were asked for. Accuracies: means over the runs, as fractions. failed: seeds that failed;
+    failure: the last one. ranked: whether it is compared with the other rows, and rank: 1 + the number of rows that are
+    significantly better (None without an interval); `make_board` sets both.
+    """
+
+    algorithm: str
+    runs: int
+    wanted: int
+    assessment: Assessment | None
+    retain_accuracy: float | None
+    test_accuracy: float | None
+    forget_accuracy: float | None
+    cost: Cost | None
+    failed: int
+    failure: Failure | None
+    warnings: tuple[Finding, ...]
+    ranked: bool = False
+    rank: int | None = None
+
+    @property
+    def score(self) -> Score | None:
+        return self.assessment.score if self.assessment else None
+
+
+def bank_side(bank: Runs, runs: int | None = None) -> Side:
+    """A bank's finished runs with seeds below `runs`; None: all of them."""
+    seeds = sorted(bank.readings) if runs is None else bank.seeds(runs)
+    return Side(
+        bank.name,
+        bank.columns(seeds) if seeds else None,
+        bank.median_seconds(),
+        tuple(seeds),
+        tuple(bank.origins),
+        tuple(bank.readings[seed] for seed in seeds),
+        tuple(f for f in bank.failures if (runs is None or f.seed < runs) and f.seed not in bank.readings),
+        (bank.identity["algorithm"], bank.identity["source"]),
+    )
+
+
+def bank_reference(
+    bank: Runs,
+    runs: int,
+    epochs: int | None,
+    mode: str = "released",
+    project_to: int | None = COMPETITION_RUNS,
+    settings: Mapping[tuple[str, str], int] | None = None,
+) -> Reference:
+    """A bank as the reference; see `make_reference`."""
+    return make_reference(bank_side(bank, runs), bank_side(bank), runs, epochs, mode, project_to, settings or {})
+
+
+def make_reference(
+    side: Side,
+    everything: Side,
+    runs: int,
+    epochs: int | None,
+    mode: str,
+    project_to: int | None,
+    settings: Mapping[tuple[str, str], int],
+) -> Reference:
+    """Prepare what every candidate is scored against.
+
+    side: the retrained runs that candidates are scored against. everything: all retrained runs; with 2 N of them the
+    ceiling is that of two banks of N.
+
+    Raises:
+        UserError: the runs cannot be scored.
+    """
+    top = None
+    if side.columns and everything.columns:
+        with scoring_errors(side.name):
+            top = ceiling(everything.columns.confidences, runs=runs, mode=mode)
+    return Reference(side, runs, mode, top, everything.provenance, epochs, project_to, settings)
+
+
+def candidate_row(side: Side, reference: Reference, partial: bool = False) -> Row:
+    """Score a candidate. partial: although one of the sides has fewer than N runs, but 2.
+
+    Raises:
+        UserError: the runs cannot be scored.
+    """
+    retrained, unlearned = reference.side.columns, side.columns
+    least = 2 if partial else reference.runs
+    found = None
+    if retrained and unlearned and min(side.runs, reference.side.runs) >= least:
+        found = assess(retrained, unlearned, reference.mode, reference.ceiling, reference.project_to)
+    warnings = (
+        *(found.warnings if found else ()),
+        *_mixed(side.provenance + reference.provenance),
+        *_shared(side),
+        *origin_findings(reference.side.origins, reference.side.seeds, reference=True),
+        *origin_findings(side.origins, side.seeds, reference=False),
+        *_several_settings(side, reference),
+    )
+    return _row(side, reference, found, warnings)
+
+
+def reference_row(reference: Reference) -> Row:
+    """The reference's own row, which has no score."""
+    side = reference.side
+    imported = origin_findings(side.origins, side.seeds, reference=True)
+    return _row(side, reference, None, (*_mixed(reference.provenance), *_shared(side), *imported))
+
+
+def _row(side: Side, reference: Reference, found: Assessment | None, warnings: tuple[Finding, ...]) -> Row:
+    def mean(name: str) -> float | None:
+        values = getattr(side.columns, name) if side.columns else None
+        return None if values is None else float(values.mean())
+
+    return Row(
+        algorithm=side.name,
+        runs=side.runs,
+        wanted=reference.runs,
+        assessment=found,
+        retain_accuracy=mean("retain_accuracy"),
+        test_accuracy=mean("test_accuracy"),
+        forget_accuracy=mean("forget_accuracy"),
+        cost=cost(reference.side.seconds, side.seconds, reference.epochs),
+        failed=len({failure.seed for failure in side.failures}),
+        failure=side.failures[-1] if side.failures else None,
+        warnings=warnings,
+    )
+
+
+def _mixed(provenance: list[Provenance]) -> Iterator[Finding]:
+    for name in ("torch", "device", "engine"):
+        counts = Counter(str(getattr(each, name)) for each in provenance)
+        if len(counts) > 1:
+            text = f"Runs of different {name}: " + ", ".join(f"{n} × {value}" for value, n in counts.items()) + "."
+            yield Finding(f"mixed-{name}", "both", text, dict(counts))
+
+
+def _shared(side: Side) -> Iterator[Finding]:
+    if side.provenance and not any(each.share == 1 for each in side.provenance):
+        yield Finding("shared-device", "unlearned", "Its seconds are of runs that shared their device.", {})
+
+
+def _several_settings(side: Side, reference: Reference) -> Iterator[Finding]:
+    settings = reference.settings.get(side.source, 1) if side.source else 1
+    if settings > 1:
+        text = (
+            f"{settings} hyper-parameter settings were run on this benchmark. If this one was picked by its score, "
+            "that score is optimistic; tune with `sweep`."
+        )
+        yield Finding("several-settings", "unlearned", text, {"settings": settings})
