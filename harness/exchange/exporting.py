@@ -84,7 +84,7 @@ def score_all(
         UserError: they cannot be scored.
     """
     side = bank_side(banks[0])
-    reference = make_reference(side, side, side.runs, benchmark.identity["recipe"]["epochs"], mode, None, {})
+    reference = make_reference(side, side.runs, benchmark.identity["recipe"]["epochs"], mode, project_to=None)
     retrained = reference_row(reference)
     numbers, epsilons = [], []
     for bank in banks[1:]:

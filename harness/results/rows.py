@@ -104,40 +104,28 @@ def bank_side(bank: Runs, runs: int | None = None) -> Side:
     )
 
 
-def bank_reference(
-    bank: Runs,
+def make_reference(
+    retrained: Runs | Side,
     runs: int,
     epochs: int | None,
     mode: str = "released",
     project_to: int | None = COMPETITION_RUNS,
     settings: Mapping[tuple[str, str], int] | None = None,
 ) -> Reference:
-    """A bank as the reference; see `make_reference`."""
-    return make_reference(bank_side(bank, runs), bank_side(bank), runs, epochs, mode, project_to, settings or {})
+    """Prepare what every candidate is scored against, from a bank or from a file's arrays.
 
-
-def make_reference(
-    side: Side,
-    everything: Side,
-    runs: int,
-    epochs: int | None,
-    mode: str,
-    project_to: int | None,
-    settings: Mapping[tuple[str, str], int],
-) -> Reference:
-    """Prepare what every candidate is scored against.
-
-    side: the retrained runs that candidates are scored against. everything: all retrained runs; with 2 N of them the
-    ceiling is that of two banks of N.
+    The ceiling takes all retrained runs: with 2 N of them it is that of two banks of N.
 
     Raises:
         UserError: the runs cannot be scored.
     """
+    everything = retrained if isinstance(retrained, Side) else bank_side(retrained)
+    side = retrained if isinstance(retrained, Side) else bank_side(retrained, runs)
     top = None
     if side.columns and everything.columns:
         with scoring_errors(side.name):
             top = ceiling(everything.columns.confidences, runs=runs, mode=mode)
-    return Reference(side, runs, mode, top, everything.provenance, epochs, project_to, settings)
+    return Reference(side, runs, mode, top, everything.provenance, epochs, project_to, settings or {})
 
 
 def candidate_row(side: Side, reference: Reference, partial: bool = False) -> Row:

@@ -9,7 +9,7 @@ from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
 from forget512.harness.results.board import Board, score_banks
 from forget512.harness.results.labels import label, usual_runs
-from forget512.harness.results.rows import bank_reference
+from forget512.harness.results.rows import make_reference
 from forget512.harness.store.benchmarks import StoredBenchmark, read_benchmark, stored_benchmarks
 from forget512.harness.store.files import Store
 from forget512.harness.store.record import Damaged
@@ -68,7 +68,7 @@ def _board(store: Store, benchmark: StoredBenchmark, runs: int | None, mode: str
     epochs = benchmark.identity["recipe"]["epochs"]
     tried = settings_tried(store, benchmark.fingerprint[:12])
     board = score_banks(
-        bank_reference(reference, wanted, epochs, mode, settings=tried),
+        make_reference(reference, wanted, epochs, mode, settings=tried),
         candidates,
         find_floor(benchmark, candidates),
         partial=True,

@@ -1,13 +1,35 @@
 """Scores the candidates of one benchmark in a store, with one candidate's runs in memory at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.results.assessment import COMPETITION_RUNS
 from forget512.harness.results.contents import Contents
-from forget512.harness.results.rows import Reference, Row, Side, bank_reference, bank_side, candidate_row
+from forget512.harness.results.densities import Densities, side_densities
+from forget512.harness.results.rows import Reference, Row, Side, bank_side, candidate_row, make_reference
 from forget512.harness.store.listing import ListedBank
+from forget512.harness.store.record import Provenance
 from forget512.harness.store.reference import settings_tried
+from forget512.scoring import QualityAt, convergence
+
+VERSIONS = ("torch", "cuda", "device", "engine", "host")
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRow:
+    """What is kept of a candidate after its runs have left the memory.
+
+    provenance: torch, device, … -> value -> how many runs have it. densities: of "forget" and, where the records have
+    the probe, of "retain"; empty, as convergence, without a score.
+    """
+
+    bank: ListedBank
+    row: Row
+    provenance: dict[str, dict[str, int]]
+    densities: dict[str, Densities]
+    convergence: tuple[QualityAt, ...]
 
 
 def read_reference(contents: Contents, runs: int | None) -> Reference:
@@ -28,13 +50,13 @@ def read_reference(contents: Contents, runs: int | None) -> Reference:
         raise UserError(f"the reference has {len(seeds)} runs among seeds 0 … {wanted - 1}: at least 2 are needed.")
     epochs = contents.benchmark.identity["recipe"]["epochs"]
     tried = settings_tried(contents.store, contents.benchmark.fingerprint[:12])
-    return bank_reference(bank, wanted, epochs, settings=tried)
+    return make_reference(bank, wanted, epochs, settings=tried)
 
 
 def stored_rows(
     contents: Contents, reference: Reference, partial: bool, names: Sequence[str] = ()
-) -> Iterator[tuple[ListedBank, Side, Row]]:
-    """Each candidate that has runs (or of those, the ones named): its bank, its runs, and its row.
+) -> Iterator[tuple[StoredRow, Side]]:
+    """Each candidate that has runs (or of those, the ones named), with its runs.
 
     partial: score it although it is short of N. Delete the runs before the next step: then one bank is in memory.
 
@@ -47,5 +69,22 @@ def stored_rows(
         if any(seed < reference.runs for seed in bank.seeds) and (not names or bank.name in names):
             side = bank_side(contents.read(bank), reference.runs)
             if side.runs:
-                yield bank, side, candidate_row(side, reference, partial)
-            del side  # before the next bank is read
+                yield stored_row(bank, side, reference, partial), side
+            del side
+
+
+def stored_row(bank: ListedBank, side: Side, reference: Reference, partial: bool) -> StoredRow:
+    """One candidate, whose runs are in memory."""
+    row = candidate_row(side, reference, partial)
+    counted = count_provenance(side.provenance)
+    retrained, unlearned = reference.side.columns, side.columns
+    if not (row.score and retrained and unlearned):
+        return StoredRow(bank, row, counted, {}, ())
+    quality = convergence(retrained.confidences, unlearned.confidences)
+    return StoredRow(bank, row, counted, side_densities(retrained, unlearned), quality)
+
+
+def count_provenance(provenance: Iterable[Provenance]) -> dict[str, dict[str, int]]:
+    """How many runs were made by which versions and machines."""
+    known = list(provenance)
+    return {name: dict(Counter(str(getattr(each, name)) for each in known)) for name in VERSIONS}

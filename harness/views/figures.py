@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,8 @@ from matplotlib.rcsetup import cycler
 from forget512.harness.errors import UserError, first_line
 from forget512.harness.results.board import in_order
 from forget512.harness.results.contents import Contents
-from forget512.harness.results.densities import Densities, side_densities
-from forget512.harness.results.rows import Reference, Row, Side
-from forget512.harness.results.stored_rows import read_reference, stored_rows
-from forget512.scoring import QualityAt, convergence
+from forget512.harness.results.rows import Reference
+from forget512.harness.results.stored_rows import StoredRow, read_reference, stored_rows
 
 COLUMN, PAGE = 3.35, 6.9  # inches: a column and the text of a two-column page
 STYLE: Any = {
@@ -36,21 +33,6 @@ RETRAINED, UNLEARNED = "#0072b2", "#d55e00"  # told apart by every kind of colou
 MARKERS = "osD^vP*X"
 A_ROW = 3  # panels
 TITLE = 1.8  # rows of bars that a table's title and axis take
-
-
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """A scored candidate as the figures show it, once its runs have left the memory. densities: of "forget", and of
-    "retain" where the records have the probe.
-    """
-
-    row: Row
-    densities: dict[str, Densities]
-    convergence: tuple[QualityAt, ...]
-
-    @property
-    def label(self) -> str:
-        return _plain(self.row.algorithm)
 
 
 def write_figures(
@@ -72,11 +54,10 @@ def write_figures(
     tables = {path: read_reproduction(path) for path in reproductions}
     reference = read_reference(contents, runs)
     found = {}
-    for _, side, row in stored_rows(contents, reference, partial, names):
-        if row.score:
-            found[row.algorithm] = _drawn(side, row, reference)
+    for each, side in stored_rows(contents, reference, partial, names):
+        found[each.row.algorithm] = each
         del side
-    scored = [found[row.algorithm] for row in in_order(each.row for each in found.values())]
+    scored = [found[row.algorithm] for row in in_order(each.row for each in found.values()) if row.score]
     if not scored:
         raise UserError(
             f"no candidate has {reference.runs} runs: `evaluate` does them, or draw short banks by --partial."
@@ -94,14 +75,7 @@ def write_figures(
         raise UserError(f"--out {out} cannot be written ({error.strerror}): give a folder that can.") from error
 
 
-def _drawn(side: Side, row: Row, reference: Reference) -> Drawn:
-    retrained, unlearned = reference.side.columns, side.columns
-    assert retrained and unlearned, "what has a score has runs"
-    quality = convergence(retrained.confidences, unlearned.confidences)
-    return Drawn(row, side_densities(retrained, unlearned), quality)
-
-
-def draw_distributions(candidates: Sequence[Drawn], kind: str) -> Figure | None:
+def draw_distributions(candidates: Sequence[StoredRow], kind: str) -> Figure | None:
     """A panel a candidate: all its runs' confidences of the forget or retain set over those of the retrained runs."""
     shown = [each for each in candidates if kind in each.densities]
     if not shown:
@@ -119,7 +93,7 @@ def draw_distributions(candidates: Sequence[Drawn], kind: str) -> Figure | None:
             axes.plot(
                 found.confidence, found.unlearned, color=UNLEARNED, linewidth=1.2, linestyle="--", label="unlearned"
             )
-            axes.set_title(f"({chr(ord('a') + letter % 26)}) {each.label}")
+            axes.set_title(f"({chr(ord('a') + letter % 26)}) {_plain(each.row.algorithm)}")
             axes.set_yticks([])
         for axes in panels[len(shown) :]:
             axes.set_visible(False)
@@ -130,7 +104,7 @@ def draw_distributions(candidates: Sequence[Drawn], kind: str) -> Figure | None:
     return figure
 
 
-def draw_scores(candidates: Sequence[Drawn], reference: Reference) -> Figure:
+def draw_scores(candidates: Sequence[StoredRow], reference: Reference) -> Figure:
     """Scores with their 95 % intervals, the best at the top; the ceiling as a line."""
     with rc_context(STYLE):
         figure = Figure(figsize=(COLUMN, 0.75 + 0.22 * len(candidates)), layout="constrained")
@@ -138,7 +112,7 @@ def draw_scores(candidates: Sequence[Drawn], reference: Reference) -> Figure:
         for place, each in enumerate(candidates):
             assert each.row.score
             _bar(axes, place, each.row.score.score, each.row.score.interval)
-        _rows(axes, [each.label for each in candidates])
+        _rows(axes, [_plain(each.row.algorithm) for each in candidates])
         if reference.ceiling:
             axes.axvline(reference.ceiling.quality, color="black", linestyle="--", linewidth=0.8)
             axes.annotate("ceiling", (reference.ceiling.quality, 1), xycoords=("data", "axes fraction"), xytext=(-2, 1),
@@ -148,7 +122,7 @@ def draw_scores(candidates: Sequence[Drawn], reference: Reference) -> Figure:
     return figure
 
 
-def draw_convergence(candidates: Sequence[Drawn], reference: Reference) -> Figure:
+def draw_convergence(candidates: Sequence[StoredRow], reference: Reference) -> Figure:
     """F of banks of 8, 16, … runs, mean and standard deviation; the ceiling as a line."""
     with rc_context(STYLE):
         figure = Figure(figsize=(COLUMN, 2.6), layout="constrained")
@@ -158,7 +132,7 @@ def draw_convergence(candidates: Sequence[Drawn], reference: Reference) -> Figur
                 [at.runs for at in each.convergence],
                 [at.quality for at in each.convergence],
                 yerr=[at.spread or 0.0 for at in each.convergence],
-                label=each.label,
+                label=_plain(each.row.algorithm),
                 marker=MARKERS[place % len(MARKERS)],
                 markersize=3.5,
                 linewidth=1,

@@ -2,7 +2,7 @@
 
 from forget512.harness.results.assessment import COMPETITION_RUNS
 from forget512.harness.results.board import Board, score_banks
-from forget512.harness.results.rows import Reference, bank_reference
+from forget512.harness.results.rows import Reference, make_reference
 from forget512.harness.store.reference import settings_tried
 from forget512.harness.workflows.evaluation import Evaluation
 from forget512.scoring import LEVEL
@@ -28,7 +28,7 @@ def leaderboard(
 
 def evaluation_reference(evaluation: Evaluation, project_to: int | None = COMPETITION_RUNS) -> Reference:
     """What an evaluation's candidates are scored against."""
-    return bank_reference(
+    return make_reference(
         evaluation.reference,
         evaluation.runs,
         evaluation.benchmark.recipe.epochs,

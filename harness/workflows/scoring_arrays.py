@@ -103,7 +103,7 @@ def compare_arrays(retrained: Path, unlearned: Sequence[Path], mode: str = "rele
 
 def _reference(retrained: ArraySide, runs: int, mode: str, project_to: int | None) -> Reference:
     epochs = retrained.benchmark["recipe"]["epochs"] if retrained.benchmark else None
-    return make_reference(retrained, retrained, runs, epochs, mode, project_to, {})
+    return make_reference(retrained, runs, epochs, mode, project_to)
 
 
 def read_side(path: Path, option: str, mode: str = "released") -> ArraySide:

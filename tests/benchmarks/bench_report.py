@@ -73,26 +73,27 @@ def fill_large(root: Path, candidates: int, examples: int, runs: int, only_first
 
 def reuse() -> None:
     """Sizes and opening times are as if every candidate were examined; seconds and memory are not."""
-    make_row, make_values = stored_rows.candidate_row, page.candidate_json
+    make_row, make_values = stored_rows.stored_row, page.candidate_json
     rows, values, seconds = {}, {}, {}
 
-    def row_once(side, reference, partial):  # type: ignore[no-untyped-def]
-        kind = side.source[0]
+    def row_once(bank, side, reference, partial):  # type: ignore[no-untyped-def]
+        kind = bank.identity["algorithm"]
         if kind not in rows:
             start = time.perf_counter()
-            rows[kind] = make_row(side, reference, partial)
+            rows[kind] = make_row(bank, side, reference, partial)
             seconds[kind] = time.perf_counter() - start
-        return dataclasses.replace(rows[kind], algorithm=side.name)
+        row = dataclasses.replace(rows[kind].row, algorithm=bank.name)
+        return dataclasses.replace(rows[kind], bank=bank, row=row)
 
-    def values_once(side, score, reference):  # type: ignore[no-untyped-def]
-        kind = side.source[0]
+    def values_once(candidate, side, reference):  # type: ignore[no-untyped-def]
+        kind = candidate.bank.identity["algorithm"]
         if kind not in values:
             start = time.perf_counter()
-            values[kind] = make_values(side, score, reference)
+            values[kind] = make_values(candidate, side, reference)
             print(f"one candidate examined in {seconds[kind] + time.perf_counter() - start:.0f} s")
         return values[kind]
 
-    stored_rows.candidate_row, page.candidate_json = row_once, values_once
+    stored_rows.stored_row, page.candidate_json = row_once, values_once
 
 
 def images(count: int, path: Path | None) -> Dataset:

@@ -22,16 +22,9 @@ from forget512.harness.results.cost import RULE_SHARE
 from forget512.harness.results.densities import STEP
 from forget512.harness.results.rows import Reference
 from forget512.harness.results.store_boards import find_floor
-from forget512.harness.results.stored_rows import read_reference, stored_rows
+from forget512.harness.results.stored_rows import StoredRow, count_provenance, read_reference, stored_rows
 from forget512.harness.views.html.packing import QUANTILES
-from forget512.harness.views.html.page_values import (
-    Shown,
-    board_json,
-    candidate_json,
-    count_provenance,
-    pairs_json,
-    runs_json,
-)
+from forget512.harness.views.html.page_values import board_json, candidate_json, pairs_json, runs_json
 from forget512.harness.views.html.thumbnails import make_sprite
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -79,23 +72,24 @@ def _write(
     contents: Contents, out: Path, reference: Reference, partial: bool, dataset: Dataset | None, command: str
 ) -> None:
     _script(out, "reference", runs_json(reference.side))
-    shown: dict[str, Shown] = {}
-    rows = []
-    for number, (bank, side, row) in enumerate(stored_rows(contents, reference, partial)):
-        shown[row.algorithm] = Shown(f"c{number:03}", bank, count_provenance(side.provenance))
-        rows.append(row)
-        if row.score:  # packed while the bank is in memory
-            _script(out, shown[row.algorithm].key, candidate_json(side, row.score, reference))
+    found: dict[str, StoredRow] = {}
+    keys: dict[str, str] = {}
+    for candidate, side in stored_rows(contents, reference, partial):
+        name = candidate.row.algorithm
+        found[name], keys[name] = candidate, f"c{len(found):03}"
+        if candidate.row.score:  # packed while the bank is in memory
+            _script(out, keys[name], candidate_json(candidate, side, reference))
         del side
-    floor = find_floor(contents.benchmark, [each.bank for each in shown.values()])
-    board = make_board(reference, rows, next((row for row in rows if floor and row.algorithm == floor.name), None))
-    _script(out, "pairs", pairs_json(board, shown))
+    floor = find_floor(contents.benchmark, [candidate.bank for candidate in found.values()])
+    rows = [candidate.row for candidate in found.values()]
+    board = make_board(reference, rows, found[floor.name].row if floor else None)
+    _script(out, "pairs", pairs_json(board, keys))
     indices = contents.benchmark.forget_indices
     sprite = make_sprite(dataset.x_train[indices]) if dataset and indices is not None else None
     if sprite:
         (out / f"thumbnails.{sprite.suffix}").write_bytes(sprite.data)
     targets = contents.benchmark.targets.forget
-    values = board_json(board, shown)
+    values = board_json(board, keys)
     _script(
         out,
         "board",
@@ -110,7 +104,7 @@ def _write(
     (out / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
     for name in COPIED:
         shutil.copyfile(TEMPLATES / name, out / name)
-    made = _made(contents, [shown[row.algorithm] for row in board.rows], reference, command)
+    made = _made(contents, [found[row.algorithm] for row in board.rows], reference, command)
     (out / "index.html").write_text(_render(values, made, sprite is not None), encoding="utf-8")
 
 
@@ -136,11 +130,11 @@ def _check_folder(out: Path) -> None:
         raise UserError(f"--out {out} holds something that is no report{what}: give a new or empty folder.")
 
 
-def _made(contents: Contents, shown: Sequence[Shown], reference: Reference, command: str) -> dict[str, Any]:
+def _made(contents: Contents, candidates: Sequence[StoredRow], reference: Reference, command: str) -> dict[str, Any]:
     identity = contents.benchmark.identity
     done = {
         "retrain": count_provenance(reference.side.provenance),
-        **{each.bank.name: each.provenance for each in shown},
+        **{each.bank.name: each.provenance for each in candidates},
     }
     return {
         "title": contents.title,
@@ -153,7 +147,7 @@ def _made(contents: Contents, shown: Sequence[Shown], reference: Reference, comm
             "network": identity["model"]["name"],
             "precision": identity["precision"],
         },
-        "banks": [contents.reference, *(each.bank for each in shown)],
+        "banks": [contents.reference, *(each.bank for each in candidates)],
         "others": contents.others,
         "damaged": contents.damaged,
         "provenance": done,

@@ -1,40 +1,18 @@
 """The values that the report's page shows: its board, its pairs, and each candidate's runs."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
 from forget512.harness.results.assessment import example_table
 from forget512.harness.results.board import Board
-from forget512.harness.results.densities import side_densities
 from forget512.harness.results.rows import Reference, Row, Side
-from forget512.harness.store.listing import ListedBank
-from forget512.harness.store.record import Provenance
+from forget512.harness.results.stored_rows import StoredRow
 from forget512.harness.views.html.packing import density_json, epsilon_json, pack_rules, pack_side
 from forget512.harness.views.text import comparison_text, projected_text
-from forget512.scoring import Score, convergence, same_runs
+from forget512.scoring import same_runs
 
-VERSIONS = ("torch", "cuda", "device", "engine", "host")
 KINDS = ("retain", "test", "forget")  # of accuracies
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A candidate on the page, once its runs have left the memory. key: names its script file. provenance: torch,
-    device, … -> value -> how many runs have it.
-    """
-
-    key: str
-    bank: ListedBank
-    provenance: dict[str, dict[str, int]]
-
-
-def count_provenance(provenance: Iterable[Provenance]) -> dict[str, dict[str, int]]:
-    """How many runs were made by which versions and machines."""
-    known = list(provenance)
-    return {name: dict(Counter(str(getattr(each, name)) for each in known)) for name in VERSIONS}
 
 
 def runs_json(side: Side) -> dict[str, Any]:
@@ -52,27 +30,28 @@ def runs_json(side: Side) -> dict[str, Any]:
     }
 
 
-def candidate_json(side: Side, score: Score, reference: Reference) -> dict[str, Any]:
+def candidate_json(candidate: StoredRow, side: Side, reference: Reference) -> dict[str, Any]:
     """What the script file of a scored candidate holds."""
-    retrained, unlearned = reference.side.columns, side.columns
-    assert retrained and unlearned, "what has a score has runs"
-    found = convergence(retrained.confidences, unlearned.confidences)
+    score, retrained, unlearned = candidate.row.score, reference.side.columns, side.columns
+    assert score and retrained and unlearned, "what has a score has runs"
     return {
-        "densities": {name: density_json(each) for name, each in side_densities(retrained, unlearned).items()},
+        "densities": {name: density_json(each) for name, each in candidate.densities.items()},
         "epsilon": epsilon_json(score.epsilon, score.bins),
-        "convergence": [[at.runs, at.quality, at.spread] for at in found],
+        "convergence": [[at.runs, at.quality, at.spread] for at in candidate.convergence],
         "rules": pack_rules(example_table(retrained, unlearned, score)),
         **runs_json(side),
     }
 
 
-def pairs_json(board: Board, shown: Mapping[str, Shown]) -> dict[str, str]:
-    """In words, for each two scored candidates: 'key key' -> their comparison, or why there is none."""
+def pairs_json(board: Board, keys: Mapping[str, str]) -> dict[str, str]:
+    """In words, for each two scored candidates: 'key key' -> their comparison, or why there is none.
+
+    keys: by name, what a candidate's script file is named after.
+    """
     texts = {}
     for one, other in combinations([row for row in board.rows if row.score], 2):
-        keys = f"{shown[one.algorithm].key} {shown[other.algorithm].key}"
         found = board.pairing(one, other)
-        texts[keys] = (
+        texts[f"{keys[one.algorithm]} {keys[other.algorithm]}"] = (
             comparison_text(found.better, found.worse, found.comparison) if found else _not_compared(one, other)
         )
     return texts
@@ -86,13 +65,13 @@ def _not_compared(one: Row, other: Row) -> str:
     return f"N is {runs[0]} and {runs[1]}: F falls with N, so these scores are not compared."
 
 
-def board_json(board: Board, shown: Mapping[str, Shown]) -> dict[str, Any]:
+def board_json(board: Board, keys: Mapping[str, str]) -> dict[str, Any]:
     """The board's rows, its ceiling and floor, and the largest number on the axis of scores."""
     scores = [row.score for row in board.rows if row.score]
     ends = [score.interval[1] if score.interval else score.score for score in scores]
     ends += [board.ceiling.quality] if board.ceiling else []
     return {
-        "rows": [_row_json(row, shown[row.algorithm].key) for row in board.rows],
+        "rows": [_row_json(row, keys[row.algorithm]) for row in board.rows],
         "ceiling": board.ceiling,
         "floor": board.floor.score if board.floor else None,
         "runs": board.reference.wanted,
