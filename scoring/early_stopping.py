@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from forget512.scoring.compare import Comparison, compare
-from forget512.scoring.definitions.quality import LEAST_READABLE
+from forget512.scoring.conventions import LEAST_READABLE, LEVEL
 from forget512.scoring.score import Score
-from forget512.scoring.uncertainty import LEVEL
 
 
 @dataclass(frozen=True)

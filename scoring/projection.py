@@ -13,17 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtrit
 
+from forget512.scoring.conventions import COMPETITION_RUNS, LEAST_READABLE, LEVEL
 from forget512.scoring.definitions.quality import bins, example_scores, smallest_quality
 from forget512.scoring.definitions.released import sorted_epsilons
 from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
 from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
 from forget512.scoring.randomness import seeded
-from forget512.scoring.uncertainty import LEVEL
 
-RUNS = 512  # a side, in the competition
-LEAST_RUNS = 32
 SUBSETS = 20  # halves of the runs, for the interval
 DRAWN, DRAWN_FOR_SUBSETS = 4000, 600  # examples drawn from the model for the projection, and for each subset's
 POINTS = 4000  # of a shape's quantile function
@@ -51,7 +49,11 @@ class Projection:
 
 
 def project(
-    retrained: npt.ArrayLike, unlearned: npt.ArrayLike, *, to: int = RUNS, rng: np.random.Generator | None = None
+    retrained: npt.ArrayLike,
+    unlearned: npt.ArrayLike,
+    *,
+    to: int = COMPETITION_RUNS,
+    rng: np.random.Generator | None = None,
 ) -> Projection | None:
     """Project the released F of confidences (N_R, S) and (N_U, S) to `to` runs a side; None below 32 runs.
 
@@ -65,7 +67,7 @@ def project(
     runs, examples = min(len(r), len(u)), r.shape[1]
     if runs >= to:
         raise ScoringError(f"to is {to}, but both sides have {runs} runs or more: a projection goes to more runs.")
-    if runs < LEAST_RUNS:
+    if runs < LEAST_READABLE:
         return None
     bank = sort_runs(r), sort_runs(u)
     points = _points(bank)
@@ -81,7 +83,7 @@ def project(
         return Projection(0.0, (0.0, min(float(points.mean()) + three, 1.0)), runs, to)
     logs = np.log(np.maximum(found, smallest_quality(examples, bins(to, to))))
     spread = math.sqrt(float(np.var(logs, ddof=1)) + MODEL_ERROR**2)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, SUBSETS - 1)) * spread
+    reach = float(stdtrit(SUBSETS - 1, (1 + LEVEL) / 2)) * spread
     return Projection(quality, (quality * math.exp(-reach), min(quality * math.exp(reach), 1.0)), runs, to)
 
 

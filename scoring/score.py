@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from forget512.scoring.conventions import LEAST_RUNS
 from forget512.scoring.definitions.modes import find_mode
 from forget512.scoring.definitions.quality import example_scores
 from forget512.scoring.definitions.sorting import sort_runs
 from forget512.scoring.errors import FloatArray, ScoringError, check_accuracy, check_confidences, check_same_examples
 from forget512.scoring.uncertainty import (
-    LEAST_RUNS,
     RESAMPLES,
     SPLITS,
     Ceiling,

@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import ndtr, stdtrit
 
+from forget512.scoring.conventions import LEAST_RUNS, LEVEL
 from forget512.scoring.definitions.modes import Mode, find_mode
 from forget512.scoring.definitions.quality import example_scores, smallest_quality
 from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
 from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
 from forget512.scoring.randomness import seeded
 
-LEAST_RUNS = 8  # below it neither number means anything: halves of 3 runs have two bins
-LEVEL = 0.95
 RESAMPLES = 100
 SPLITS = 8
 
@@ -33,7 +32,7 @@ OWN_AWAY, OWN_AT_CEILING = 1.35, 3.4
 SHARED = 0.66
 
 # Times 1 / N: about where F of every candidate ends that is far from retraining (metric.md, "F falls with N").
-FLOOR = 0.5
+FLOOR_TIMES_RUNS = 0.5
 
 # Accuracies of the two sides, (N_R,) and (N_U,), whose means' ratio multiplies F.
 AccuracyPair = tuple[FloatArray, FloatArray]
@@ -80,7 +79,7 @@ class Uncertainty:
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Two-sided interval of the score at this level."""
-        return self.limits(float(stats.t.ppf((1 + level) / 2, len(self.log_ratios) - 1)))
+        return self.limits(float(stdtrit(len(self.log_ratios) - 1, (1 + level) / 2)))
 
     def limits(self, quantile: float) -> tuple[float, float]:
         """The score less and plus `quantile` standard deviations, taken on its logarithm.
@@ -91,7 +90,7 @@ class Uncertainty:
         there are; to this comes zero_spread.
         """
         if self.score == 0.0:
-            alpha = max(2 * float(stats.norm.sf(quantile)), 1e-300)
+            alpha = max(2 * float(ndtr(-quantile)), 1e-300)
             high = -math.log(alpha) * self.least + quantile * self.zero_spread
         else:
             high = self.score * math.exp(min(quantile * self.log_spread, 700.0))
@@ -207,7 +206,7 @@ def resample(
         share=share,
         zero_spread=math.sqrt(widening) * float(np.std(qualities, ddof=1)) * ratio,
         least=least * ratio,
-        floor=FLOOR / min(n_r, n_u) * ratio,
+        floor=FLOOR_TIMES_RUNS / min(n_r, n_u) * ratio,
         most=ratio,
     )
 

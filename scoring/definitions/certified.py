@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainccinv
 
+from forget512.scoring.conventions import LEVEL
+from forget512.scoring.definitions.epsilon import likelihood_ratio
 from forget512.scoring.definitions.exact import sorted_best_rules
-from forget512.scoring.definitions.released import DELTA
 from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
 from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
 from forget512.scoring.randomness import seeded
-
-LEVEL = 0.95
 
 
 def certified_epsilons(
@@ -121,8 +120,8 @@ def _upper_limits(runs: int, level: float, claims: int) -> FloatArray:
 
 def _epsilon_at(r_rate: FloatArray, u_rate: FloatArray) -> FloatArray:
     """Epsilon at these error rates, both above 0; which of them is the FPR makes no difference."""
-    ratio = np.maximum((1 - DELTA - r_rate) / u_rate, (1 - DELTA - u_rate) / r_rate)
-    return np.log(np.maximum(ratio, 1.0))
+    epsilon: FloatArray = np.log(np.maximum(likelihood_ratio(r_rate, u_rate), 1.0))
+    return epsilon
 
 
 def _check_level(level: float) -> None:

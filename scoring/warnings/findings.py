@@ -14,9 +14,9 @@ Side = Literal["retrained", "unlearned", "both"]
 Numbers = dict[str, float | int | list[int]]
 
 SHOWN = 10  # places named in numbers where there may be thousands; of runs, all are named
-LEAST_RUNS = 8  # below it a median absolute deviation says nothing about a single run
+GAUSSIAN = 1.4826  # standard deviation of a Gaussian, in median absolute deviations
 LEAST_EXAMPLES = 10  # below it a run cannot be told from a value
-FLOOR = 0.1  # of the other side's unit: a collapsed side's own unit would make wild runs of harmless ones
+LEAST_UNIT = 0.1  # times the other side's unit: a collapsed side's own unit would make wild runs of harmless ones
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Finding:
 
 
 def robust_units(r: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Medians (S,) and robust units (S,) of both sides, each unit at least FLOOR of the other side's."""
+    """Medians (S,) and robust units (S,) of both sides, each unit at least LEAST_UNIT of the other side's."""
     median_r, median_u = np.median(r, axis=0), np.median(u, axis=0)
-    unit_r, unit_u = (1.4826 * np.median(np.abs(x - m), axis=0) for x, m in ((r, median_r), (u, median_u)))
-    return median_r, np.maximum(unit_r, FLOOR * unit_u), median_u, np.maximum(unit_u, FLOOR * unit_r)
+    unit_r, unit_u = (GAUSSIAN * np.median(np.abs(x - m), axis=0) for x, m in ((r, median_r), (u, median_u)))
+    return median_r, np.maximum(unit_r, LEAST_UNIT * unit_u), median_u, np.maximum(unit_u, LEAST_UNIT * unit_r)
 
 
 def listed(shown: Sequence[object], count: int) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from forget512.scoring.conventions import LEAST_RUNS
 from forget512.scoring.errors import (
     FloatArray,
     ScoringError,
@@ -22,8 +23,8 @@ from forget512.scoring.errors import (
     real_array,
 )
 from forget512.scoring.warnings.findings import (
+    GAUSSIAN,
     LEAST_EXAMPLES,
-    LEAST_RUNS,
     SHOWN,
     Finding,
     Numbers,
@@ -197,7 +198,7 @@ def _accuracy_outliers(values: FloatArray | None, kind: str, side: Side) -> Find
         return None
     median = float(np.median(values))
     away = np.abs(values - median)
-    runs = np.flatnonzero(away > max(ACCURACY_POINTS, ACCURACY_UNITS * 1.4826 * float(np.median(away)))).tolist()
+    runs = np.flatnonzero(away > max(ACCURACY_POINTS, ACCURACY_UNITS * GAUSSIAN * float(np.median(away)))).tolist()
     if not runs:
         return None
     mean, without = float(values.mean()), float(np.delete(values, runs).mean())

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from forget512.scoring.conventions import LEAST_RUNS
 from forget512.scoring.definitions.quality import bins, example_scores, forgetting_quality
 from forget512.scoring.definitions.released import epsilons
 from forget512.scoring.errors import FloatArray
 from forget512.scoring.warnings.findings import (
     LEAST_EXAMPLES,
-    LEAST_RUNS,
     SHOWN,
     Finding,
     Numbers,
