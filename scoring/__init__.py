@@ -9,7 +9,7 @@ No disk, clock, network or hidden random state; numba compiles on the first call
 
 from forget512.scoring.compare import Comparison, compare, same_runs
 from forget512.scoring.confidence import logit_scaled_confidence, margin
-from forget512.scoring.conventions import LEVEL
+from forget512.scoring.conventions import COMPETITION_RUNS, LEAST_READABLE, LEVEL
 from forget512.scoring.definitions.certified import certified_epsilons, most_certifiable
 from forget512.scoring.definitions.exact import exact_epsilons
 from forget512.scoring.definitions.modes import MODES, Mode
@@ -31,6 +31,8 @@ from forget512.scoring.warnings.findings import Finding
 from forget512.scoring.warnings.integrity import find_non_finite, integrity
 
 __all__ = [
+    "COMPETITION_RUNS",
+    "LEAST_READABLE",
     "LEVEL",
     "MODES",
     "Ceiling",

@@ -1,4 +1,4 @@
-"""Two candidates that were scored against the same reference bank: which is better, and is that sure?"""
+"""Compares two candidates scored against the same reference bank: which is better, and how sure is that?"""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def compare(first: Score, second: Score, level: float = LEVEL) -> Comparison | N
     """Compare two candidates; None where either has no interval (see Score.missing).
 
     Both must have been scored by `score` against the same retrained runs and with the same `rng` seed, so that
-    their subsets of the reference are the same ones: what the reference does to both cancels in the difference.
+    their subsets of the reference are the same: variation that the reference adds to both cancels in the difference.
 
     The interval of the difference is put together from the two scores' intervals and their correlation (the
     method of variance estimates recovery: Zou & Donner 2008, "Construction of confidence limits about effect

@@ -13,7 +13,7 @@ from forget512.scoring.score import Score
 
 @dataclass(frozen=True)
 class Verdict:
-    """A pair of candidates (places in the sequence given), its comparison, and what it shows.
+    """A pair of candidates (indices in the sequence given), its comparison, and the outcome.
 
     state: "decided" where the interval of the difference excludes 0, "tied" where it lies within +-width,
     "open" otherwise. comparison is None, and the pair open, where a score has no interval.

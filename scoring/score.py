@@ -28,15 +28,15 @@ FEW_RUNS = f"needs {LEAST_RUNS} runs a side"
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """What `score` found. No field has a unit.
+    """The score of one candidate. No field has a unit.
 
     mode: the definition used. epsilon: (S,) float64, NaN where undefined; `undefined` counts those.
     bins: how many give points.
     forgetting_quality: F. retain_ratio, test_ratio: mean accuracy of the unlearned runs over that of the
     retrained ones. score: F times the known ratios. interval: 95 % interval of `score` over other runs of the
-    same algorithms on this forget set. example_error: the other source of spread, the standard error of `score`
-    over forget examples, had others been drawn. ceiling: F of retraining against itself. share_of_ceiling:
-    F / ceiling. What could not be had is None, and `missing` has the reason under its name.
+    same algorithms on this forget set. example_error: the standard error of `score` over draws of the
+    forget examples, the other source of spread. ceiling: F of retraining against itself. share_of_ceiling:
+    F / ceiling. What cannot be computed is None, and `missing` has the reason under its name.
     """
 
     mode: str

@@ -2,7 +2,7 @@
 
 Both score subsets of the runs drawn without replacement: drawing with replacement makes ties, which inflate
 the largest epsilon and bias F (metric.md, "The naive bootstrap over models is biased"). How well the intervals
-cover is simulated in tests/benchmarks/interval_coverage.py; its table stands in scoring/README.md.
+cover is simulated in tests/benchmarks/interval_coverage.py; its table is in scoring/README.md.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Ceiling:
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
-    """What subsets of the runs say about a score.
+    """The spread of a score, from subsets of the runs.
 
     score: of all the runs. log_spread: standard deviation of its logarithm over other runs. points: (B, S)
     float32, H of each example in B subsets; log_qualities, log_ratios: (B,) float64, logarithms of each subset's F
@@ -84,10 +84,10 @@ class Uncertainty:
     def limits(self, quantile: float) -> tuple[float, float]:
         """The score less and plus `quantile` standard deviations, taken on its logarithm.
 
-        On the floor F says only that it is there, whatever its spread (which is next to none): the limits are 0
-        and at least the floor. For a score of 0 the upper one is at least this, too: of S examples none earned
-        points, so -log(alpha) of them (three at 95 %, the rule of three) may be expected to, at the least points
-        there are; to this comes zero_spread.
+        On the floor F shows only that the candidate is far from retraining, and its own spread is close to 0: the
+        limits are 0 and at least the floor. For a score of 0 the upper limit is at least this, too: none of S examples
+        earned points, so -log(alpha) of them (three at 95 %, the rule of three) may be expected to, each the least
+        points that exist; zero_spread is added.
         """
         if self.score == 0.0:
             alpha = max(2 * float(ndtr(-quantile)), 1e-300)
@@ -220,7 +220,7 @@ def spread_of_log(
 ) -> float:
     """Standard deviation over other runs of log F + log ratios, from those of B subsets, (B,) each.
 
-    parts: (B, S), what each example adds to F, up to a factor: tells the variance of the examples' own from what
+    parts: (B, S), what each example adds to F, up to a factor: separates the variance of single examples from what
     they share. The ratios are smooth in the runs, so their variance, and what they share with F, needs no correction.
     """
     of_quality = float(np.var(log_qualities, ddof=1))

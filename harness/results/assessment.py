@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from forget512.harness.errors import UserError
 from forget512.harness.store.runs import Columns
 from forget512.scoring import (
+    COMPETITION_RUNS,
+    LEAST_READABLE,
     MODES,
     Ceiling,
     Finding,
@@ -19,7 +21,6 @@ from forget512.scoring import (
     project,
     score,
 )
-from forget512.scoring.conventions import COMPETITION_RUNS, LEAST_READABLE
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 `released` and `exact` take the largest of many noisy ratios, which is above 0 even for equal distributions.
 Here one rule is chosen on a random half of the runs, and its error rates are bounded on the other half, which
-had no part in the choice, by Clopper and Pearson's limits (1934, "The use of confidence or fiducial limits
+was not used for the choice, by Clopper and Pearson's limits (1934, "The use of confidence or fiducial limits
 illustrated in the case of the binomial", Biometrika 26).
 """
 
@@ -102,7 +102,7 @@ def _errors_not_excluded(claims: int) -> int:
     """How many errors to add to a rule's counts when choosing: what an observed 0 leaves possible.
 
     n samples without an error bound a rate by about log(1 / alpha) / n, so rules that rest on fewer errors than
-    that are no better for it. In trials on Gaussian and Student-t sides this certified as much on average as
+    that do not gain by it. In trials on Gaussian and Student-t sides this certified as much on average as
     choosing by the limits themselves, and more than adding nothing. It is the number for the usual level,
     whatever the level is: the choice then does not depend on it, and a higher level never gives a higher bound.
     """

@@ -16,7 +16,7 @@ from forget512.scoring.errors import FloatArray, ScoringError
 
 @dataclass(frozen=True)
 class Mode:
-    """One definition, and what can be done with it.
+    """One definition, and what it supports.
 
     confidence: (logits (..., S, C), targets (S,)) -> (..., S). epsilons: (retrained, unlearned) -> (S,).
     coarse_epsilons: (retrained, unlearned, b, shift) -> (S,), some values that lie in the same ones of b bins after

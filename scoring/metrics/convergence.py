@@ -16,7 +16,7 @@ from forget512.scoring.errors import check_confidences, check_same_examples
 from forget512.scoring.randomness import seeded
 from forget512.scoring.uncertainty import points
 
-MOST_BANKS = 8  # of one size: more tell little, and take long
+MOST_BANKS = 8  # of one size: more add little, and take long
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """KLOM: the KL divergence of margins, example by example (Georgiev et al. 2024, appendix E.1).
 
 Smaller is better, and 0 is not what a perfect algorithm gets: two sets of N retrained networks fill their
-histograms differently too. `klom_of_retraining` says what they get; it depends on N strongly.
+histograms differently too. `klom_of_retraining` computes what they get, which depends on N strongly.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def klom_of_retraining(retrained: npt.ArrayLike, rng: np.random.Generator | None
 
     The least that can be reached: a candidate that cannot be told from retraining gets this, not 0, with as many
     runs. The halves hold h = floor(N/2) runs each, and KLOM falls with more (equal Gaussians: median 0.10 at 256
-    runs a side, 0.047 at 512). So read it beside klom(retrained[:h], unlearned[:h]), not beside KLOM of all N.
+    runs a side, 0.047 at 512). So compare it with klom(retrained[:h], unlearned[:h]), not with KLOM of all N.
     None below 8 runs. Without `rng`, seed 0.
 
     Raises ScoringError for arrays that cannot be scored and fewer than 2 bins.

@@ -90,7 +90,7 @@ def membership(
     )
 
 
-# Compiled, and in this one file because numba's cache looks at no other file's date.
+# Everything below is compiled. It stays in this one file because numba's cache looks at no other file's date.
 
 
 @nb.njit(parallel=True, cache=True)
@@ -116,7 +116,7 @@ def _attack(losses, forget, held):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def logistic_fit(x, y, use):  # type: ignore[no-untyped-def]
-    """(intercept, slope) that minimise the summed log loss of y given x, plus slope²/2, over the places in `use`.
+    """(intercept, slope) that minimise the summed log loss of y given x, plus slope²/2, over the entries in `use`.
 
     x: (n,) float64. y, use: (n,) bool; both kinds of y must be in use. Newton's method with steps halved until
     the sum falls: it is convex, so that this ends at its minimum.

@@ -1,7 +1,7 @@
 """Two-sample tests, example by example: could retrained and unlearned runs be draws of one distribution?
 
 A test that does not reject shows nothing: with few runs none can. What is reported is a count of examples at
-a stated rate of false discoveries, to be read beside the number of runs.
+a stated rate of false discoveries, to be read together with the number of runs.
 """
 
 from __future__ import annotations

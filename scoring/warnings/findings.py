@@ -1,4 +1,4 @@
-"""What a warning is, and what the checks share."""
+"""One warning, and the robust statistics that the checks share."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from forget512.scoring.errors import FloatArray
 Side = Literal["retrained", "unlearned", "both"]
 Numbers = dict[str, float | int | list[int]]
 
-SHOWN = 10  # places named in numbers where there may be thousands; of runs, all are named
+SHOWN = 10  # indices listed of examples, of which there may be thousands; `numbers` lists all runs
 GAUSSIAN = 1.4826  # standard deviation of a Gaussian, in median absolute deviations
-LEAST_EXAMPLES = 10  # below it a run cannot be told from a value
+LEAST_EXAMPLES = 10  # with fewer a run and a single value cannot be distinguished
 LEAST_UNIT = 0.1  # times the other side's unit: a collapsed side's own unit would make wild runs of harmless ones
 
 
@@ -40,5 +40,5 @@ def robust_units(r: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray, 
 
 
 def listed(shown: Sequence[object], count: int) -> str:
-    """The places shown, with an ellipsis where there are more."""
+    """The indices shown, with an ellipsis where there are more."""
     return ", ".join(map(str, shown)) + (", …" if count > len(shown) else "")

@@ -28,8 +28,7 @@ import numpy as np
 from scipy import stats
 
 from forget512.harness.workflows.scoring_arrays import read_side
-from forget512.scoring import epsilons, forgetting_quality, project
-from forget512.scoring.conventions import COMPETITION_RUNS
+from forget512.scoring import COMPETITION_RUNS, epsilons, forgetting_quality, project
 
 Bank = tuple[np.ndarray, np.ndarray]
 
