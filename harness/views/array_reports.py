@@ -8,9 +8,9 @@ from typing import Any
 from forget512.harness.results.assessment import example_table
 from forget512.harness.results.board import Board
 from forget512.harness.results.plain import SCHEMA, comparison_json, example_json, score_json
-from forget512.harness.results.readings import Readings, other_readings
+from forget512.harness.results.readings import Readings, other_readings, readings_lines
 from forget512.harness.results.rows import Row
-from forget512.harness.views.text import comparison_text, example_text, level_text, readings_text, score_text
+from forget512.harness.views.text import comparison_text, example_text, level_text, score_text
 from forget512.harness.workflows.scoring_arrays import ScoredArrays
 
 
@@ -32,7 +32,7 @@ def score_report(scored: ScoredArrays, as_json: bool, per_example: bool) -> str:
         return json.dumps(_row_json(scored.row, readings, examples), allow_nan=False)
     lines = [score_text(scored.row)]
     if readings and examples:
-        lines += [*readings_text(readings), *example_text(examples)]
+        lines += [*(f"  {line}" for line in readings_lines(readings)), *example_text(examples)]
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from forget512.harness.results.assessment import example_table
 from forget512.harness.results.board import Board
+from forget512.harness.results.readings import other_readings, readings_lines
 from forget512.harness.results.rows import Reference, Row, Side
 from forget512.harness.results.stored_rows import StoredRow
 from forget512.harness.views.html.packing import density_json, epsilon_json, pack_rules, pack_side
@@ -38,6 +39,7 @@ def candidate_json(candidate: StoredRow, side: Side, reference: Reference) -> di
         "densities": {name: density_json(each) for name, each in candidate.densities.items()},
         "epsilon": epsilon_json(score.epsilon, score.bins),
         "convergence": [[at.runs, at.quality, at.spread] for at in candidate.convergence],
+        "readings": readings_lines(other_readings(retrained, unlearned)),
         "rules": pack_rules(example_table(retrained, unlearned, score)),
         **runs_json(side),
     }
