@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from forget512.harness.benchmark.networks import build, find
 from forget512.harness.benchmark.recipe import CIFAR_RECIPE
-from forget512.harness.results.assessment import COMPETITION_RUNS
 from forget512.harness.results.cost import RULE_EPOCHS, RULE_SHARE
+from forget512.scoring import COMPETITION_RUNS
 
 IMAGES, RETAINED, TESTED = 50_000, 45_000, 10_000  # CIFAR-10; a tenth of its training images is forgotten
 STEMS = {"resnet18": "7×7 stem", "resnet18-cifar": "CIFAR stem"}

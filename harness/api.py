@@ -16,7 +16,7 @@ from forget512.harness.candidates.finding import find_usable
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.exchange.original_file import read_original
 from forget512.harness.results.assessment import example_table
-from forget512.harness.results.board import Board
+from forget512.harness.results.board import Board, leaderboard
 from forget512.harness.results.rows import Row, bank_side
 from forget512.harness.scheduling.compute import Compute, choose_compute
 from forget512.harness.scheduling.event_log import EventLog
@@ -29,7 +29,6 @@ from forget512.harness.views.progress import live_progress, summed_up
 from forget512.harness.workflows.early_stopping import Looks
 from forget512.harness.workflows.evaluation import Evaluation, Event
 from forget512.harness.workflows.filling import Filling
-from forget512.harness.workflows.leaderboard import leaderboard
 from forget512.scoring import LEVEL, MODES, PerExample
 
 

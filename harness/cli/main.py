@@ -199,8 +199,8 @@ def sweep(
     from itertools import groupby
 
     from forget512.harness.benchmark.development import development
+    from forget512.harness.results.board import leaderboard
     from forget512.harness.views.tuning_tables import show_sweep
-    from forget512.harness.workflows.leaderboard import leaderboard
     from forget512.harness.workflows.tuning import best, log_lines, settings_of, trials
 
     benchmark = development(_benchmark(given))
@@ -387,12 +387,12 @@ def split(context: click.Context, out: Path, **given: Any) -> int:
 def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
     """Score state_dicts that another program made: CHECKPOINTS is a folder or a zip of them."""
     from forget512.harness.errors import one_of
+    from forget512.harness.results.board import leaderboard
     from forget512.harness.scheduling.compute import choose_compute
     from forget512.harness.store.files import open_store
     from forget512.harness.views.board_table import show_leaderboard
     from forget512.harness.views.json_output import leaderboard_report
     from forget512.harness.workflows.examination import Examination
-    from forget512.harness.workflows.leaderboard import leaderboard
     from forget512.scoring import MODES
 
     mode = one_of("--mode", given["mode"], MODES)

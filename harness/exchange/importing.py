@@ -7,6 +7,7 @@ import numpy as np
 
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.errors import UserError
+from forget512.harness.exchange.arrays import read_side
 from forget512.harness.exchange.verification import unpack, verify
 from forget512.harness.hashing import canonical_json, sha256
 from forget512.harness.store.benchmarks import StoredBenchmark, parse_benchmark, read_benchmark
@@ -16,7 +17,6 @@ from forget512.harness.store.import_notes import Origin, put_origin, set_aside_d
 from forget512.harness.store.layout import list_records
 from forget512.harness.store.record import CONFIDENCES, Damaged, record_name
 from forget512.harness.store.stored_bank import RETRAIN
-from forget512.harness.workflows.scoring_arrays import read_side
 
 
 def import_bundle(store: Store, path: Path, benchmark: str | None) -> list[str]:

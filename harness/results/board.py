@@ -1,13 +1,17 @@
 """The board: ranks rows and compares them in pairs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Protocol
 
+from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.results.assessment import scoring_errors
-from forget512.harness.results.rows import Reference, Row, bank_side, candidate_row, reference_row
+from forget512.harness.results.rows import Reference, Row, bank_side, candidate_row, make_reference, reference_row
+from forget512.harness.store.files import Store
+from forget512.harness.store.reference import settings_tried
 from forget512.harness.store.runs import Runs
-from forget512.scoring import LEVEL, MODES, Ceiling, Comparison, Score, compare, same_runs
+from forget512.scoring import COMPETITION_RUNS, LEVEL, MODES, Ceiling, Comparison, Score, compare, same_runs
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,48 @@ class Board:
         """The comparison of two rows; None where they were not compared."""
         names = {one.algorithm, other.algorithm}
         return next((pairing for pairing in self.pairings if {pairing.better, pairing.worse} == names), None)
+
+
+class Evaluated(Protocol):
+    """What a leaderboard needs of an evaluation."""
+
+    @property
+    def reference(self) -> Runs: ...
+    @property
+    def banks(self) -> Mapping[str, Runs]: ...
+    @property
+    def floor(self) -> Runs | None: ...
+    @property
+    def runs(self) -> int: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def benchmark(self) -> Benchmark: ...
+    @property
+    def store(self) -> Store: ...
+
+
+def leaderboard(
+    evaluation: Evaluated, partial: bool = False, project_to: int | None = COMPETITION_RUNS, level: float = LEVEL
+) -> Board:
+    """Score every candidate of an evaluation.
+
+    partial: score banks that are short of N as well. project_to: number of runs; None: project nothing. level: of all
+    comparisons together.
+
+    Raises:
+        UserError: the runs cannot be scored.
+    """
+    reference = evaluation_reference(evaluation, project_to)
+    return score_banks(reference, list(evaluation.banks.values()), evaluation.floor, partial, level)
+
+
+def evaluation_reference(evaluation: Evaluated, project_to: int | None = COMPETITION_RUNS) -> Reference:
+    """What an evaluation's candidates are scored against."""
+    benchmark = evaluation.benchmark
+    tried = settings_tried(evaluation.store, benchmark.fingerprint[:12])
+    epochs = benchmark.recipe.epochs
+    return make_reference(evaluation.reference, evaluation.runs, epochs, evaluation.mode, project_to, tried)
 
 
 def make_board(

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from forget512.harness.results.assessment import COMPETITION_RUNS, Assessment
+from forget512.harness.results.assessment import Assessment
 from forget512.harness.results.cost import RULE_SHARE, Cost
 from forget512.harness.results.rows import Row
-from forget512.scoring import LEVEL, MODES, Ceiling, Comparison, Score
+from forget512.scoring import COMPETITION_RUNS, LEVEL, MODES, Ceiling, Comparison, Score
 
 NONE = "–"  # an unknown number
 NO_ACCURACY = "unknown (no accuracies given)"

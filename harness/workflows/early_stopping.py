@@ -1,8 +1,8 @@
 """`evaluate --stop-when-decided`: as few runs as it takes to settle every pair of candidates."""
 
 from forget512.harness.errors import UserError
+from forget512.harness.results.board import leaderboard
 from forget512.harness.workflows.evaluation import Evaluation
-from forget512.harness.workflows.leaderboard import leaderboard
 from forget512.scoring import LEVEL, MODES, looks, verdicts
 
 

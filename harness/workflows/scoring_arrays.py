@@ -1,51 +1,16 @@
-"""Scores arrays from outside an evaluation: .npz files that anyone brings, and bank folders of a store."""
+"""Scores arrays without a store: one candidate, or several that are compared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
 
-import numpy as np
-
-from forget512.harness.benchmark.comparing import check_comparable
-from forget512.harness.errors import UserError, first_line
-from forget512.harness.results.assessment import COMPETITION_RUNS, scoring_errors
+from forget512.harness.errors import UserError
+from forget512.harness.exchange.arrays import ArraySide, check_sides, read_side
 from forget512.harness.results.board import Board, make_board
-from forget512.harness.results.rows import Reference, Row, Side, candidate_row, make_reference
-from forget512.harness.store.benchmarks import read_benchmark
-from forget512.harness.store.confidences import ACCURACIES
-from forget512.harness.store.files import URL, Store
-from forget512.harness.store.record import Damaged
-from forget512.harness.store.runs import Columns
-from forget512.harness.store.stored_bank import StoredBank
-from forget512.scoring import MODES, ScoringError, find_non_finite, same_runs
+from forget512.harness.results.rows import Reference, Row, candidate_row, make_reference
+from forget512.scoring import COMPETITION_RUNS, same_runs
 from forget512.scoring.compare import SAME_RUNS
-from forget512.scoring.errors import check_accuracy, check_confidences, check_same_examples
-
-# What the published scoring program keeps of its retrained runs in retrain_confs.npz, by our names.
-PUBLISHED = {
-    "retrained_confs": "confidences",
-    "retrain_retain_accs": "retain_accuracy",
-    "retrain_forget_accs": "forget_accuracy",
-    "retrain_test_accs": "test_accuracy",
-}
-
-
-@dataclass(frozen=True, eq=False)
-class ArraySide(Side):
-    """One side of a score as a file or a bank folder has it, and what is known of where it comes from.
-
-    all_seconds (N,): of each run, where a file has them. benchmark: its identity. classes: C. targets (S,): true
-    classes. indices (S,): of the forget examples among the training images.
-    """
-
-    columns: Columns
-    benchmark: dict[str, Any] | None = None
-    classes: int | None = None
-    targets: np.ndarray | None = None
-    indices: np.ndarray | None = None
-    all_seconds: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,131 +69,3 @@ def compare_arrays(retrained: Path, unlearned: Sequence[Path], mode: str = "rele
 def _reference(retrained: ArraySide, runs: int, mode: str, project_to: int | None) -> Reference:
     epochs = retrained.benchmark["recipe"]["epochs"] if retrained.benchmark else None
     return make_reference(retrained, runs, epochs, mode, project_to)
-
-
-def read_side(path: Path, option: str, mode: str = "released") -> ArraySide:
-    """Read a bank folder, or a .npz file.
-
-    The file has `confidences (N, S)`, or `logits (N, S, C)` with `targets (S,)`, and if known `retain_accuracy`,
-    `forget_accuracy`, `test_accuracy` and `seconds`, each (N,); or is the published program's `retrain_confs.npz`.
-
-    Raises:
-        UserError: it cannot be read, or holds values that are not finite.
-    """
-    if url := URL.fullmatch(str(path)):  # of which no more is shown, for it may hold a password
-        raise UserError(
-            f"{option} {url[1]}://… is no file here: copy the bank's store to a folder first, "
-            "or see `leaderboard --store`."
-        )
-    if path.is_dir():
-        return _read_bank(path, option, mode)
-    try:
-        source = np.load(path, allow_pickle=False)
-        if isinstance(source, np.ndarray):
-            raise UserError(f"{option} {path} is one array (.npy): give a .npz file, whose arrays have names.")
-        with source:
-            arrays = {PUBLISHED.get(name, name): source[name] for name in source.files}
-    except UserError:
-        raise
-    except FileNotFoundError as error:
-        raise UserError(f"{option} {path} does not exist.") from error
-    except Exception as error:  # numpy, zipfile and zlib each have their own types for a damaged file
-        raise UserError(f"{option} {path} cannot be read as a .npz file: {first_line(error)}.") from error
-    classes, targets, correct = None, arrays.get("targets"), None
-    try:
-        if "confidences" in arrays:
-            confidences = arrays["confidences"]
-            _check_finite(confidences, option, path)
-            _check_targets(targets, confidences, f"{option} {path}")
-        elif "logits" in arrays and targets is not None:
-            logits = arrays["logits"]
-            _check_finite(logits, option, path)
-            confidences = MODES[mode].confidence(logits, targets)
-            classes, correct = logits.shape[-1], logits.argmax(axis=-1) == targets
-        else:
-            raise UserError(
-                f"{option} {path} must hold `confidences` (N, S), or `logits` (N, S, C) with `targets` (S,); "
-                f"it has {', '.join(arrays) or 'nothing'}."
-            )
-    except ScoringError as error:
-        raise UserError(f"{option} {path}: {error}") from error
-    columns = Columns(confidences, correct, **{name: arrays.get(name) for name in ACCURACIES})
-    seconds = _seconds(arrays["seconds"], len(confidences), f"{option} {path}") if "seconds" in arrays else None
-    return ArraySide(path.stem, columns, seconds, classes=classes, targets=targets, all_seconds=arrays.get("seconds"))
-
-
-def check_sides(retrained: ArraySide, unlearned: ArraySide) -> None:
-    """Refuse two sides that cannot be scored, or are not of the same examples.
-
-    Raises:
-        UserError: names what differs.
-    """
-    r, u = retrained, unlearned
-    if r.benchmark and u.benchmark:
-        check_comparable(r.benchmark, u.benchmark)
-    if r.classes is not None and u.classes is not None and r.classes != u.classes:
-        raise UserError(f"{r.name} has logits of {r.classes} classes and {u.name} of {u.classes}: they must be equal.")
-    if r.targets is not None and u.targets is not None and not np.array_equal(r.targets, u.targets):
-        raise UserError(f"{r.name} and {u.name} have different `targets`: give the same examples in one order.")
-    with scoring_errors():
-        check_same_examples(
-            check_confidences(r.columns.confidences, "retrained"), check_confidences(u.columns.confidences, "unlearned")
-        )
-        for name, found in (("retrained", r.columns), ("unlearned", u.columns)):
-            if found.forget_accuracy is not None:  # scoring looks at the other accuracies
-                check_accuracy(found.forget_accuracy, len(found.confidences), f"{name}_forget_accuracy")
-
-
-def _check_finite(values: np.ndarray, option: str, path: Path) -> None:
-    side: Literal["retrained", "unlearned"] = "retrained" if option == "--retrained" else "unlearned"
-    if values.ndim >= 2 and (finding := find_non_finite(values, side)):
-        raise UserError(f"{option} {path}: {finding.text}")
-
-
-def _check_targets(targets: Any, confidences: np.ndarray, where: str) -> None:
-    """Beside confidences they are only shown."""
-    if targets is None or confidences.ndim != 2:
-        return
-    if targets.dtype.kind not in "iu" or targets.shape != confidences.shape[1:]:
-        raise UserError(
-            f"{where}: `targets` are {targets.dtype} of shape {targets.shape}, but integers of shape "
-            f"{confidences.shape[1:]} are needed: one class for each example."
-        )
-
-
-def _seconds(values: np.ndarray, runs: int, where: str) -> float:
-    if values.dtype.kind not in "fiu" or values.shape != (runs,) or not (values >= 0).all() or np.isinf(values).any():
-        raise UserError(
-            f"{where}: `seconds` are {values.dtype} of shape {values.shape}, but ({runs},) finite numbers of at least "
-            "0 are needed: one for each run."
-        )
-    return float(np.median(values))
-
-
-def _read_bank(folder: Path, option: str, mode: str) -> ArraySide:
-    resolved = folder.resolve()
-    try:
-        root = resolved.parents[2]  # store/banks/<benchmark>/<algorithm>
-        if not (resolved / "bank.json").is_file():
-            raise Damaged("it has no bank.json")
-        store = Store(root, existing=True)
-        benchmark = read_benchmark(store, resolved.parent.name)
-        bank = StoredBank(store, resolved.relative_to(root).as_posix(), benchmark, mode)
-    except (Damaged, IndexError) as error:
-        raise UserError(
-            f"{option} {folder} is no bank of a store (store/banks/<benchmark>/<algorithm>): {first_line(error)}."
-        ) from error
-    if bank.damaged:
-        raise UserError(f"{bank.damaged[0]}: `evaluate` sets a damaged record aside and runs it again.")
-    if len(bank.readings) < 2:
-        raise UserError(f"{option} {folder} holds {len(bank.readings)} finished runs: at least 2 are needed.")
-    return ArraySide(
-        bank.name,
-        bank.columns(sorted(bank.readings)),
-        bank.median_seconds(),
-        tuple(bank.readings),
-        tuple(bank.origins),
-        benchmark=benchmark.identity,
-        targets=benchmark.targets.forget,
-        indices=benchmark.forget_indices,
-    )

@@ -82,8 +82,9 @@ def timed(what: str, do: Callable[[], Any]) -> float:
 
 
 def measure_large(retrained: Path, unlearned: Path) -> int:
+    from forget512.harness.exchange.arrays import read_side
     from forget512.harness.views.array_reports import score_report
-    from forget512.harness.workflows.scoring_arrays import read_side, score_arrays
+    from forget512.harness.workflows.scoring_arrays import score_arrays
 
     sizes = [path.stat().st_size for folder in (retrained, unlearned) for path in folder.glob("*.safetensors")]
     print(f"{len(sizes):,} records of {sum(sizes) / len(sizes) / 1e3:.0f} kB, {sum(sizes) / 1e6:.0f} MB in all:")

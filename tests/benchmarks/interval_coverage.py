@@ -93,7 +93,7 @@ def main() -> None:
 
 def real_banks(options: argparse.Namespace) -> None:
     """Disjoint banks of real runs; the mean over them stands for the truth."""
-    from forget512.harness.workflows.scoring_arrays import read_side
+    from forget512.harness.exchange.arrays import read_side
 
     sides = [read_side(path, "--banks").columns.confidences for path in options.banks]
     count = min(map(len, sides)) // options.cut

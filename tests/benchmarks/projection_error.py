@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from forget512.harness.workflows.scoring_arrays import read_side
+from forget512.harness.exchange.arrays import read_side
 from forget512.scoring import COMPETITION_RUNS, epsilons, forgetting_quality, project
 
 Bank = tuple[np.ndarray, np.ndarray]

@@ -7,13 +7,13 @@ from itertools import combinations
 
 import pytest
 
+from forget512.harness.results.board import leaderboard
 from forget512.harness.results.contents import find_contents
 from forget512.harness.results.store_boards import boards
 from forget512.harness.store.files import Store
 from forget512.harness.views.array_reports import compare_report
 from forget512.harness.views.html.page import write_page
 from forget512.harness.views.text import comparison_text
-from forget512.harness.workflows.leaderboard import leaderboard
 from forget512.harness.workflows.reproduction import Reproduction, Table, TableRow, results
 from forget512.harness.workflows.scoring_arrays import compare_arrays
 from support.synthetic import describe, fill

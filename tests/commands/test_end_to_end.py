@@ -9,11 +9,11 @@ import pytest
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.finding import find_algorithms
+from forget512.harness.results.board import leaderboard
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.store.files import Store
 from forget512.harness.store.record import decode
 from forget512.harness.workflows.evaluation import Evaluation
-from forget512.harness.workflows.leaderboard import leaderboard
 from support.commands import contents, finished_records
 
 RUNS = 4

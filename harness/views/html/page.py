@@ -15,7 +15,6 @@ from plotly.offline import get_plotlyjs
 
 from forget512.harness.benchmark.dataset import Dataset
 from forget512.harness.errors import UserError
-from forget512.harness.results.assessment import COMPETITION_RUNS
 from forget512.harness.results.board import make_board
 from forget512.harness.results.contents import Contents
 from forget512.harness.results.cost import RULE_SHARE
@@ -26,6 +25,7 @@ from forget512.harness.results.stored_rows import StoredRow, count_provenance, r
 from forget512.harness.views.html.packing import QUANTILES
 from forget512.harness.views.html.page_values import board_json, candidate_json, pairs_json, runs_json
 from forget512.harness.views.html.thumbnails import make_sprite
+from forget512.scoring import COMPETITION_RUNS
 
 TEMPLATES = Path(__file__).parent / "templates"
 COPIED = ("report.css", "report.js", "views.js")

@@ -20,6 +20,7 @@ from forget512.harness.exchange.bundle import _digest
 from forget512.harness.exchange.exporting import export_banks
 from forget512.harness.exchange.verification import verify
 from forget512.harness.hashing import canonical_json, sha256
+from forget512.harness.results.board import evaluation_reference
 from forget512.harness.results.contents import find_contents
 from forget512.harness.results.store_boards import boards
 from forget512.harness.store.benchmarks import read_benchmark
@@ -30,7 +31,6 @@ from forget512.harness.store.stored_bank import StoredBank
 from forget512.harness.views.console import console
 from forget512.harness.views.reproduction import show_reproduction
 from forget512.harness.workflows.evaluation import Evaluation
-from forget512.harness.workflows.leaderboard import evaluation_reference
 from forget512.harness.workflows.reproduction import Reproduction
 from support.commands import command
 

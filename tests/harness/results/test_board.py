@@ -10,13 +10,13 @@ import pytest
 
 from forget512.harness.candidates.settings import with_settings
 from forget512.harness.errors import UserError
+from forget512.harness.results.board import leaderboard
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.views.board_table import show_leaderboard
 from forget512.harness.views.console import console
 from forget512.harness.views.json_output import leaderboard_report
 from forget512.harness.workflows.early_stopping import Looks
 from forget512.harness.workflows.evaluation import Evaluation
-from forget512.harness.workflows.leaderboard import leaderboard
 
 pytestmark = pytest.mark.usefixtures("coarse_projection")
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "scores.schema.json").read_text())

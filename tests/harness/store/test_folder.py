@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from forget512.harness.errors import UserError
+from forget512.harness.exchange.arrays import read_side
 from forget512.harness.store.files import TEMPORARY, Store, StoreUnavailable, open_store
-from forget512.harness.workflows.scoring_arrays import read_side
 
 ROOT = Path(__file__).resolve().parents[3]
 

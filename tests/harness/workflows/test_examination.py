@@ -14,12 +14,12 @@ from safetensors.torch import load, save
 
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.errors import UserError
+from forget512.harness.results.board import leaderboard
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.store.files import Store
 from forget512.harness.store.record import decode
 from forget512.harness.worker.runner import Runner
 from forget512.harness.workflows.examination import Examination, ExamineCheckpoint
-from forget512.harness.workflows.leaderboard import leaderboard
 
 ONE_CORE = Compute("cpu", 1, 0.0)
 

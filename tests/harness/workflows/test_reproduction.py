@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
+from forget512.harness.results.board import leaderboard
 from forget512.harness.views.reproduction import reproduction_json, show_reproduction
 from forget512.harness.workflows.evaluation import Evaluation
-from forget512.harness.workflows.leaderboard import leaderboard
 from forget512.harness.workflows.reproduction import (
     Reproduction,
     Table,

@@ -19,8 +19,8 @@ from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.finding import find_algorithms
 from forget512.harness.candidates.settings import with_settings
 from forget512.harness.errors import UserError
+from forget512.harness.results.board import leaderboard
 from forget512.harness.views.tuning_tables import show_sweep
-from forget512.harness.workflows.leaderboard import leaderboard
 from forget512.harness.workflows.tuning import Setting, best, log_lines, settings_of, trials
 
 

@@ -93,7 +93,7 @@ def test_the_board_holds_every_candidate_best_first_with_its_interval(report):
 
 
 def test_each_candidate_has_the_score_that_score_gives(report, root):
-    from forget512.harness.workflows.scoring_arrays import read_side
+    from forget512.harness.exchange.arrays import read_side
     from forget512.scoring import score
 
     (banks,) = (root / "banks").iterdir()
