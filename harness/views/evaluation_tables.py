@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
     """What is missing, and how long it would take."""
-    place = "CPU cores" if compute.device == "cpu" else f"GPU places of {compute.gpus_per_run:g}"
+    device = "CPU cores" if compute.device == "cpu" else f"GPUs, {compute.gpus_per_run:g} of one each"
     heading = Text(
-        f"{title(evaluation.benchmark)}, N = {evaluation.runs}: {compute.actors} actors on {place}", style="bold"
+        f"{title(evaluation.benchmark)}, N = {evaluation.runs}: {compute.actors} workers on {device}", style="bold"
     )
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("algorithm")
-    for name in ("there", "to run", "s/run", "hours"):
+    for name in ("in the store", "to run", "s/run", "hours"):
         table.add_column(name, justify="right")
     banks = {bank.name: bank for bank in evaluation.all_banks}
     for algorithm in (evaluation.retrain, *evaluation.algorithms):

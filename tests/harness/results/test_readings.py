@@ -14,6 +14,7 @@ from forget512.harness.store.files import Store
 from forget512.harness.store.runs import Columns
 from forget512.harness.views.array_reports import score_report
 from forget512.harness.views.html.page import write_page
+from forget512.harness.workflows.scoring_arrays import score_arrays
 from support.synthetic import describe, fill
 
 pytestmark = pytest.mark.usefixtures("coarse_projection")
@@ -38,12 +39,12 @@ def test_a_new_reading_is_one_entry_and_appears_in_json_text_and_report(tmp_path
 
     monkeypatch.setitem(READINGS, "mean_gap", mean_gap)
     folders = fill(tmp_path / "store", describe(6), {"near": (0.5, 0.9)}, 12)
-    sides = folders["retrain"], folders["near"]
+    scored = score_arrays(folders["retrain"], folders["near"])
 
-    found = json.loads(score_report(*sides, "released", None, as_json=True, per_example=True))["readings"]
+    found = json.loads(score_report(scored, as_json=True, per_example=True))["readings"]
     assert list(found) == [*READINGS] and set(found["mean_gap"]) == {"gap"}
     line = f"mean gap {found['mean_gap']['gap']:.4f}"
-    assert f"  {line}\n" in score_report(*sides, "released", None, as_json=False, per_example=True)
+    assert f"  {line}\n" in score_report(scored, as_json=False, per_example=True)
     write_page(find_contents(Store(tmp_path / "store")), tmp_path / "report")
     (script,) = (tmp_path / "report" / "data").glob("c*.js")
     assert f'"{line}"' in script.read_text()
