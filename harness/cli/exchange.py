@@ -9,18 +9,9 @@ from pathlib import Path
 import click
 
 from forget512.harness.benchmark.options import BenchmarkOptions
+from forget512.harness.cli import options
 from forget512.harness.cli.help import Section
-from forget512.harness.cli.options import (
-    FILE,
-    as_words,
-    benchmark_options,
-    fingerprint_option,
-    json_option,
-    run_options,
-    score_options,
-    stated,
-    worker_options,
-)
+from forget512.harness.cli.options import FILE
 from forget512.harness.errors import UserError
 from forget512.harness.scheduling.options import WorkerOptions
 from forget512.harness.workflows.options import RunOptions, ScoreOptions
@@ -30,9 +21,9 @@ commands = Section("Exchange")
 
 @commands.command()
 @click.option("--out", type=FILE, required=True, help="new folder that is written")
-@benchmark_options()
-@run_options("original", "store")
-@worker_options()
+@options.benchmark()
+@options.run("original", "store")
+@options.workers()
 def split(out: Path, benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions) -> int:
     """Write data and original model for another program.
 
@@ -52,7 +43,7 @@ def split(out: Path, benchmark: BenchmarkOptions, run: RunOptions, workers: Work
         original = read_original(Path(run.original), made)
     else:
         original = ensure_original(made, open_store(run.store), compute)
-    chosen = [*as_words(benchmark), *as_words(RunOptions(store=run.store))]
+    chosen = [*options.as_words(benchmark), *options.as_words(RunOptions(store=run.store))]
     write_split(out, made, original, shlex.join(chosen))
     print(f"{out}: benchmark {made.fingerprint[:12]}; its README.md explains the next steps.")
     return 0
@@ -61,11 +52,11 @@ def split(out: Path, benchmark: BenchmarkOptions, run: RunOptions, workers: Work
 @commands.command()
 @click.argument("checkpoints", type=FILE)
 @click.option("--as", "name", required=True, metavar="NAME", help="name of the bank")
-@benchmark_options()
-@run_options("store")
-@worker_options()
-@score_options("mode")
-@json_option
+@options.benchmark()
+@options.run("store")
+@options.workers()
+@options.scoring("mode")
+@options.as_json
 def examine(
     checkpoints: Path,
     name: str,
@@ -116,10 +107,10 @@ def examine(
 @commands.command()
 @click.argument("algorithms", nargs=-1, metavar="ALGORITHM ...")
 @click.argument("out", type=FILE)
-@run_options("store")
+@options.run("store")
 @click.option("--runs", type=click.IntRange(2), help="N [default: what most of these banks have]")
-@fingerprint_option
-@score_options("mode")
+@options.fingerprint
+@options.scoring("mode")
 def export(
     algorithms: tuple[str, ...],
     out: Path,
@@ -160,9 +151,9 @@ def verify(bundle: Path) -> int:
 
 @commands.command("import")
 @click.argument("file", type=FILE, metavar="BUNDLE|FILE.npz")
-@run_options("store")
-@fingerprint_option
-@benchmark_options()
+@options.run("store")
+@options.fingerprint
+@options.benchmark()
 def import_(file: Path, run: RunOptions, fingerprint: str | None, benchmark: BenchmarkOptions) -> int:
     """Save a bundle's banks, or a reference bank, in a store.
 
@@ -172,7 +163,7 @@ def import_(file: Path, run: RunOptions, fingerprint: str | None, benchmark: Ben
     from forget512.harness.exchange.importing import import_bundle, import_confidences
     from forget512.harness.store.files import open_store
 
-    chosen = stated(BenchmarkOptions)
+    chosen = options.stated(BenchmarkOptions)
     if file.suffix == ".npz":
         from forget512.harness.benchmark.making import build_benchmark
 

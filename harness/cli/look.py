@@ -9,16 +9,10 @@ from typing import Any
 import click
 
 from forget512.harness.benchmark.options import BenchmarkOptions
+from forget512.harness.cli import options
 from forget512.harness.cli.help import Section
 from forget512.harness.cli.messages import say
-from forget512.harness.cli.options import (
-    FILE,
-    benchmark_options,
-    fingerprint_option,
-    run_options,
-    score_options,
-    stated,
-)
+from forget512.harness.cli.options import FILE
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.workflows.options import RunOptions, ScoreOptions
 
@@ -26,7 +20,7 @@ commands = Section("Look")
 
 
 @commands.command()
-@run_options("runs", "store")
+@options.run("runs", "store")
 @click.option("--watch", "watched", is_flag=True, help="keep showing it, with each bank's pace, until Ctrl-C")
 def status(run: RunOptions, watched: bool) -> int:
     """Show what a store holds, and why runs failed."""
@@ -46,10 +40,10 @@ def status(run: RunOptions, watched: bool) -> int:
 
 
 @commands.command()
-@run_options("store")
+@options.run("store")
 @click.option("--runs", type=int, help="N [default: what most banks of a benchmark have]")
 @click.option("--format", "form", default="table", show_default=True, help="table, markdown, csv or json")
-@score_options("mode")
+@options.scoring("mode")
 def leaderboard(run: RunOptions, runs: int | None, form: str, scoring: ScoreOptions) -> int:
     """Show all algorithms of a store, scored and ranked."""
     from forget512.harness.results.store_boards import boards
@@ -66,10 +60,10 @@ def leaderboard(run: RunOptions, runs: int | None, form: str, scoring: ScoreOpti
 @commands.command()
 @click.option("--out", type=FILE, default="report", show_default=True, help="folder that is written")
 @click.option("--runs", type=int, help="N [default: the most that a candidate and the reference have]")
-@run_options("store")
-@fingerprint_option
-@benchmark_options()
-@score_options("partial")
+@options.run("store")
+@options.fingerprint
+@options.benchmark()
+@options.scoring("partial")
 def report(
     out: Path,
     runs: int | None,
@@ -96,11 +90,11 @@ def report(
 @click.argument("names", nargs=-1, metavar="[CANDIDATE ...]")
 @click.option("--out", type=FILE, default="figures", show_default=True, help="folder that is written")
 @click.option("--runs", type=int, help="N [default: the most that a candidate and the reference have]")
-@click.option("--reproduction", "reproductions", type=FILE, multiple=True, help="output of `reproduce --json`, a file")
-@run_options("store")
-@fingerprint_option
-@benchmark_options()
-@score_options("partial")
+@click.option("--reproduction", "reproductions", type=FILE, multiple=True, help="file that `reproduce --json` printed")
+@options.run("store")
+@options.fingerprint
+@options.benchmark()
+@options.scoring("partial")
 def figures(
     names: tuple[str, ...],
     out: Path,
@@ -146,7 +140,7 @@ def _contents(run: RunOptions, fingerprint: str | None, benchmark: BenchmarkOpti
     from forget512.harness.views.html.thumbnails import find_dataset
 
     store = open_store(run.store, existing=True)
-    chosen = [name for name in stated(BenchmarkOptions) if name != "data_dir"]
+    chosen = [name for name in options.stated(BenchmarkOptions) if name != "data_dir"]
     if chosen and fingerprint:
         option = chosen[0].replace("_", "-")
         raise UserError(f"--benchmark and --{option} both choose the benchmark: give one of them.")

@@ -61,10 +61,10 @@ def _option(field: Field, annotation: Any, group: str) -> Callable:
     )
 
 
-benchmark_options = options_of(BenchmarkOptions, "benchmark", "Benchmark options")
-run_options = options_of(RunOptions, "run", "Run options")
-worker_options = options_of(WorkerOptions, "workers", "Worker options")
-score_options = options_of(ScoreOptions, "scoring", "Score options")
+benchmark = options_of(BenchmarkOptions, "benchmark", "Benchmark options")
+run = options_of(RunOptions, "run", "Run options")
+workers = options_of(WorkerOptions, "workers", "Worker options")
+scoring = options_of(ScoreOptions, "scoring", "Score options")
 
 
 def stated(kind: Any) -> list[str]:
@@ -75,13 +75,11 @@ def stated(kind: Any) -> list[str]:
 
 def as_words(options: Any) -> list[str]:
     """The options that differ from their defaults, as a command line gives them."""
-    changed = {field.name: getattr(options, field.name) for field in fields(options)}
-    defaults = {field.name: field.default for field in fields(options)}
     return [
         word
-        for name, value in changed.items()
-        if value != defaults[name]
-        for word in (f"--{name.replace('_', '-')}", str(value))
+        for field in fields(options)
+        if (value := getattr(options, field.name)) != field.default
+        for word in (f"--{field.name.replace('_', '-')}", str(value))
     ]
 
 
@@ -93,7 +91,19 @@ def complete_algorithms(ctx: click.Context, param: click.Parameter, incomplete: 
     return [CompletionItem(incomplete, type="file"), *map(CompletionItem, names)]
 
 
-settings_option = click.option(
+def algorithms(required: bool = True) -> Callable:
+    """The argument ALGORITHM …, completed by `complete_algorithms`."""
+    metavar = "ALGORITHM|FILE.py|FILE.ipynb ..."
+    return click.argument(
+        "algorithms",
+        nargs=-1,
+        required=required,
+        metavar=metavar if required else f"[{metavar}]",
+        shell_complete=complete_algorithms,
+    )
+
+
+settings = click.option(
     "--set",
     "settings",
     cls=GroupedOption,
@@ -102,20 +112,13 @@ settings_option = click.option(
     metavar="NAME=VALUE",
     help="value of a hyper-parameter, for every algorithm that has it or for one (finetune.lr=0.01)",
 )
-batch_format_option = click.option(
+batch_format = click.option(
     "--batch-format",
     cls=GroupedOption,
     group="Algorithm options",
     help="batches that a file's loaders yield: tuples or kaggle [default: kaggle for .ipynb]",
 )
-algorithms_argument = click.argument(
-    "algorithms",
-    nargs=-1,
-    required=True,
-    metavar="ALGORITHM|FILE.py|FILE.ipynb ...",
-    shell_complete=complete_algorithms,
-)
-originals_option = click.option(
+originals = click.option(
     "--originals",
     cls=GroupedOption,
     group="Run options",
@@ -124,10 +127,10 @@ originals_option = click.option(
     show_default=True,
     help="number of original models, with N runs from each; the spread between them is shown",
 )
-fingerprint_option = click.option(
+fingerprint = click.option(
     "--benchmark",
     "fingerprint",
     metavar="FINGERPRINT",
     help="benchmark in the store, by the first digits of its fingerprint",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="print JSON instead of tables")
+as_json = click.option("--json", "as_json", is_flag=True, help="print JSON instead of tables")

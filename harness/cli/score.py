@@ -1,26 +1,16 @@
 """Commands that run algorithms and score their runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from forget512.harness.benchmark.options import BenchmarkOptions
+from forget512.harness.cli import options
 from forget512.harness.cli.help import Section
 from forget512.harness.cli.messages import say
-from forget512.harness.cli.options import (
-    FILE,
-    algorithms_argument,
-    batch_format_option,
-    benchmark_options,
-    json_option,
-    originals_option,
-    run_options,
-    score_options,
-    settings_option,
-    worker_options,
-)
+from forget512.harness.cli.options import FILE
 from forget512.harness.scheduling.options import WorkerOptions
 from forget512.harness.workflows.options import RunOptions, ScoreOptions
 
@@ -28,15 +18,15 @@ commands = Section("Score")
 
 
 @commands.command()
-@algorithms_argument
-@settings_option
-@batch_format_option
-@benchmark_options()
-@run_options()
-@originals_option
-@worker_options()
-@score_options()
-@json_option
+@options.algorithms()
+@options.settings
+@options.batch_format
+@options.benchmark()
+@options.run()
+@options.originals
+@options.workers()
+@options.scoring()
+@options.as_json
 def evaluate(
     algorithms: tuple[str, ...],
     settings: tuple[str, ...],
@@ -49,32 +39,40 @@ def evaluate(
     as_json: bool,
 ) -> int:
     """Do the missing runs of each ALGORITHM, and score them."""
+    from forget512.harness import api
+    from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.candidates.finding import find_usable
+    from forget512.harness.scheduling.compute import choose_compute
 
     found, refused = find_usable(algorithms, settings, benchmark.dataset, batch_format)
-    status = _evaluate(found, benchmark, run, originals, workers, scoring, as_json)
+    made, compute = build_benchmark(benchmark), choose_compute(workers)
+    status = _show(api.score(found, made, run, scoring, compute, originals), as_json)
     say(f"not scored: {line}" for line in refused)
     return 1 if refused else status
 
 
 @commands.command()
-@benchmark_options()
-@run_options("runs", "store", "run_timeout", "log_json")
-@worker_options()
-@json_option
+@options.benchmark()
+@options.run("runs", "store", "run_timeout", "log_json")
+@options.workers()
+@options.as_json
 def retrain(benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions, as_json: bool) -> int:
     """Do the missing runs of the reference alone."""
-    return _evaluate([], benchmark, run, 1, workers, ScoreOptions(), as_json)
+    from forget512.harness import api
+    from forget512.harness.benchmark.making import build_benchmark
+    from forget512.harness.scheduling.compute import choose_compute
+
+    return _show(api.score([], build_benchmark(benchmark), run, ScoreOptions(), choose_compute(workers)), as_json)
 
 
 @commands.command()
-@algorithms_argument
-@settings_option
-@batch_format_option
-@benchmark_options()
-@run_options("runs", "store", "original")
-@originals_option
-@worker_options()
+@options.algorithms()
+@options.settings
+@options.batch_format
+@options.benchmark()
+@options.run("runs", "store", "original")
+@options.originals
+@options.workers()
 @click.option("--time", "timed", is_flag=True, help="first do one run of each algorithm that has no timed run")
 def plan(
     algorithms: tuple[str, ...],
@@ -106,11 +104,11 @@ def plan(
 
 @commands.command()
 @click.argument("name", metavar="NAME")
-@benchmark_options()
-@run_options("runs", "store", "original", "run_timeout", "log_json")
-@worker_options()
+@options.benchmark()
+@options.run("runs", "store", "original", "run_timeout", "log_json")
+@options.workers()
 @click.option("--partial", is_flag=True, help="run nothing: show the rows whose runs are complete")
-@json_option
+@options.as_json
 def reproduce(
     name: str, benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions, partial: bool, as_json: bool
 ) -> int:
@@ -143,10 +141,10 @@ def reproduce(
 @commands.command()
 @click.option("--retrained", type=FILE, required=True, help=".npz file or bank folder of the retrained runs")
 @click.option("--unlearned", type=FILE, required=True, help=".npz file or bank folder of the unlearned runs")
-@score_options("mode")
+@options.scoring("mode")
 @click.option("--project", type=click.IntRange(8, 65_536), help="N to which F is projected [default: 512]")
 @click.option("--per-example", is_flag=True, help="add each example's ε, and other readings of the runs")
-@json_option
+@options.as_json
 def score(
     retrained: Path, unlearned: Path, scoring: ScoreOptions, project: int | None, per_example: bool, as_json: bool
 ) -> int:
@@ -163,8 +161,8 @@ def score(
 @commands.command()
 @click.option("--retrained", type=FILE, required=True, help=".npz file or bank folder of the retrained runs")
 @click.argument("unlearned", nargs=-1, type=FILE, required=True, metavar="UNLEARNED UNLEARNED ...")
-@score_options("mode")
-@json_option
+@options.scoring("mode")
+@options.as_json
 def compare(retrained: Path, unlearned: tuple[Path, ...], scoring: ScoreOptions, as_json: bool) -> int:
     """Score arrays of several candidates, and compare each pair.
 
@@ -176,31 +174,20 @@ def compare(retrained: Path, unlearned: tuple[Path, ...], scoring: ScoreOptions,
     return 0
 
 
-def _evaluate(
-    algorithms: Sequence[Any],
-    benchmark: BenchmarkOptions,
-    run: RunOptions,
-    originals: int,
-    workers: WorkerOptions,
-    scoring: ScoreOptions,
-    as_json: bool,
-) -> int:
-    """Run, score and print; the exit status."""
-    from forget512.harness import api
-    from forget512.harness.benchmark.making import build_benchmark
+def _show(results: Iterable[Any], as_json: bool) -> int:
+    """Print the results, one for each original model, once all are there; the exit status."""
     from forget512.harness.results.spread import spread_over_originals
-    from forget512.harness.scheduling.compute import choose_compute
     from forget512.harness.views.board_table import show_leaderboard
     from forget512.harness.views.console import console
     from forget512.harness.views.json_output import leaderboard_report, originals_report
     from forget512.harness.views.originals_table import show_original, show_spread
 
-    results = []
-    for result in api.score(algorithms, build_benchmark(benchmark), run, scoring, choose_compute(workers), originals):
+    boards, evaluations = [], []
+    for result in results:
         say(result.notes)
-        results.append(result)
-    boards, evaluations = [result.board for result in results], [result.evaluation for result in results]
-    if as_json and originals > 1:
+        boards.append(result.board)
+        evaluations.append(result.evaluation)
+    if as_json and len(boards) > 1:
         print(originals_report(boards, evaluations))
     elif as_json:
         print(leaderboard_report(boards[0], evaluations[0]))
@@ -210,6 +197,6 @@ def _evaluate(
             out.print(show_leaderboard(board, evaluation.benchmark))
             if evaluation.original_accuracies:
                 out.print(show_original(evaluation))
-        if originals > 1:
+        if len(boards) > 1:
             out.print(show_spread(spread_over_originals(boards)))
     return 0 if all(evaluation.complete for evaluation in evaluations) else 1

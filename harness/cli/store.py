@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from forget512.harness.benchmark.options import BenchmarkOptions
+from forget512.harness.cli import options
 from forget512.harness.cli.help import Section
 from forget512.harness.cli.messages import say
-from forget512.harness.cli.options import FILE, benchmark_options, complete_algorithms, run_options, worker_options
+from forget512.harness.cli.options import FILE
 from forget512.harness.errors import UserError
 from forget512.harness.scheduling.options import WorkerOptions
 from forget512.harness.workflows.options import RunOptions
@@ -16,11 +17,11 @@ commands = Section("Store")
 
 
 @commands.command()
-@click.argument("names", nargs=-1, metavar="[ALGORITHM|FILE.py|FILE.ipynb ...]", shell_complete=complete_algorithms)
-@benchmark_options()
-@run_options("store", "run_timeout")
-@worker_options()
-def retry(names: tuple[str, ...], benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions) -> int:
+@options.algorithms(required=False)
+@options.benchmark()
+@options.run("store", "run_timeout")
+@options.workers()
+def retry(algorithms: tuple[str, ...], benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions) -> int:
     """Rerun a benchmark's failed seeds.
 
     Those of all algorithms, or of the named ones. A candidate needs its file.
@@ -33,7 +34,7 @@ def retry(names: tuple[str, ...], benchmark: BenchmarkOptions, run: RunOptions, 
     from forget512.harness.workflows.retry import Retry
 
     compute = choose_compute(workers)
-    found = find_algorithms(names, (), benchmark.dataset)
+    found = find_algorithms(algorithms, (), benchmark.dataset)
     built_in = [algorithm.method for algorithm in found if not algorithm.files]
     candidates = [algorithm for algorithm in found if algorithm.files]
     work = Retry(build_benchmark(benchmark), open_store(run.store, existing=True), built_in, candidates)
@@ -49,7 +50,7 @@ def retry(names: tuple[str, ...], benchmark: BenchmarkOptions, run: RunOptions, 
 
 
 @commands.command("verify-store")
-@run_options("store")
+@options.run("store")
 @click.option("--set-aside", is_flag=True, help="move damaged files to damaged/ in the store, so that they are rerun")
 def verify_store(run: RunOptions, set_aside: bool) -> int:
     """Check a store's files against their checksums and names.
@@ -74,8 +75,8 @@ def verify_store(run: RunOptions, set_aside: bool) -> int:
 
 
 @commands.command()
-@run_options("store")
-@click.option("--keep", "kept", type=FILE, multiple=True, metavar="FILE", help="candidate's file: older versions go")
+@options.run("store")
+@click.option("--keep", "kept", type=FILE, multiple=True, metavar="FILE", help="candidate's file; older versions go")
 @click.option("--yes", is_flag=True, help="do not ask")
 def prune(run: RunOptions, kept: tuple[Path, ...], yes: bool) -> int:
     """Remove banks whose source no longer exists; asks first.

@@ -6,18 +6,10 @@ from pathlib import Path
 import click
 
 from forget512.harness.benchmark.options import BenchmarkOptions
+from forget512.harness.cli import options
 from forget512.harness.cli.help import Section
 from forget512.harness.cli.messages import complain, say
-from forget512.harness.cli.options import (
-    FILE,
-    algorithms_argument,
-    batch_format_option,
-    benchmark_options,
-    complete_algorithms,
-    run_options,
-    settings_option,
-    worker_options,
-)
+from forget512.harness.cli.options import FILE
 from forget512.harness.scheduling.options import WorkerOptions
 from forget512.harness.workflows.options import RunOptions
 
@@ -25,13 +17,13 @@ commands = Section("Tune and try")
 
 
 @commands.command("try")
-@click.argument("algorithm", metavar="ALGORITHM|FILE.py|FILE.ipynb", shell_complete=complete_algorithms)
+@click.argument("algorithm", metavar="ALGORITHM|FILE.py|FILE.ipynb", shell_complete=options.complete_algorithms)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="seed of the run")
-@settings_option
-@batch_format_option
-@benchmark_options()
-@run_options("original", "store")
-@worker_options("device")
+@options.settings
+@options.batch_format
+@options.benchmark()
+@options.run("original", "store")
+@options.workers("device")
 def try_(
     algorithm: str,
     seed: int,
@@ -71,22 +63,22 @@ def try_(
 
 
 @commands.command()
-@algorithms_argument
+@options.algorithms()
 @click.option(
     "--grid", multiple=True, metavar="NAME=V1,V2", help="values of a hyper-parameter to try [default: built-in grids]"
 )
 @click.option("--log", type=FILE, help="file to which a JSON line is appended for each setting")
-@settings_option
-@batch_format_option
-@benchmark_options()
-@run_options("runs", "original", "run_timeout", "log_json")
+@options.settings
+@options.batch_format
+@options.benchmark()
+@options.run("runs", "original", "run_timeout", "log_json")
 @click.option(
     "--store",
     default="dev-store",
     show_default=True,
     help="store of the sweep's runs, separate from that of scored runs",
 )
-@worker_options()
+@options.workers()
 def sweep(
     algorithms: tuple[str, ...],
     grid: tuple[str, ...],
