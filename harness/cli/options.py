@@ -78,8 +78,8 @@ def as_words(options: Any) -> list[str]:
     return [
         word
         for field in fields(options)
-        if (value := getattr(options, field.name)) != field.default
-        for word in (f"--{field.name.replace('_', '-')}", str(value))
+        if (value := str(getattr(options, field.name))) != str(field.default)  # a path may be given as text
+        for word in (f"--{field.name.replace('_', '-')}", value)
     ]
 
 

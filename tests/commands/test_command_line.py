@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from forget512 import evaluate
 from forget512.harness.benchmark.options import BenchmarkOptions
 from forget512.harness.cli.main import cli
+from forget512.harness.cli.options import as_words
 from forget512.harness.errors import UserError
 from forget512.harness.scheduling.options import WorkerOptions
 from forget512.harness.workflows.options import RunOptions, ScoreOptions
@@ -158,6 +160,11 @@ def test_the_lines_in_the_readme_turn_completion_on(tmp_path):
         assert f"_FORGET512_COMPLETE={shell}_source forget512" in (ROOT / "README.md").read_text()
     done = started("-m", "forget512", cwd=tmp_path, _FORGET512_COMPLETE="zsh_source")
     assert done.returncode == 0 and done.stdout.startswith("#compdef forget512")
+
+
+def test_options_are_written_again_as_far_as_they_differ_from_their_defaults():
+    given = BenchmarkOptions(epochs=1, data_dir=Path("data"), recipe=Path("my recipe.toml"))
+    assert as_words(given) == ["--epochs", "1", "--recipe", "my recipe.toml"]
 
 
 def test_an_unknown_option_of_evaluate_is_one_clear_error():
