@@ -12,8 +12,8 @@ Comments, docstrings, formatting, the order of imports and a file's folder do no
 the line of a removed module goes. While versions.toml does not fit the code, a test fails, and commands refuse to run
 the methods concerned.
 
-To add a method: write FOLDER/NAME.py with the function, add the entry [NAME] to FOLDER/catalogue.toml (its fields are
-explained in catalogue.py), and run this command.
+To add a method: write FOLDER/NAME.py with the function, its hyper-parameters as keyword-only arguments whose defaults
+are constants; add the entry [NAME] to FOLDER/catalogue.toml (catalogue.py explains the fields); run this command.
 """
 
 import argparse
