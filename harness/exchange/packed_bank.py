@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from forget512.harness.candidates.source import ENCODINGS, source_hash, source_text
+from forget512.harness.candidates.source import ENCODINGS, Unreadable, source_hash, source_text
 from forget512.harness.errors import printable
 from forget512.harness.exchange.bundle import MOST_RUNS, Bundle
 from forget512.harness.hashing import sha256
@@ -37,7 +37,7 @@ def pack(store: Store, bank: StoredBank, runs: int, number: int) -> tuple[dict[s
     entry: dict[str, Any] = {
         "identity": bank.identity,
         "name": _short(bank.name, bank.folder.rpartition("/")[2]),
-        "source": text if source_hash(text) == bank.identity["source"] else None,
+        "source": text if _is_source(text, bank.identity["source"]) else None,
         "failed": len({failure.seed for failure in bank.failures if failure.seed < runs} - set(seeds)),
         "origins": [{"file": _short(origin.file), "sha256": origin.sha256} for origin in bank.origins],
         "provenance": [],
@@ -53,6 +53,13 @@ def pack(store: Store, bank: StoredBank, runs: int, number: int) -> tuple[dict[s
     arrays |= {name: np.array([getattr(record, name) for record in records], kind) for name, kind in NUMBERS.items()}
     arrays["provenance"] = np.array([machines.index(record.provenance) for record in records], np.int64)
     return entry, {f"{number}/{name}": values for name, values in arrays.items()}
+
+
+def _is_source(text: dict[str, Any], source: str) -> bool:
+    try:
+        return source_hash(text) == source
+    except Unreadable:  # a newer Python filled this store
+        return False
 
 
 class PackedBank(Runs):
@@ -162,6 +169,8 @@ def _check_identity(identity: dict[str, Any], source: Any, fingerprint: str) -> 
         try:
             known = all(encoding in ENCODINGS for _, encoding, _ in source["files"])
             right = known and source.keys() == {"files", "algorithms"} and source_hash(source) == identity["source"]
+        except Unreadable as error:
+            raise Damaged(f"{method}: {error}") from error
         except (TypeError, ValueError, KeyError, LookupError, AttributeError) as error:
             raise Damaged(f"the source of {method} is no text") from error
         if not right:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from forget512.algorithms import versions
 from forget512.harness.benchmark import networks
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.benchmark.network_file import NetworkFile
-from forget512.harness.candidates.source import imported
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.hashing import sha256
 
@@ -81,10 +81,10 @@ def check_out(out: Path, benchmark: Benchmark) -> None:
         file = next(iter(benchmark.model.files))
         if not Path(file).stem.isidentifier() or keyword.iskeyword(Path(file).stem):
             raise UserError(f"split: --model {file} cannot be imported by its name: rename it as in my_net.py.")
-        ours = imported(benchmark.model.files.values())
+        ours = sorted(versions.of_sources(benchmark.model.files.values()))
         if ours:
             raise UserError(
-                f"split: --model {file} imports algorithms/{ours[0].name} of forget512, which an outside program does "
+                f"split: --model {file} imports algorithms/{ours[0]}.py of forget512, which an outside program does "
                 "not have: copy what it needs into the file."
             )
     else:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from forget512.harness.candidates.source import source_hash
+from forget512.harness.candidates.source import Unreadable, source_hash
 from forget512.harness.hashing import sha256
 from forget512.harness.store.confidences import decode_confidences
 from forget512.harness.store.files import Store, StoreUnavailable
@@ -61,7 +61,10 @@ def _bank(store: Store, folder: str, files: list[str], descriptions: dict[str, A
     if f"{folder}/{EXAMINED}" in files:
         yield _checked(store, f"{folder}/{EXAMINED}", lambda data: _examined(data, store, described))
     if f"{folder}/source.json" in files:
-        yield _checked(store, f"{folder}/source.json", lambda data: _source(data, store, described))
+        try:
+            yield _checked(store, f"{folder}/source.json", lambda data: _source(data, store, described))
+        except Unreadable as error:
+            yield Checked(f"{folder}/source.json", str(error), missing=True)
     for name in files:
         file = name.rpartition("/")[2]
         if file.startswith(PREFIX):  # never set aside: without it, others' runs would pass for own ones

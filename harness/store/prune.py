@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from forget512.algorithms import ALGORITHMS
 from forget512.harness.candidates.algorithm import Algorithm
-from forget512.harness.candidates.built_in import built_in
+from forget512.harness.candidates.source import hash_of_method
 from forget512.harness.store.files import Store
 from forget512.harness.store.import_notes import PREFIX
 from forget512.harness.store.record import RECORD_NAME
@@ -75,4 +75,4 @@ def _reason(method: str, source: str, current: dict[str, Algorithm]) -> str:
         return f"its file is {now.name} now" if now and now.source != source else ""
     if method not in ALGORITHMS:
         return "no algorithm has this name any more"
-    return "its code has changed" if built_in(method, "digits").source != source else ""
+    return "its code has changed" if hash_of_method(method) != source else ""

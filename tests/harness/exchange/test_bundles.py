@@ -238,6 +238,7 @@ def huge_epochs(benchmark):
         (of_bank(1, hyper_parameters=[]), "does not say which algorithm"),
         (edit("banks.1.source.files", [["idea.py", "utf-8", "print('other code')"]]), "not the one that its bank"),
         (edit("banks.1.source.files", [["idea.py", "idna", "x"]]), "not the one that its bank"),
+        (edit("banks.1.source.files", [["idea.py", "utf-8", "x = = 2"]]), "Python cannot parse idea.py ("),
         (edit("banks.1.source", 7), "is no text"),
         (edit("banks.1.provenance", []), "not that of its runs"),
         (edit("benchmark.fingerprint", "0" * 64), "its fingerprint is not that of what it describes"),

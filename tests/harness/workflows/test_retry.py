@@ -131,6 +131,14 @@ def test_missing_descriptions_are_named(filled):
     assert len(found) == 3 and sum("is missing" in text for text in found.values()) == 3
 
 
+def test_a_candidate_in_syntax_that_this_python_does_not_know_is_not_called_damaged(filled, fill, tmp_path):
+    folder = fill(write(tmp_path / "idea.py", f"{HEAD}): pass")).folder
+    path = filled.root / folder / "source.json"
+    path.write_text(path.read_text().replace("pass", "if 1 then 2"))
+    (found,) = [checked for checked in verify(filled) if checked.problem]
+    assert found.missing and found.problem.startswith("this version of Python cannot parse idea.py (")
+
+
 # --- prune ---
 
 
