@@ -1,4 +1,4 @@
-"""Makes a benchmark from options: loads the data, draws the split, chooses architecture and recipe."""
+"""Makes a benchmark from its options: loads the data, draws the split, chooses architecture and recipe."""
 
 from pathlib import Path
 
@@ -6,14 +6,13 @@ import numpy as np
 
 from forget512.harness.benchmark import networks
 from forget512.harness.benchmark.benchmark import Benchmark, Split
-from forget512.harness.benchmark.forget_set import _forget_set
-from forget512.harness.benchmark.loading import load_dataset
+from forget512.harness.benchmark.data.loading import load_dataset
+from forget512.harness.benchmark.forget_set import choose_forget_set
 from forget512.harness.benchmark.network_file import NetworkFile
 from forget512.harness.benchmark.recipe import CIFAR_RECIPE, MNIST_RECIPE, SVHN_RECIPE, Recipe, read_recipe
 from forget512.harness.errors import UserError, one_of
 
 PRECISIONS = ("float32", "bfloat16")
-
 
 # Data set: its usual architecture, and the recipe that retrains it. How they were chosen: docs/presets.md.
 DEFAULTS: dict[str, tuple[str, Recipe]] = {
@@ -25,7 +24,7 @@ DEFAULTS: dict[str, tuple[str, Recipe]] = {
     "mnist": ("resnet8", MNIST_RECIPE),
     "fashionmnist": ("resnet8", MNIST_RECIPE),
 }
-LARGE = 64  # pixels, from which on images of a folder get the usual network for large images
+LARGE = 64  # pixels a side: from this size on, images of a folder get the usual network for large images
 
 
 def make_benchmark(
@@ -74,7 +73,7 @@ def make_benchmark(
         network.check(data.classes, data.image_shape)
     random = np.random.RandomState(split_seed)  # its stream is frozen; a Generator's is not
     indices = None if forget_indices is None else Path(forget_indices)
-    forget, groups = _forget_set(data, random, forget_fraction, indices, forget_class, forget_groups)
+    forget, groups = choose_forget_set(data, random, forget_fraction, indices, forget_class, forget_groups)
     retain = np.setdiff1d(np.arange(len(data.y_train)), forget)
     if len(data.y_test) < 2:
         raise UserError(f"{dataset} has {len(data.y_test)} test example: validation and test need at least one each.")

@@ -85,7 +85,7 @@ def test_indices_are_read_from_an_npy_file(make_tiny, tmp_path, kind):
         ("", "is empty"),
         ("1 60", "60 is out of range"),
         ("1 -1", "-1 is out of range"),
-        ("1 2 1", "1 stands there more than once"),
+        ("1 2 1", "1 occurs more than once"),
         ("1 two", "two"),
         ("1.5", "integers"),
         (" ".join(map(str, range(60))), "all 60"),

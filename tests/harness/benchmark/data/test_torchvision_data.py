@@ -11,7 +11,7 @@ import pytest
 import scipy.io
 import torchvision
 
-from forget512.harness.benchmark.loading import load_dataset
+from forget512.harness.benchmark.data.loading import load_dataset
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.errors import UserError
 

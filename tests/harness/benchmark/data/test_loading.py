@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forget512.harness.benchmark.dataset import Dataset
-from forget512.harness.benchmark.loading import cifar10, digits, load_dataset
-from forget512.harness.benchmark.npz import read_npz
+from forget512.harness.benchmark.data.dataset import Dataset
+from forget512.harness.benchmark.data.loading import cifar10, digits, load_dataset
+from forget512.harness.benchmark.data.npz import read_npz
 from forget512.harness.errors import UserError
 
 
@@ -191,7 +191,7 @@ def test_a_negative_label_is_refused(arrays, npz):
 def test_a_test_label_that_no_training_image_has_is_refused(arrays, npz, label):
     labels = arrays["y_test"].astype(label.dtype)
     labels[0] = label
-    refusal(npz(y_test=labels), "y_test", "0 … 2" if label == 3 else "no class number")
+    refusal(npz(y_test=labels), "y_test", "0 … 2" if label == 3 else "not a class number")
 
 
 def test_text_labels_are_refused(arrays, npz):
