@@ -1,13 +1,19 @@
-"""Data sets: digits, .npz files, CIFAR-10 from one .npz."""
+"""Data sets by name: digits, CIFAR-10 from one .npz file, and those of torchvision."""
 
 from __future__ import annotations
 
+import hashlib
+import pickle
+import struct
+
 import numpy as np
 import pytest
+import scipy.io
+import torchvision
 
 from forget512.harness.benchmark.data.dataset import Dataset
 from forget512.harness.benchmark.data.loading import cifar10, digits, load_dataset
-from forget512.harness.benchmark.data.npz import read_npz
+from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.errors import UserError
 
 
@@ -15,17 +21,6 @@ def equal(one: Dataset, other: Dataset) -> bool:
     return all(
         np.array_equal(getattr(one, key), getattr(other, key)) for key in ("x_train", "y_train", "x_test", "y_test")
     )
-
-
-def refusal(path, *parts: str) -> str:
-    """The one line with which a file is refused; it names the file and each of parts."""
-    with pytest.raises(UserError) as caught:
-        read_npz(path)
-    line = str(caught.value)
-    assert "\n" not in line
-    for part in (str(path), *parts):
-        assert part in line
-    return line
 
 
 # --- digits ---
@@ -53,192 +48,6 @@ def test_digits_are_all_of_scikit_learns_each_with_its_label():
 def test_digits_are_the_same_each_time_and_on_every_machine():
     assert equal(digits(), digits())
     assert digits().y_test[:12].tolist() == [2, 8, 2, 6, 6, 7, 1, 9, 8, 5, 2, 8]
-
-
-def test_normalisation_is_the_mean_and_standard_deviation_of_each_channel(arrays, npz):
-    rng = np.random.default_rng(1)
-    data = read_npz(npz(x_train=rng.integers(0, 256, (60, 8, 9, 3)), x_test=rng.integers(0, 256, (24, 8, 9, 3))))
-    mean, std = data.normalisation
-    assert mean == pytest.approx(data.x_train.mean((0, 1, 2)), rel=1e-12)
-    assert std == pytest.approx(data.x_train.std((0, 1, 2)), rel=1e-9)
-
-
-def test_a_channel_of_one_colour_can_be_normalised(npz):
-    data = read_npz(npz(x_train=np.full((60, 8, 8, 1), 255)))
-    mean, std = data.normalisation
-    assert mean == (255.0,) and std[0] > 0
-
-
-# --- .npz files that are read ---
-
-
-def test_an_npz_file_is_read_as_it_stands(arrays, npz):
-    data = read_npz(npz())
-    assert equal(data, Dataset("tiny", **arrays))
-    assert (data.name, data.classes, data.image_shape) == ("tiny", 3, (8, 8, 1))
-
-
-def test_images_without_a_channel_axis_have_one_channel(arrays, npz):
-    assert equal(read_npz(npz(x_train=arrays["x_train"][..., 0])), read_npz(npz()))
-
-
-def test_labels_may_be_columns(arrays, npz):
-    plain = read_npz(npz())
-    assert equal(read_npz(npz(y_train=arrays["y_train"][:, None], y_test=arrays["y_test"][:, None])), plain)
-
-
-@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int16, np.uint8])
-def test_whole_numbers_of_any_type_are_taken(arrays, npz, kind):
-    plain = read_npz(npz())
-    data = read_npz(npz(**{key: value.astype(kind) for key, value in arrays.items()}))
-    assert equal(data, plain) and data.sha256 == plain.sha256
-    assert (data.x_train.dtype, data.y_train.dtype) == (np.uint8, np.int64)
-
-
-def test_further_keys_do_not_matter(npz):
-    assert equal(read_npz(npz(comment=np.array("by hand"))), read_npz(npz()))
-
-
-def test_a_compressed_file_is_read(arrays, tmp_path):
-    np.savez_compressed(tmp_path / "small.npz", **arrays)
-    assert equal(read_npz(tmp_path / "small.npz"), Dataset("small", **arrays))
-
-
-def test_the_test_set_may_lack_a_class(arrays, npz):
-    here = arrays["y_test"] < 2
-    data = read_npz(npz(x_test=arrays["x_test"][here], y_test=arrays["y_test"][here]))
-    assert data.classes == 3 and len(data.y_test) == 16
-
-
-def test_the_hash_sees_one_pixel_and_one_label(arrays, npz):
-    plain = read_npz(npz()).sha256
-    for key in arrays:
-        changed = arrays[key].copy()
-        changed.flat[0] += 1
-        assert read_npz(npz(**{key: changed})).sha256 != plain
-
-
-# --- .npz files that are refused ---
-
-
-@pytest.mark.parametrize("key", ["x_train", "y_train", "x_test", "y_test"])
-def test_a_missing_key_is_named(npz, key):
-    refusal(npz(**{key: None}), f"lacks {key}", "x_train, y_train, x_test, y_test")
-
-
-def test_an_empty_archive_lacks_everything(tmp_path):
-    np.savez(tmp_path / "nothing.npz")
-    refusal(tmp_path / "nothing.npz", "it has nothing")
-
-
-@pytest.mark.parametrize("shape", [(60,), (60, 64), (60, 8, 8, 1, 1), (0, 8, 8, 1), (60, 8, 8, 0)])
-def test_misshapen_images_are_refused(npz, shape):
-    refusal(npz(x_train=np.zeros(shape, np.uint8)), "x_train", str(shape), "(n, H, W, channels)")
-
-
-@pytest.mark.parametrize("shape", [(60, 2), (60, 1, 1), (0,), ()])
-def test_misshapen_labels_are_refused(npz, shape):
-    refusal(npz(y_train=np.zeros(shape, int)), "y_train", str(shape), "(n,)")
-
-
-def test_images_too_small_for_a_network_are_refused(npz):
-    refusal(npz(x_test=np.zeros((24, 3, 8, 1), np.uint8)), "x_test", "3 × 8", "4 × 4")
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_is_named_with_its_place(arrays, npz, bad):
-    images = arrays["x_test"].astype(np.float32)
-    images[5, 1, 2, 0] = bad
-    refusal(npz(x_test=images), "x_test", "1 values", "(5, 1, 2, 0)")
-
-
-def test_scaled_images_are_refused(arrays, npz):
-    refusal(npz(x_train=arrays["x_train"] / 255), "x_train", "fractions", "0 … 255")
-
-
-def test_labels_that_are_fractions_are_refused(arrays, npz):
-    refusal(npz(y_train=arrays["y_train"] + 0.5), "y_train", "fractions")
-
-
-@pytest.mark.parametrize("value", [-1, 256, 70000])
-def test_images_outside_0_to_255_are_refused(arrays, npz, value):
-    images = arrays["x_train"].astype(int)
-    images[3, 0, 0, 0] = value
-    refusal(npz(x_train=images), "x_train", str(value), "0 … 255")
-
-
-def test_different_numbers_of_examples_are_refused(arrays, npz):
-    refusal(npz(y_test=arrays["y_test"][:-1]), "x_test has 24", "y_test 23", "equally many")
-
-
-def test_images_of_two_sizes_are_refused(arrays, npz):
-    refusal(npz(x_test=np.zeros((24, 8, 9, 1), np.uint8)), "x_train", "(8, 8, 1)", "x_test", "(8, 9, 1)")
-
-
-def test_labels_that_skip_a_class_are_refused(arrays, npz):
-    refusal(npz(y_train=arrays["y_train"] * 2), "y_train", "0 … C-1")
-
-
-def test_a_single_class_is_refused(arrays, npz):
-    refusal(npz(y_train=arrays["y_train"] * 0), "y_train", "at least 2")
-
-
-def test_a_negative_label_is_refused(arrays, npz):
-    refusal(npz(y_test=arrays["y_test"] - 1), "y_test", "-1", "0 … C-1")
-
-
-@pytest.mark.parametrize("label", [np.int64(3), np.float64(1e300), np.uint64(2**64 - 1)])
-def test_a_test_label_that_no_training_image_has_is_refused(arrays, npz, label):
-    labels = arrays["y_test"].astype(label.dtype)
-    labels[0] = label
-    refusal(npz(y_test=labels), "y_test", "0 … 2" if label == 3 else "not a class number")
-
-
-def test_text_labels_are_refused(arrays, npz):
-    refusal(npz(y_train=np.array(["cat"] * 60)), "y_train", "must hold numbers")
-
-
-def test_pickled_objects_are_never_read(npz):
-    refusal(npz(y_train=np.array([0, "one"] * 30, object)), "y_train")
-
-
-def test_a_file_that_is_no_archive_is_refused(tmp_path):
-    path = tmp_path / "text.npz"
-    path.write_text("x_train: none\ny_train: none\n")
-    refusal(path, ".npz file")
-
-
-def test_an_empty_file_is_refused(tmp_path):
-    (tmp_path / "empty.npz").write_bytes(b"")
-    refusal(tmp_path / "empty.npz", ".npz file")
-
-
-def test_a_single_array_under_another_name_is_refused(tmp_path):
-    np.save(tmp_path / "one.npy", np.zeros(3))
-    (tmp_path / "one.npy").rename(tmp_path / "one.npz")
-    refusal(tmp_path / "one.npz")
-
-
-def test_every_truncated_archive_is_refused(npz):
-    path = npz()
-    whole = path.read_bytes()
-    for length in range(0, len(whole), 97):
-        path.write_bytes(whole[:length])
-        refusal(path)
-
-
-def test_an_archive_with_a_flipped_byte_is_refused(arrays, npz):
-    path = npz()
-    whole = bytearray(path.read_bytes())
-    whole[whole.index(arrays["x_train"].tobytes()[:32])] ^= 1
-    path.write_bytes(whole)
-    refusal(path)
-
-
-def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    refusal(tmp_path / "nowhere.npz", "does not exist")
-    (tmp_path / "folder.npz").mkdir()
-    refusal(tmp_path / "folder.npz")
 
 
 # --- by name ---
@@ -303,3 +112,114 @@ def test_cifar10_mini_takes_the_first_images_of_each_class_in_file_order(tmp_pat
         place = x[:, 0, 0, 0].astype(int) * 256 + x[:, 0, 0, 1]
         for c in range(10):
             assert place[y == c].tolist() == np.flatnonzero(labels[part] == c)[:most].tolist()
+
+
+# --- those of torchvision, read from small files in their own formats ---
+
+TRAIN, TEST = 40, 20
+
+
+def md5(path) -> str:
+    return hashlib.md5(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def images():
+    """{part: (images (n, 32, 32, 3), labels (n,))}: labels in no order."""
+    rng = np.random.default_rng(0)
+    return {
+        part: (rng.integers(0, 256, (count, 32, 32, 3)).astype(np.uint8), rng.permutation(np.arange(count) % 10))
+        for part, count in (("train", TRAIN), ("test", TEST))
+    }
+
+
+@pytest.fixture
+def cifar100(tmp_path, monkeypatch, images):
+    """CIFAR-100's python pickles, of few images: torchvision is told their checksums."""
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    for part, (x, y) in images.items():
+        flat = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+        names = [f"{i}.png" for i in range(len(x))]
+        entry = {"data": flat, "fine_labels": y.tolist(), "coarse_labels": (y // 5).tolist(), "filenames": names}
+        (folder / part).write_bytes(pickle.dumps(entry, protocol=2))
+    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": [f"class {i}" for i in range(10)]}, protocol=2))
+    kind = torchvision.datasets.CIFAR100
+    monkeypatch.setattr(kind, "train_list", [["train", md5(folder / "train")]])
+    monkeypatch.setattr(kind, "test_list", [["test", md5(folder / "test")]])
+    monkeypatch.setattr(kind, "meta", {**kind.meta, "md5": md5(folder / "meta")})
+    return tmp_path
+
+
+@pytest.fixture
+def svhn(tmp_path, monkeypatch, images):
+    """SVHN's Matlab files: images last, and class 10 for the digit 0."""
+    parts = {}
+    for part, (x, y) in images.items():
+        path = tmp_path / f"{part}_32x32.mat"
+        scipy.io.savemat(path, {"X": x.transpose(1, 2, 3, 0), "y": np.where(y == 0, 10, y)[:, None].astype(np.uint8)})
+        parts[part] = ["nowhere", path.name, md5(path)]
+    monkeypatch.setattr(torchvision.datasets.SVHN, "split_list", parts)
+    return tmp_path
+
+
+def write_idx(folder, images):
+    folder.mkdir(parents=True)
+    for part, name in (("train", "train"), ("test", "t10k")):
+        x, y = images[part][0][:, :28, :28, 0], images[part][1].astype(np.uint8)
+        header = struct.pack(">4B3I", 0, 0, 8, 3, *x.shape)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(header + x.tobytes())
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">4BI", 0, 0, 8, 1, len(y)) + y.tobytes())
+
+
+def check(data, images):
+    for part in ("train", "test"):
+        x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
+        assert np.array_equal(x, images[part][0]) and np.array_equal(y, images[part][1])
+        assert (x.dtype, y.dtype) == (np.uint8, np.int64) and x.flags.c_contiguous
+
+
+def test_cifar100_is_read_with_its_fine_labels(cifar100, images):
+    check(load_dataset("cifar100", cifar100), images)
+
+
+def test_svhn_is_read_with_ten_as_the_digit_zero(svhn, images):
+    check(load_dataset("svhn", svhn), images)
+
+
+@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashionmnist", "FashionMNIST")])
+def test_mnist_and_fashion_mnist_have_one_channel(tmp_path, images, name, folder):
+    write_idx(tmp_path / folder / "raw", images)
+    check(load_dataset(name, tmp_path), {part: (x[:, :28, :28, :1], y) for part, (x, y) in images.items()})
+
+
+def test_each_has_a_usual_network_and_recipe(tmp_path, cifar100, svhn, images):
+    write_idx(tmp_path / "MNIST" / "raw", images)
+    found = {name: make_benchmark(name, data_dir=tmp_path) for name in ("cifar100", "svhn", "mnist")}
+    assert {name: str(benchmark.model) for name, benchmark in found.items()} == {
+        "cifar100": "resnet18",
+        "svhn": "resnet18",
+        "mnist": "resnet8",
+    }
+    assert found["svhn"].recipe.padding == found["mnist"].recipe.padding == 0  # figures are not mirrored
+    assert len({benchmark.fingerprint for benchmark in found.values()}) == 3
+
+
+@pytest.mark.parametrize("name", ["cifar100", "svhn", "mnist", "fashionmnist"])
+def test_what_is_not_there_and_cannot_be_downloaded_is_one_line(tmp_path, monkeypatch, name, capsys):
+    import urllib.error
+    import urllib.request
+
+    def no_network(*_, **__):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(urllib.request, "urlopen", no_network)
+    with pytest.raises(UserError, match="could not be downloaded") as caught:
+        load_dataset(name, tmp_path)
+    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+    assert capsys.readouterr().out == ""  # stdout is for results
+
+
+def test_an_image_size_is_for_folders_alone(tmp_path):
+    with pytest.raises(UserError, match="--image-size 64: only the images of a folder"):
+        load_dataset("digits", tmp_path, 64)
