@@ -4,8 +4,6 @@ The file travels as its text to wherever networks are built (actors, the process
 stood when the command began. Each process imports it once.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 import types
@@ -14,15 +12,14 @@ from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
 
 from forget512.harness.candidates.source import code, imported
 from forget512.harness.candidates.user_file import describe_error, import_file, own_files
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.hashing import sha256
-
-if TYPE_CHECKING:
-    from torch import nn
 
 TRIED = 2  # inputs in the batch that a network is tried on
 _modules: dict[str, types.ModuleType] = {}  # of this process, by source
@@ -62,9 +59,6 @@ class NetworkFile:
         Raises:
             UserError: it cannot be built, is no network, or gives something else than logits (2, classes).
         """
-        import torch
-        from torch import Tensor, nn
-
         where = f"--model {Path(self.folder) / next(iter(self.files))}:{self.function}"
         height, width, channels = image_shape
         inputs = torch.zeros(TRIED, height, width, channels).permute(0, 3, 1, 2)  # as training has them
