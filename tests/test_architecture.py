@@ -132,7 +132,8 @@ def check_circles(root: Path) -> Iterator[str]:
         except CycleError as error:
             edges = list(pairwise(reversed(error.args[1])))
             yield "a circle: " + ", ".join(f"{where[edge]} imports {edge[1]}" for edge in edges)
-            graph[edges[0][0]].discard(edges[0][1])
+            for module, target in edges:
+                graph[module].discard(target)
 
 
 def check_light(root: Path) -> Iterator[str]:
