@@ -28,6 +28,7 @@ from forget512.harness.views.json_output import leaderboard_report
 from forget512.harness.views.progress import live_progress, summed_up
 from forget512.harness.workflows.early_stopping import Looks
 from forget512.harness.workflows.evaluation import Evaluation, Event
+from forget512.harness.workflows.filling import Filling
 from forget512.scoring import LEVEL, MODES, PerExample
 
 
@@ -63,35 +64,42 @@ def prepare(
 
 
 def run(
-    evaluation: Evaluation,
+    filling: Filling,
     compute: Compute,
     progress: bool = True,
     run_timeout: float | None = None,
     log_json: str | Path | None = None,
     **how: Any,
 ) -> list[str]:
-    """Do what is missing, with bars on standard error or in the notebook; a line for what was damaged.
+    """Execute what is missing, with bars on standard error or in the notebook; a line for each damaged record.
 
-    What failed or was lost is summed up beside the bars.
+    What failed or was lost is summed up below the bars.
 
-    how: as `Evaluation.run` takes it.
+    how: as the workflow's own `run` takes it.
 
     Raises:
         UserError: the store or the log cannot be written, or actors fail one after another.
         KeyboardInterrupt: after Ctrl-C, once what ran is finished; at once where it came twice.
     """
-    log = None if log_json is None else EventLog(Path(log_json), evaluation)
+    benchmark = filling.benchmark
+    begin = {
+        "benchmark": benchmark.fingerprint,
+        "dataset": benchmark.dataset.name,
+        "runs": filling.runs,
+        "missing": filling.to_run(),
+    }
+    log = None if log_json is None else EventLog(Path(log_json), **begin)
     target = console(stderr=True, quiet=not progress)
     happened: list[Event] = []
     ended, problem = "stopped", ""
     try:
         with (
             gentle_signals() as stopping,
-            live_progress(evaluation, compute, target) as bars,
+            live_progress(filling, compute, target) as bars,
             redirect_stdout(sys.stderr),  # where Ray writes what nodes say when they die
         ):
-            listeners: list[Any] = [bars, Metrics(evaluation), *([log] if log else [])]
-            for event in evaluation.run(compute, timeout=run_timeout, stopping=stopping, **how):
+            listeners: list[Any] = [bars, Metrics(benchmark.fingerprint, filling), *([log] if log else [])]
+            for event in filling.run(compute, timeout=run_timeout, stopping=stopping, **how):
                 happened.append(event)
                 for listener in listeners:
                     listener.take(event)
@@ -105,7 +113,7 @@ def run(
         problem = log.close(ended) if log else ""
         for line in summed_up(happened):
             target.print(line, markup=False)
-    return [*evaluation.damaged, *([problem] if problem else [])]
+    return [*filling.damaged, *([problem] if problem else [])]
 
 
 def score(

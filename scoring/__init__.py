@@ -9,6 +9,7 @@ No disk, clock, network or hidden random state; numba compiles on the first call
 
 from forget512.scoring.compare import Comparison, compare, same_runs
 from forget512.scoring.confidence import logit_scaled_confidence, margin
+from forget512.scoring.conventions import COMPETITION_RUNS, LEAST_READABLE, LEVEL
 from forget512.scoring.definitions.certified import certified_epsilons, most_certifiable
 from forget512.scoring.definitions.exact import exact_epsilons
 from forget512.scoring.definitions.modes import MODES, Mode
@@ -16,24 +17,31 @@ from forget512.scoring.definitions.quality import bins, example_scores, forgetti
 from forget512.scoring.definitions.released import epsilons
 from forget512.scoring.early_stopping import Verdict, looks, verdicts
 from forget512.scoring.errors import ScoringError
-from forget512.scoring.metrics.convergence import QualityAt, convergence
-from forget512.scoring.metrics.klom import Klom, klom, klom_of_retraining
-from forget512.scoring.metrics.membership import ULira, membership_attack, u_lira
+from forget512.scoring.metrics.convergence import Convergence, QualityAt, convergence
+from forget512.scoring.metrics.klom import Klom, KlomWithCeiling, klom, klom_of_retraining, klom_with_ceiling
+from forget512.scoring.metrics.membership import Membership, membership, membership_attack
 from forget512.scoring.metrics.per_example import PerExample, per_example
+from forget512.scoring.metrics.spill_over import SpillOver, spill_over
 from forget512.scoring.metrics.two_sample import PValues, TwoSample, two_sample_tests
+from forget512.scoring.metrics.u_lira import ULira, u_lira
 from forget512.scoring.projection import Projection, project
 from forget512.scoring.score import Score, score
-from forget512.scoring.uncertainty import LEVEL, Ceiling, ceiling, interval
+from forget512.scoring.uncertainty import Ceiling, ceiling, interval
 from forget512.scoring.warnings.findings import Finding
 from forget512.scoring.warnings.integrity import find_non_finite, integrity
 
 __all__ = [
+    "COMPETITION_RUNS",
+    "LEAST_READABLE",
     "LEVEL",
     "MODES",
     "Ceiling",
     "Comparison",
+    "Convergence",
     "Finding",
     "Klom",
+    "KlomWithCeiling",
+    "Membership",
     "Mode",
     "PValues",
     "PerExample",
@@ -41,6 +49,7 @@ __all__ = [
     "QualityAt",
     "Score",
     "ScoringError",
+    "SpillOver",
     "TwoSample",
     "ULira",
     "Verdict",
@@ -58,15 +67,18 @@ __all__ = [
     "interval",
     "klom",
     "klom_of_retraining",
+    "klom_with_ceiling",
     "logit_scaled_confidence",
     "looks",
     "margin",
+    "membership",
     "membership_attack",
     "most_certifiable",
     "per_example",
     "project",
     "same_runs",
     "score",
+    "spill_over",
     "two_sample_tests",
     "u_lira",
     "verdicts",

@@ -1,15 +1,17 @@
-"""Two candidates that were scored against the same reference bank: which is better, and is that sure?"""
+"""Compares two candidates scored against the same reference bank: which is better, and how sure is that?"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from scipy import optimize, stats
+from scipy.optimize import brentq
+from scipy.special import stdtr, stdtrit
 
+from forget512.scoring.conventions import LEVEL
 from forget512.scoring.errors import ScoringError
 from forget512.scoring.score import Score
-from forget512.scoring.uncertainty import LEVEL, Uncertainty, spread_of_log
+from forget512.scoring.uncertainty import Uncertainty, spread_of_log
 
 SAME_RUNS = 0.02  # N may differ by this share: F depends on N (metric.md, "F falls with N")
 FARTHEST = 38.0  # standard deviations; the normal distribution's tail beyond them is 0 in float64
@@ -34,7 +36,7 @@ def compare(first: Score, second: Score, level: float = LEVEL) -> Comparison | N
     """Compare two candidates; None where either has no interval (see Score.missing).
 
     Both must have been scored by `score` against the same retrained runs and with the same `rng` seed, so that
-    their subsets of the reference are the same ones: what the reference does to both cancels in the difference.
+    their subsets of the reference are the same: variation that the reference adds to both cancels in the difference.
 
     The interval of the difference is put together from the two scores' intervals and their correlation (the
     method of variance estimates recovery: Zou & Donner 2008, "Construction of confidence limits about effect
@@ -62,17 +64,17 @@ def compare(first: Score, second: Score, level: float = LEVEL) -> Comparison | N
         return low if difference > 0 else -high
 
     freedom = len(a.log_ratios) - 1
-    at_level = float(stats.t.ppf((1 + level) / 2, freedom))
+    at_level = float(stdtrit(freedom, (1 + level) / 2))
     low, high = limits(at_level)
     tied = low <= 0 <= high
     if difference == 0 or towards_zero(0.0) <= 0:  # the latter: both are on the floor
         probability = 0.5
     elif tied:
-        probability = float(stats.t.cdf(optimize.brentq(towards_zero, 0.0, at_level), freedom))
+        probability = float(stdtr(freedom, brentq(towards_zero, 0.0, at_level)))
     elif towards_zero(FARTHEST) > 0:
         probability = 1.0
     else:
-        probability = float(stats.t.cdf(optimize.brentq(towards_zero, at_level, FARTHEST), freedom))
+        probability = float(stdtr(freedom, brentq(towards_zero, at_level, FARTHEST)))
     return Comparison(difference, (low, high), level, probability, tied)
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from forget512.scoring.compare import Comparison, compare
-from forget512.scoring.definitions.quality import LEAST_READABLE
+from forget512.scoring.conventions import LEAST_READABLE, LEVEL
 from forget512.scoring.score import Score
-from forget512.scoring.uncertainty import LEVEL
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A pair of candidates (places in the sequence given), its comparison, and what it shows.
+    """A pair of candidates (indices in the sequence given), its comparison, and the outcome.
 
     state: "decided" where the interval of the difference excludes 0, "tied" where it lies within +-width,
     "open" otherwise. comparison is None, and the pair open, where a score has no interval.

@@ -20,7 +20,7 @@ def check_confidences(values: npt.ArrayLike, name: str) -> FloatArray:
     """Return `values` as an (N, S) float64 array; the caller's array is never written to.
 
     Raises ScoringError if it is not a 2-D array of real numbers, has fewer than two runs or no example,
-    or holds a value that is not finite or is larger than 1e9 in size (naming the first place).
+    or holds a value that is not finite or is larger than 1e9 in size (naming the first one).
     """
     array = real_array(values, name)
     if array.ndim != 2:
@@ -30,7 +30,7 @@ def check_confidences(values: npt.ArrayLike, name: str) -> FloatArray:
             f"{name} has shape {array.shape} (runs, examples), but at least 2 runs and 1 example are needed."
         )
     result = np.asarray(array, dtype=np.float64)
-    # min and max see a NaN or infinity without an (N, S) mask; its place is looked for only then.
+    # min and max see a NaN or infinity without an (N, S) mask; its indices are searched only then.
     if not (result.min() >= -LARGEST and result.max() <= LARGEST):
         run, example = (int(i) for i in np.argwhere(~(np.abs(result) <= LARGEST))[0])
         raise ScoringError(

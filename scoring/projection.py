@@ -3,7 +3,7 @@
 The mean of F over banks of N runs depends on each example's two marginal distributions alone. They are modelled
 here: a location and a scale for each example, a shape for each side. Runs drawn from the model are scored at both
 numbers of runs. What the fit loses (every location and scale is noisy, and standardising with them cuts the tails)
-is read off runs drawn from the model, whose truth is known, by looking at them in the same way.
+is measured on runs drawn from the model, whose truth is known, by fitting them in the same way.
 """
 
 from __future__ import annotations
@@ -13,27 +13,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtrit
 
+from forget512.scoring.conventions import COMPETITION_RUNS, LEAST_READABLE, LEVEL
 from forget512.scoring.definitions.quality import bins, example_scores, smallest_quality
 from forget512.scoring.definitions.released import sorted_epsilons
 from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
 from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
 from forget512.scoring.randomness import seeded
-from forget512.scoring.uncertainty import LEVEL
 
-RUNS = 512  # a side, in the competition
-LEAST_RUNS = 32
 SUBSETS = 20  # halves of the runs, for the interval
 DRAWN, DRAWN_FOR_SUBSETS = 4000, 600  # examples drawn from the model for the projection, and for each subset's
 POINTS = 4000  # of a shape's quantile function
-TRIMMED = 0.05  # of the runs at either end are no part of location and scale, so that a few bad runs do not make them
+TRIMMED = 0.05  # of the runs, at either end, is left out of location and scale: a few bad runs do not decide them
 SMALLEST_SCALE = 1e-9  # where drawn runs should tie; the rules' grid has steps of 0.01
 MODEL_ERROR = 0.05  # standard deviation of log(projected / true F) that more runs would not take away, about
 
 Pair = tuple[FloatArray, FloatArray]  # the retrained and the unlearned side
 Bank = tuple[SortedRuns, SortedRuns]
-Places = tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]  # (E, N) a side: drawn points of a shape, ascending
+Draws = tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]  # (E, N) a side: indices of a shape's points, ascending
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,11 @@ class Projection:
 
 
 def project(
-    retrained: npt.ArrayLike, unlearned: npt.ArrayLike, *, to: int = RUNS, rng: np.random.Generator | None = None
+    retrained: npt.ArrayLike,
+    unlearned: npt.ArrayLike,
+    *,
+    to: int = COMPETITION_RUNS,
+    rng: np.random.Generator | None = None,
 ) -> Projection | None:
     """Project the released F of confidences (N_R, S) and (N_U, S) to `to` runs a side; None below 32 runs.
 
@@ -65,7 +67,7 @@ def project(
     runs, examples = min(len(r), len(u)), r.shape[1]
     if runs >= to:
         raise ScoringError(f"to is {to}, but both sides have {runs} runs or more: a projection goes to more runs.")
-    if runs < LEAST_RUNS:
+    if runs < LEAST_READABLE:
         return None
     bank = sort_runs(r), sort_runs(u)
     points = _points(bank)
@@ -81,7 +83,7 @@ def project(
         return Projection(0.0, (0.0, min(float(points.mean()) + three, 1.0)), runs, to)
     logs = np.log(np.maximum(found, smallest_quality(examples, bins(to, to))))
     spread = math.sqrt(float(np.var(logs, ddof=1)) + MODEL_ERROR**2)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, SUBSETS - 1)) * spread
+    reach = float(stdtrit(SUBSETS - 1, (1 + LEVEL) / 2)) * spread
     return Projection(quality, (quality * math.exp(-reach), min(quality * math.exp(reach), 1.0)), runs, to)
 
 
@@ -92,20 +94,20 @@ def _projected_with_subsets(bank: Bank, to: int, rng: np.random.Generator) -> tu
     what examples do by themselves.
     """
     subsets = [(_half(bank[0], rng), _half(bank[1], rng)) for _ in range(SUBSETS)]
-    seen = [_look(r.values, u.values) for r, u in subsets]
+    of_subsets = [_estimate(r.values, u.values) for r, u in subsets]
     # Runs move examples together, so only whole runs show how sure a shape is.
-    variance = np.var([look.shapes[1] - look.shapes[0] for look in seen], axis=0, ddof=1)
-    look = _look(bank[0].values, bank[1].values)
-    whole = _projected(bank, look, variance, _draw_places(DRAWN, bank, to, rng))
-    # All subsets share their draws: what these add by chance is no spread over runs.
-    places = _draw_places(DRAWN_FOR_SUBSETS, subsets[0], to, rng)
-    parts = [_projected(part, look, 2.0 * variance, places) for part, look in zip(subsets, seen, strict=True)]
+    variance = np.var([each.shapes[1] - each.shapes[0] for each in of_subsets], axis=0, ddof=1)
+    estimates = _estimate(bank[0].values, bank[1].values)
+    whole = _projected(bank, estimates, variance, _draw(DRAWN, bank, to, rng))
+    # All subsets share their draws: what these add by chance is not spread over runs.
+    draws = _draw(DRAWN_FOR_SUBSETS, subsets[0], to, rng)
+    parts = [_projected(*each, 2.0 * variance, draws) for each in zip(subsets, of_subsets, strict=True)]
     return whole, np.array(parts)
 
 
 @dataclass(frozen=True)
-class _Look:
-    """At both sides' runs: location and scale (S,), shape (POINTS,): the quantiles of all (x - location) / scale."""
+class _Estimates:
+    """Of both sides: location and scale (S,), and shape (POINTS,), the quantiles of all (x - location) / scale."""
 
     locations: Pair
     scales: Pair
@@ -120,38 +122,38 @@ class _Look:
 
 @dataclass(frozen=True)
 class _Model:
-    """scale (S,) of the retrained runs, whose location is 0; differences (S, 2) and shapes as in _Look."""
+    """scale (S,) of the retrained runs, whose location is 0; differences (S, 2) and shapes as in _Estimates."""
 
     scale: FloatArray
     differences: FloatArray
     shapes: Pair
 
-    def draw(self, places: Places) -> Pair:
+    def runs(self, draws: Draws) -> Pair:
         """(E, N_R) and (E, N_U) ascending runs of examples 0, 1, ... S - 1, 0, 1, ..."""
-        example = np.arange(len(places[0])) % len(self.scale)
+        example = np.arange(len(draws[0])) % len(self.scale)
         scale = self.scale[example, None]
         shift, log_ratio = self.differences[example].T[:, :, None]
-        return scale * self.shapes[0][places[0]], scale * (shift + np.exp(log_ratio) * self.shapes[1][places[1]])
+        return scale * self.shapes[0][draws[0]], scale * (shift + np.exp(log_ratio) * self.shapes[1][draws[1]])
 
 
-def _projected(bank: Bank, seen: _Look, shape_variance: FloatArray, places: tuple[Places, Places]) -> float:
+def _projected(bank: Bank, estimates: _Estimates, shape_variance: FloatArray, draws: tuple[Draws, Draws]) -> float:
     """The model's F at the new number of runs, corrected by how it errs at the present one.
 
     That error is measured with the noise of the examples' own points, so it counts by its share of all error.
     """
-    here, there = places
-    model = _fit(seen, shape_variance, here)
+    here, there = draws
+    model = _fit(estimates, shape_variance, here)
     points = _points(bank)
     least = smallest_quality(points.size, bins(bank[0].runs, bank[1].runs))
     observed = float(points.mean()) + least
     noise = float(points.var()) / points.size / observed**2
     weight = MODEL_ERROR**2 / (MODEL_ERROR**2 + noise)
-    at_present, at_new = (float(_points_of_rows(*model.draw(size)).mean()) for size in (here, there))
+    at_present, at_new = (float(_points_of_rows(*model.runs(size)).mean()) for size in (here, there))
     return at_new * (observed / (at_present + least)) ** weight
 
 
-def _fit(seen: _Look, shape_variance: FloatArray, places: Places) -> _Model:
-    """The model whose runs, looked at, would look like what was seen."""
+def _fit(seen: _Estimates, shape_variance: FloatArray, draws: Draws) -> _Model:
+    """The model whose own runs would give these estimates."""
     # Squared, the shapes' distance exceeds the true one by the variance of its error; often there is none at all.
     middle, apart = (seen.shapes[0] + seen.shapes[1]) / 2, seen.shapes[1] - seen.shapes[0]
     apart = np.sign(apart) * np.sqrt(np.maximum(apart**2 - shape_variance, 0.0))
@@ -159,11 +161,11 @@ def _fit(seen: _Look, shape_variance: FloatArray, places: Places) -> _Model:
     differences = seen.differences
     first = _Model(seen.scales[0], differences, (_standard(wanted[0]), _standard(wanted[1])))
 
-    again = _look(*first.draw(places))
+    again = _estimate(*first.runs(draws))
     r, u = (
         _standard(shape + (want - got)) for shape, want, got in zip(first.shapes, wanted, again.shapes, strict=True)
     )
-    errors = again.differences - differences[np.arange(len(places[0])) % len(differences)]
+    errors = again.differences - differences[np.arange(len(draws[0])) % len(differences)]
     return _Model(seen.scales[0], _shrink(differences, errors), (r, u))
 
 
@@ -180,14 +182,14 @@ def _shrink(seen: FloatArray, errors: FloatArray) -> FloatArray:
     return result
 
 
-def _look(retrained: FloatArray, unlearned: FloatArray) -> _Look:
-    """At ascending rows (S, N) of both sides."""
+def _estimate(retrained: FloatArray, unlearned: FloatArray) -> _Estimates:
+    """From ascending rows (S, N) of both sides."""
     (r_location, r_scale), (u_location, u_scale) = _location_and_scale(retrained), _location_and_scale(unlearned)
     shapes = (
         _quantiles((retrained - r_location[:, None]) / r_scale[:, None]),
         _quantiles((unlearned - u_location[:, None]) / u_scale[:, None]),
     )
-    return _Look((r_location, u_location), (r_scale, u_scale), shapes)
+    return _Estimates((r_location, u_location), (r_scale, u_scale), shapes)
 
 
 def _location_and_scale(values: FloatArray) -> Pair:
@@ -215,7 +217,7 @@ def _standard(shape: FloatArray) -> FloatArray:
     return result
 
 
-def _draw_places(examples: int, bank: Bank, to: int, rng: np.random.Generator) -> tuple[Places, Places]:
+def _draw(examples: int, bank: Bank, to: int, rng: np.random.Generator) -> tuple[Draws, Draws]:
     """For `examples` examples or more, each of the bank's equally often: of its own runs, and of `to` runs a side."""
     each = len(bank[0].values)
     rows = each * math.ceil(examples / each)

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from forget512.scoring.conventions import LEAST_RUNS
 from forget512.scoring.definitions.modes import find_mode
 from forget512.scoring.definitions.quality import example_scores
 from forget512.scoring.definitions.sorting import sort_runs
 from forget512.scoring.errors import FloatArray, ScoringError, check_accuracy, check_confidences, check_same_examples
 from forget512.scoring.uncertainty import (
-    LEAST_RUNS,
     RESAMPLES,
     SPLITS,
     Ceiling,
@@ -28,15 +28,15 @@ FEW_RUNS = f"needs {LEAST_RUNS} runs a side"
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """What `score` found. No field has a unit.
+    """The score of one candidate. No field has a unit.
 
     mode: the definition used. epsilon: (S,) float64, NaN where undefined; `undefined` counts those.
     bins: how many give points.
     forgetting_quality: F. retain_ratio, test_ratio: mean accuracy of the unlearned runs over that of the
     retrained ones. score: F times the known ratios. interval: 95 % interval of `score` over other runs of the
-    same algorithms on this forget set. example_error: the other source of spread, the standard error of `score`
-    over forget examples, had others been drawn. ceiling: F of retraining against itself. share_of_ceiling:
-    F / ceiling. What could not be had is None, and `missing` has the reason under its name.
+    same algorithms on this forget set. example_error: the standard error of `score` over draws of the
+    forget examples, the other source of spread. ceiling: F of retraining against itself. share_of_ceiling:
+    F / ceiling. What cannot be computed is None, and `missing` has the reason under its name.
     """
 
     mode: str

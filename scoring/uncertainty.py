@@ -2,7 +2,7 @@
 
 Both score subsets of the runs drawn without replacement: drawing with replacement makes ties, which inflate
 the largest epsilon and bias F (metric.md, "The naive bootstrap over models is biased"). How well the intervals
-cover is simulated in tests/benchmarks/interval_coverage.py; its table stands in scoring/README.md.
+cover is simulated in tests/benchmarks/interval_coverage.py; its table is in scoring/README.md.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import ndtr, stdtrit
 
+from forget512.scoring.conventions import LEAST_RUNS, LEVEL
 from forget512.scoring.definitions.modes import Mode, find_mode
 from forget512.scoring.definitions.quality import example_scores, smallest_quality
 from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
 from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
 from forget512.scoring.randomness import seeded
 
-LEAST_RUNS = 8  # below it neither number means anything: halves of 3 runs have two bins
-LEVEL = 0.95
 RESAMPLES = 100
 SPLITS = 8
 
@@ -33,7 +32,7 @@ OWN_AWAY, OWN_AT_CEILING = 1.35, 3.4
 SHARED = 0.66
 
 # Times 1 / N: about where F of every candidate ends that is far from retraining (metric.md, "F falls with N").
-FLOOR = 0.5
+FLOOR_TIMES_RUNS = 0.5
 
 # Accuracies of the two sides, (N_R,) and (N_U,), whose means' ratio multiplies F.
 AccuracyPair = tuple[FloatArray, FloatArray]
@@ -56,7 +55,7 @@ class Ceiling:
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
-    """What subsets of the runs say about a score.
+    """The spread of a score, from subsets of the runs.
 
     score: of all the runs. log_spread: standard deviation of its logarithm over other runs. points: (B, S)
     float32, H of each example in B subsets; log_qualities, log_ratios: (B,) float64, logarithms of each subset's F
@@ -80,18 +79,18 @@ class Uncertainty:
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Two-sided interval of the score at this level."""
-        return self.limits(float(stats.t.ppf((1 + level) / 2, len(self.log_ratios) - 1)))
+        return self.limits(float(stdtrit(len(self.log_ratios) - 1, (1 + level) / 2)))
 
     def limits(self, quantile: float) -> tuple[float, float]:
         """The score less and plus `quantile` standard deviations, taken on its logarithm.
 
-        On the floor F says only that it is there, whatever its spread (which is next to none): the limits are 0
-        and at least the floor. For a score of 0 the upper one is at least this, too: of S examples none earned
-        points, so -log(alpha) of them (three at 95 %, the rule of three) may be expected to, at the least points
-        there are; to this comes zero_spread.
+        On the floor F shows only that the candidate is far from retraining, and its own spread is close to 0: the
+        limits are 0 and at least the floor. For a score of 0 the upper limit is at least this, too: none of S examples
+        earned points, so -log(alpha) of them (three at 95 %, the rule of three) may be expected to, each the least
+        points that exist; zero_spread is added.
         """
         if self.score == 0.0:
-            alpha = max(2 * float(stats.norm.sf(quantile)), 1e-300)
+            alpha = max(2 * float(ndtr(-quantile)), 1e-300)
             high = -math.log(alpha) * self.least + quantile * self.zero_spread
         else:
             high = self.score * math.exp(min(quantile * self.log_spread, 700.0))
@@ -207,7 +206,7 @@ def resample(
         share=share,
         zero_spread=math.sqrt(widening) * float(np.std(qualities, ddof=1)) * ratio,
         least=least * ratio,
-        floor=FLOOR / min(n_r, n_u) * ratio,
+        floor=FLOOR_TIMES_RUNS / min(n_r, n_u) * ratio,
         most=ratio,
     )
 
@@ -221,7 +220,7 @@ def spread_of_log(
 ) -> float:
     """Standard deviation over other runs of log F + log ratios, from those of B subsets, (B,) each.
 
-    parts: (B, S), what each example adds to F, up to a factor: tells the variance of the examples' own from what
+    parts: (B, S), what each example adds to F, up to a factor: separates the variance of single examples from what
     they share. The ratios are smooth in the runs, so their variance, and what they share with F, needs no correction.
     """
     of_quality = float(np.var(log_qualities, ddof=1))

@@ -4,7 +4,7 @@
 import shlex
 import sys
 from collections.abc import Iterable
-from contextlib import redirect_stdout, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,17 @@ from forget512.harness.cli.options import (
     compute_options,
     device_option,
     doing_options,
+    log_option,
     mode_option,
     original_option,
     originals_option,
     run_options,
-    run_timeout_option,
     runs_option,
     settings_option,
     store_option,
 )
 from forget512.harness.errors import UserError
-from forget512.harness.scheduling.signals import Terminated, gentle_signals, heed_sigterm
+from forget512.harness.scheduling.signals import Terminated, heed_sigterm
 from forget512.harness.views.console import console
 
 
@@ -273,7 +273,7 @@ def status(runs: int, store: str, watched: bool) -> int:
 @benchmark_options
 @store_option
 @compute_options
-@run_timeout_option
+@doing_options
 def retry(names: tuple[str, ...], failed: bool, **given: Any) -> int:
     """Run the benchmark's failed seeds again: of all algorithms, or of those named. Candidates need their files."""
     from forget512.harness.candidates.finding import find_algorithms
@@ -284,11 +284,9 @@ def retry(names: tuple[str, ...], failed: bool, **given: Any) -> int:
     found = find_algorithms(names, (), given["dataset"])
     built_in = [algorithm.method for algorithm in found if not algorithm.files]
     work = Retry(_benchmark(given), _existing(given["store"]), built_in, [a for a in found if a.files])
-    with gentle_signals() as stopping:
-        for event in work.run(compute, given["run_timeout"], stopping):
-            print(f"{event.algorithm}, seed {event.seed} {event.kind}{f': {event.text}' if event.text else ''}")
-        if stopping():
-            raise KeyboardInterrupt
+    _run(work, compute, **_doing(given))
+    for name, (finished, wanted) in work.progress().items():
+        print(f"{name}: {finished} of {wanted} failed runs finished")
     for line in work.left:
         print(f"not run again: {line}", file=sys.stderr)
     if not work.banks and not work.left:
@@ -350,6 +348,7 @@ def prune(store: str, kept: tuple[Path, ...], yes: bool) -> int:
 @original_option
 @store_option
 @compute_options
+@log_option
 @click.pass_context
 def split(context: click.Context, out: Path, **given: Any) -> int:
     """Write what an outside program needs to unlearn: data without the test set, original model, a loader."""
@@ -357,7 +356,7 @@ def split(context: click.Context, out: Path, **given: Any) -> int:
     from forget512.harness.exchange.split import check_out, write_split
     from forget512.harness.scheduling.compute import choose_compute
     from forget512.harness.store.files import open_store
-    from forget512.harness.workflows.original import ensure_original
+    from forget512.harness.workflows.original import OriginalTraining
 
     benchmark = _benchmark(given)
     check_out(out, benchmark)
@@ -366,8 +365,11 @@ def split(context: click.Context, out: Path, **given: Any) -> int:
     if given["original"]:
         original = read_original(given["original"], benchmark)
     else:
-        original = ensure_original(benchmark, open_store(given["store"]), compute)
-    left_out = ("out", "actors", "device", "gpus_per_run", "address", "original")
+        training = OriginalTraining(benchmark, open_store(given["store"]))
+        _run(training, compute, log_json=given["log_json"])
+        assert training.original is not None, "it was trained"
+        original = training.original
+    left_out = ("out", "log_json", "actors", "device", "gpus_per_run", "address", "original")
     write_split(out, benchmark, original, _options(context, without=left_out))
     print(f"{out}: benchmark {benchmark.fingerprint[:12]}; README.md there says how to go on.")
     return 0
@@ -379,6 +381,7 @@ def split(context: click.Context, out: Path, **given: Any) -> int:
 @benchmark_options
 @store_option
 @compute_options
+@log_option
 @mode_option
 @click.option("--json", "as_json", is_flag=True, help="print JSON instead of the table")
 def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
@@ -397,12 +400,7 @@ def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
     examination = Examination(_benchmark(given), checkpoints, name, open_store(given["store"]), mode)
     stderr = console(stderr=True)
     # Ray writes to standard output what nodes say when they die.
-    with gentle_signals() as stopping, redirect_stdout(sys.stderr):
-        for line in examination.run(compute, stopping):
-            if line.text:
-                stderr.print(f"{name}, seed {line.seed} {line.kind}: {line.text}", markup=False)
-        if stopping():
-            raise KeyboardInterrupt
+    _run(examination, compute, log_json=given["log_json"])
     evaluation = examination.evaluation()
     for problem in evaluation.damaged:
         stderr.print(problem, markup=False)

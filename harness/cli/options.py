@@ -91,10 +91,8 @@ run_timeout_option = click.option(
     help="that a candidate's run may take [default: 10 times the median of its runs, or of a retraining as long as "
     "none has finished; at least 60]",
 )
-doing_options = options(
-    run_timeout_option,
-    click.option("--log-json", type=FILE, metavar="FILE", help="append what happens, one JSON object a line"),
-)
+log_option = click.option("--log-json", type=FILE, metavar="FILE", help="append what happens, one JSON object a line")
+doing_options = options(run_timeout_option, log_option)
 benchmark_option = click.option("--benchmark", metavar="FINGERPRINT", help="which one is wanted; its first digits do")
 mode_option = click.option(
     "--mode", default="released", show_default=True, help="definition: released, spec, exact or certified"

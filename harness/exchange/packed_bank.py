@@ -17,7 +17,7 @@ from forget512.harness.store.layout import list_records
 from forget512.harness.store.record import ARRAYS, Damaged, Provenance, RunRecord, decode
 from forget512.harness.store.runs import Runs, read
 from forget512.harness.store.stored_bank import RETRAIN, StoredBank, read_source
-from forget512.scoring import MODES, logit_scaled_confidence
+from forget512.scoring import MODES
 
 NUMBERS = {"seed": np.int64, "attempt": np.int64, "seconds": np.float64}
 NUMBERS |= dict.fromkeys(("retain_accuracy", "forget_accuracy", "validation_accuracy", "test_accuracy"), np.float64)
@@ -82,7 +82,7 @@ class PackedBank(Runs):
         mode = bundle.manifest["mode"]
         if "confidences" in arrays:
             check_confidences(arrays)
-            if MODES[mode].confidence is not logit_scaled_confidence:
+            if MODES[mode].needs_logits:
                 raise Damaged(f"confidences without logits have no meaning in mode {mode}")
             if arrays["confidences"].shape[1:] != benchmark.targets.forget.shape:
                 raise Damaged(f"confidences of shape {arrays['confidences'].shape} do not fit its forget set")

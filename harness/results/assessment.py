@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from forget512.harness.errors import UserError
 from forget512.harness.store.runs import Columns
 from forget512.scoring import (
+    COMPETITION_RUNS,
+    LEAST_READABLE,
+    MODES,
     Ceiling,
     Finding,
     PerExample,
@@ -18,10 +21,6 @@ from forget512.scoring import (
     project,
     score,
 )
-from forget512.scoring.definitions.quality import LEAST_READABLE
-
-COMPETITION_RUNS = 512
-PROJECTED_MODES = ("released",)  # of whose F the projection was measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +78,7 @@ def example_table(retrained: Columns, unlearned: Columns, result: Score) -> PerE
             unlearned.confidences,
             result.epsilon,
             bins=result.bins,
-            rules=result.mode in ("released", "spec"),
+            rules=MODES[result.mode].has_rules,
             retrained_correct=retrained.correct,
             unlearned_correct=unlearned.correct,
         )
@@ -91,8 +90,9 @@ def _why_not(result: Score, to: int | None) -> str:
         return "it was not asked for"
     if result.runs >= to:
         return f"the score is of {result.runs} runs already: a projection goes to more"
-    if result.mode not in PROJECTED_MODES:
-        return f"only mode {' and '.join(PROJECTED_MODES)} is projected, not {result.mode}"
+    if not MODES[result.mode].is_projected:
+        projected = " and ".join(mode.name for mode in MODES.values() if mode.is_projected)
+        return f"only mode {projected} is projected, not {result.mode}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Scores, costs, comparisons and readings as plain values, as JSON has them (docs/scores.schema.json)."""
+"""Scores, costs and comparisons as plain values, as JSON has them (docs/scores.schema.json)."""
 
 import math
 from dataclasses import asdict, fields
@@ -8,8 +8,8 @@ import numpy as np
 
 from forget512.harness.results.assessment import Assessment
 from forget512.harness.results.cost import Cost
-from forget512.harness.results.readings import Readings
-from forget512.scoring import MODES, Comparison, PerExample, PValues, Score
+from forget512.harness.results.readings import Readings, readings_json
+from forget512.scoring import MODES, Comparison, PerExample, Score
 
 SCHEMA = 1  # of the JSON; raised when a reader of the old one could go wrong
 
@@ -61,30 +61,6 @@ def score_json(
     return values
 
 
-def readings_json(readings: Readings) -> dict[str, Any]:
-    """Other readings of the same runs; arrays with one value an example."""
-    two, attack, klom, own = readings.two_sample, readings.u_lira, readings.klom, readings.klom_of_retraining
-    return {
-        "convergence": [asdict(at) for at in readings.convergence],
-        "klom": {
-            "runs": klom.n_unlearned,
-            **{name: getattr(klom, name) for name in ("median", "percentile_95", "percentile_99")},
-            "of_retraining": own.median if own else None,
-            "values": _plain(klom.values),
-        }
-        if klom
-        else None,
-        "u_lira": {**asdict(attack), "accuracy": _plain(attack.accuracy)} if attack else None,
-        "two_sample": {
-            "rate": two.rate,
-            "permutations": two.permutations,
-            **{name: _p_values(getattr(two, name)) for name in ("kolmogorov_smirnov", "anderson_darling", "energy")},
-        },
-        "membership": readings.membership,
-        "spill_over": {name: asdict(spill) for name, spill in readings.spill_over.items()},
-    }
-
-
 def example_json(table: PerExample, indices: np.ndarray | None, targets: np.ndarray | None) -> dict[str, Any]:
     """The table of examples by column; index and label are null where they are unknown."""
     columns = {field.name: _plain(getattr(table, field.name)) for field in fields(table)}
@@ -111,10 +87,6 @@ def floor_json(floor: Score | None, mode: str) -> dict[str, Any]:
 
 def _cost_json(cost: Cost | None) -> dict[str, Any] | None:
     return {**asdict(cost), "too_slow": cost.too_slow} if cost else None
-
-
-def _p_values(test: PValues) -> dict[str, Any]:
-    return {"rejected": test.rejected, "p": _plain(test.values)}
 
 
 def _plain(values: np.ndarray | None) -> list[Any] | None:

@@ -1,87 +1,82 @@
-"""Other readings of the runs beside the score."""
+"""Other readings of a candidate's runs than the score. JSON, text and the report follow from one table."""
 
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 from forget512.harness.results.assessment import scoring_errors
 from forget512.harness.store.runs import Columns
 from forget512.scoring import (
-    Klom,
-    QualityAt,
-    TwoSample,
+    Membership,
+    SpillOver,
     ULira,
-    ceiling,
     convergence,
-    klom,
-    klom_of_retraining,
-    membership_attack,
-    score,
+    klom_with_ceiling,
+    membership,
+    spill_over,
     two_sample_tests,
     u_lira,
 )
-
-LEAST_ATTACKED = 2  # examples of a kind that the membership attack needs
-
-
-@dataclass(frozen=True, eq=False)
-class Readings:
-    """Other readings of the same runs. None, or absent, where the arrays that they need are unknown.
-
-    klom: of as many runs a side as klom_of_retraining, whose ceiling it is (it depends on N). membership: mean
-    accuracy of the starting kit's attack on the retrained and on the unlearned runs. spill_over: F on the probe of
-    the retain and of the test set: an algorithm can be right about the forget set and disturb the rest.
-    """
-
-    convergence: tuple[QualityAt, ...]
-    klom: Klom | None
-    klom_of_retraining: Klom | None
-    u_lira: ULira | None
-    two_sample: TwoSample
-    membership: dict[str, float] | None
-    spill_over: dict[str, "SpillOver"]
+from forget512.scoring.metrics.u_lira import LEAST_FITTED
 
 
-@dataclass(frozen=True)
-class SpillOver:
-    """F on examples that were not to be forgotten, and its own ceiling (None below 8 runs)."""
+class Reading(Protocol):
+    """One result, which knows how it is shown."""
 
-    forgetting_quality: float
-    ceiling: float | None
-    examples: int
+    def plain(self) -> Any:
+        """As JSON has it; described in docs/scores.schema.json."""
+
+    def lines(self) -> Iterator[str]:
+        """Lines of text."""
+
+
+Readings = dict[str, Reading | None]  # by name; None where the arrays are unknown or of too few runs
 
 
 def other_readings(retrained: Columns, unlearned: Columns, mode: str = "released") -> Readings:
-    """Everything else that the runs of two sides tell."""
-    r, u = retrained.confidences, unlearned.confidences
-    few = min(len(r) // 2, len(u))  # KLOM depends on the numbers of runs: as many as a half of the reference has
-    attack = None
+    """Every reading of the table, of two sides' runs.
+
+    Raises:
+        UserError: the arrays cannot be scored.
+    """
     with scoring_errors():
-        test_r, test_u = retrained.test_probe, unlearned.test_probe
-        if test_r is not None and test_u is not None and min(r.shape[1], test_r.shape[1]) >= LEAST_ATTACKED:
-            attack = {
-                "retrained": float(membership_attack(r, test_r).mean()),
-                "unlearned": float(membership_attack(u, test_u).mean()),
-            }
-        return Readings(
-            convergence=convergence(r, u, mode=mode),
-            klom=klom(r[:few], u[:few]) if few >= 2 else None,
-            klom_of_retraining=klom_of_retraining(r[: 2 * few]),
-            u_lira=u_lira(r, u) if min(len(r), len(u)) >= 3 else None,
-            two_sample=two_sample_tests(r, u),
-            membership=attack,
-            spill_over={
-                name: _spill_over(ours, theirs, mode)
-                for name, ours, theirs in (
-                    ("retain", retrained.retain_probe, unlearned.retain_probe),
-                    ("test", retrained.test_probe, unlearned.test_probe),
-                )
-                if ours is not None and theirs is not None
-            },
-        )
+        return {name: read(retrained, unlearned, mode) for name, read in READINGS.items()}
 
 
-def _spill_over(retrained: np.ndarray, unlearned: np.ndarray, mode: str) -> SpillOver:
-    top = ceiling(retrained, mode=mode)
-    quality = score(retrained, unlearned, mode=mode, ceiling=top, resamples=2).forgetting_quality
-    return SpillOver(quality, top.quality if top else None, retrained.shape[1])
+def readings_json(readings: Readings) -> dict[str, Any]:
+    """By name; null where there is none."""
+    return {name: reading.plain() if reading is not None else None for name, reading in readings.items()}
+
+
+def readings_lines(readings: Readings) -> list[str]:
+    """The lines of all of them."""
+    return [line for reading in readings.values() if reading is not None for line in reading.lines()]
+
+
+def _spill_over(retrained: Columns, unlearned: Columns, mode: str) -> SpillOver:
+    probes = {
+        "retain": (retrained.retain_probe, unlearned.retain_probe),
+        "test": (retrained.test_probe, unlearned.test_probe),
+    }
+    return spill_over({name: (r, u) for name, (r, u) in probes.items() if r is not None and u is not None}, mode)
+
+
+def _u_lira(retrained: Columns, unlearned: Columns, mode: str) -> ULira | None:
+    r, u = retrained.confidences, unlearned.confidences
+    return u_lira(r, u) if min(len(r), len(u)) > LEAST_FITTED else None  # one run is held out
+
+
+def _membership(retrained: Columns, unlearned: Columns, mode: str) -> Membership | None:
+    if retrained.test_probe is None or unlearned.test_probe is None:
+        return None
+    return membership(retrained.confidences, retrained.test_probe, unlearned.confidences, unlearned.test_probe)
+
+
+# A new reading is a file in scoring/metrics/ and an entry here: (retrained, unlearned, mode) -> what was found.
+READINGS: dict[str, Callable[[Columns, Columns, str], Reading | None]] = {
+    "convergence": lambda r, u, mode: convergence(r.confidences, u.confidences, mode=mode),
+    "spill_over": _spill_over,
+    "klom": lambda r, u, mode: klom_with_ceiling(r.confidences, u.confidences),
+    "u_lira": _u_lira,
+    "membership": _membership,
+    "two_sample": lambda r, u, mode: two_sample_tests(r.confidences, u.confidences),
+}

@@ -10,6 +10,7 @@ from forget512.harness.results.assessment import COMPETITION_RUNS, assess, examp
 from forget512.harness.results.board import Row, make_row
 from forget512.harness.results.contents import Contents
 from forget512.harness.results.densities import Densities, pooled_densities
+from forget512.harness.results.readings import other_readings, readings_lines
 from forget512.harness.store.listing import ListedBank
 from forget512.harness.store.reference import settings_tried
 from forget512.harness.store.runs import Columns, Reading
@@ -132,6 +133,7 @@ def summarise(
         "epsilon": epsilon_json(found.score.epsilon, found.score.bins),
         "convergence": [[at.runs, at.quality, at.spread] for at in entry.convergence],
         "examples": pack_side(columns.confidences, columns.correct),
+        "readings": readings_lines(other_readings(base, columns)),
         "rules": pack_rules(example_table(base, columns, found.score)),
         **runs_json(readings),
     }

@@ -1,4 +1,4 @@
-"""`--log-json`: what happens in an evaluation, one JSON object a line."""
+"""`--log-json`: what happens while runs are executed, one JSON object a line."""
 
 import json
 import time
@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from forget512.harness.errors import UserError
-from forget512.harness.workflows.evaluation import Evaluation, Event
+from forget512.harness.scheduling.events import Event
 
 
 class EventLog:
     """Appends to a file as things happen; docs/clusters.md lists the events and their fields."""
 
-    def __init__(self, path: Path, evaluation: Evaluation):
-        """Raises UserError: the file cannot be written."""
+    def __init__(self, path: Path, **begin: Any):
+        """begin: fields of the first line. Raises UserError: the file cannot be written."""
         try:
             self._file = path.open("a", buffering=1, encoding="utf-8")
         except OSError as error:
@@ -22,13 +22,7 @@ class EventLog:
         self._counts: Counter[str] = Counter()
         self._problem = ""
         self._path = path
-        self._write(
-            "begin",
-            benchmark=evaluation.benchmark.fingerprint,
-            dataset=evaluation.benchmark.dataset.name,
-            runs=evaluation.runs,
-            missing={a.name: len(evaluation.missing(a)) for a in (evaluation.retrain, *evaluation.algorithms)},
-        )
+        self._write("begin", **begin)
 
     def take(self, event: Event) -> None:
         """One line; fields that have no value are left out."""

@@ -1,12 +1,21 @@
 """Ray's metrics of an evaluation, for Prometheus: `ray_forget512_…` at each node's metrics port."""
 
+from typing import Protocol
+
 import ray
 import ray.util.client
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from forget512.harness.workflows.evaluation import Evaluation, Event
+from forget512.harness.scheduling.events import Event
 
 SECONDS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000]  # upper ends of the histogram's bins
+
+
+class State(Protocol):
+    """How many units wait or are being executed, and how many workers there are (None before the first)."""
+
+    waiting: int
+    workers: int | None
 
 
 class Metrics:
@@ -15,10 +24,10 @@ class Metrics:
     A driver that joined by `ray://` has no metrics of its own: Ray exports those of processes on the cluster's nodes.
     """
 
-    def __init__(self, evaluation: Evaluation):
-        self.evaluation = evaluation
+    def __init__(self, fingerprint: str, state: State):
+        self.state = state
         of = ("benchmark", "algorithm")
-        self._tags = {"benchmark": evaluation.benchmark.fingerprint[:12]}
+        self._tags = {"benchmark": fingerprint[:12]}
         self._runs = Counter("forget512_runs", "Runs that ended.", (*of, "status"))
         self._seconds = Histogram("forget512_run_seconds", "Seconds of finished runs at their place.", SECONDS, of)
         self._waiting = Gauge("forget512_waiting", "Runs that wait or are being done.", ("benchmark",))
@@ -28,8 +37,8 @@ class Metrics:
         """Count one event."""
         if not ray.is_initialized() or ray.util.client.ray.is_connected():
             return
-        self._waiting.set(self.evaluation.waiting, self._tags)
-        self._actors.set(self.evaluation.actors or 0, self._tags)
+        self._waiting.set(self.state.waiting, self._tags)
+        self._actors.set(self.state.workers or 0, self._tags)
         if event.kind not in ("finished", "failed", "lost", "again"):
             return
         tags = {**self._tags, "algorithm": event.algorithm}

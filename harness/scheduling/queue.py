@@ -2,7 +2,7 @@
 
 import statistics
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -47,7 +47,7 @@ class Ended:
     doubt: str = ""
 
 
-class Engine(Protocol):
+class Workers(Protocol):
     """Where work is done: places that take one unit at a time. Ray's is `forget512.harness.scheduling.ray_pool.Pool`.
 
     notes: what it has to tell, taken out as it is told. room: places that are there or on their way, without those that
@@ -113,7 +113,7 @@ class _Unit:
 
 
 class Schedule:
-    """Hands units of work out to the places of an engine, longest first, until all are done.
+    """Hands units of work out to the workers of a pool, longest first, until all are done.
 
     Longest first keeps the tail short and every place at work while there is any. Kinds of unknown length go ahead of
     that, a few units each, to be measured. A unit that the machine failed to do is tried again, at another place where
@@ -122,18 +122,21 @@ class Schedule:
 
     def __init__(
         self,
-        engine: Engine,
+        pool: Workers,
         *,
         expected: Callable[[str], float | None] = lambda kind: None,
         limit: Callable[[str], float | None] = lambda kind: None,
         taken: Callable[[Any], bool] = lambda work: False,
+        more: Callable[[int, int], Iterable[Any]] = lambda size, workers: (),
         stopping: Callable[[], bool] = lambda: False,
     ):
         """expected: seconds of a kind of which no unit was measured here. limit: seconds that a unit of a kind may
-        take. taken: whether somebody else has done a unit by now. stopping: whether to hand out nothing more.
+        take. taken: whether somebody else has done a unit by now. more: asked again and again for further units, given
+        how many wait or are at work, and the number of workers. stopping: whether to hand out nothing more.
         """
-        self.engine = engine
+        self.pool = pool
         self._expected, self._limit, self._taken, self._stopping = expected, limit, taken, stopping
+        self._more = more
         self._waiting: dict[str, deque[_Unit]] = {}
         self._running: dict[str, tuple[_Unit, float]] = {}
         self._known: dict[str, float | None] = {}  # seconds by kind, from before
@@ -175,10 +178,10 @@ class Schedule:
         Raises:
             UserError: the last place that there is fails again and again.
         """
-        while self.size:
+        while self._take_more():
             self._hand_out()
             yield from self._tell()
-            for end in self.engine.wait(TICK):
+            for end in self.pool.wait(TICK):
                 self._take(end)
             for end in self._overdue():  # now that all that has come is taken
                 self._take(end)
@@ -186,13 +189,16 @@ class Schedule:
                 self._hand_out()  # before the results are kept, so that no place idles meanwhile
             yield from self._tell()
 
-    def results(self) -> Iterator[Done]:
-        """The same, without the notes."""
-        return (happened for happened in self.completed() if isinstance(happened, Done))
+    def _take_more(self) -> int:
+        """Add what there is more to do, unless told to stop; the units that wait or are at work now."""
+        if not self._stopping():
+            for work in self._more(self.size, self.places):
+                self.add(work)
+        return self.size
 
     def _tell(self) -> Iterator[Done | Note]:
-        said, self._said = [*self.engine.notes, *self._said], []
-        self.engine.notes = []
+        said, self._said = [*self.pool.notes, *self._said], []
+        self.pool.notes = []
         yield from said
 
     def _told_to_stop(self) -> bool:
@@ -204,13 +210,13 @@ class Schedule:
     def _hand_out(self) -> None:
         if self._stopping():
             self._waiting.clear()
-        self._there = self.engine.places(self.size)
+        self._there = self.pool.places(self.size)
         for place in self._there:
             if place in self._running or place in self._aside:
                 continue
             if (unit := self._next(place)) is not None:
-                self.engine.start(place, unit.work, self._limit(unit.work.kind))
-                self._running[place] = unit, self.engine.now()
+                self.pool.start(place, unit.work, self._limit(unit.work.kind))
+                self._running[place] = unit, self.pool.now()
                 self._given[unit.work.kind] += 1
                 self._said.append(Note("given", place, work=unit.work))
 
@@ -248,7 +254,7 @@ class Schedule:
             unit.doubted = True
             self._again(unit, end.place, end.doubt)
         elif unit is not None:
-            self._finish(unit, end, self.engine.now() - began)
+            self._finish(unit, end, self.pool.now() - began)
 
     def _finish(self, unit: _Unit, end: Ended, seconds: float) -> None:
         if not end.doubt:
@@ -275,7 +281,7 @@ class Schedule:
             unit.blamed = end.place
             self._strike(end.place, end.fault)
         if end.place not in self._aside:
-            self.engine.renew(end.place)
+            self.pool.renew(end.place)
 
     def _again(self, unit: _Unit, place: str, why: str, blamed: bool = True) -> None:
         if blamed:
@@ -289,9 +295,9 @@ class Schedule:
         if place in self._aside:
             return
         self._strikes[place] += 1
-        if self._strikes[place] >= STRIKES and self.engine.room > 1:
+        if self._strikes[place] >= STRIKES and self.pool.room > 1:
             self._aside.add(place)
-            self.engine.retire(place)
+            self.pool.retire(place)
             self._said.append(Note("aside", place, f"{STRIKES} runs in a row went wrong there: {why}"))
             if place in self._running:
                 self._again(self._running.pop(place)[0], place, "its place was put aside", blamed=False)
@@ -305,7 +311,7 @@ class Schedule:
         limits = {kind: self._limit(kind) for kind in {unit.work.kind for unit, _ in self._running.values()}}
         found = []
         for place, (unit, began) in self._running.items():
-            limit, waited = limits[unit.work.kind], self.engine.now() - began
+            limit, waited = limits[unit.work.kind], self.pool.now() - began
             if limit is not None and waited > OVERDUE_TIMES * limit + OVERDUE_SECONDS:
                 found.append(Ended(place, fault=f"its actor did not answer for {waited:.0f} s"))
         return found

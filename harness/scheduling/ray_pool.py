@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,7 +22,11 @@ SLOW_SECONDS = 300.0  # in which an actor should have started; then another plac
 
 
 class Work(Protocol):
-    """A unit of work. `original` is what the units of a command share, `limit` the seconds that it may take."""
+    """A unit of work. `original` names the original model that it starts from, whose bytes `perform` gets (None where
+    it starts from none); `limit`: seconds that it may take."""
+
+    @property
+    def original(self) -> str | None: ...
 
     def perform(self, runner: Any, original: bytes | None, limit: float | None) -> bytes: ...
 
@@ -67,7 +71,7 @@ class _Place:
 
 
 class Pool:
-    """Long-lived actors on all nodes that there are, each with a GPU, a share of one, or a core: a schedule's `Engine`.
+    """Long-lived actors on all nodes that there are, each with a GPU, a share of one, or a core: a queue's `Workers`.
 
     make_runner(*parts, device, share, places) builds what an actor works with; the parts go to the object store once
     each. The number of actors follows nodes that join or leave, and is never above that of the units of work.
@@ -80,8 +84,8 @@ class Pool:
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             _init(address="local", num_cpus=max(compute.actors, 1), include_dashboard=False)
-        self.original: bytes | None = None  # what all units of work share
-        self._shared: tuple[bytes | None, Any] = None, None
+        self.originals: Mapping[str, bytes] = {}  # by the name that units of work give
+        self._shared: dict[str, Any] = {}  # references to those that were sent
         self._make_runner = make_runner
         self._parts = [ray.put(part) for part in parts]
         self._gpus = math.floor(compute.gpus_per_run * 10_000) / 10_000  # Ray's unit: k must not exceed one GPU
@@ -135,12 +139,10 @@ class Pool:
                 untried.pop()
 
     def start(self, place: str, work: Any, limit: float | None) -> None:
-        held, reference = self._shared
-        if self.original is not held or reference is None:
-            reference = ray.put(self.original)
-            self._shared = self.original, reference
+        if work.original is not None and work.original not in self._shared:
+            self._shared[work.original] = ray.put(self.originals[work.original])
         chosen = self._places[place]
-        chosen.answer = chosen.actor.execute.remote(work, reference, limit)
+        chosen.answer = chosen.actor.execute.remote(work, self._shared.get(work.original), limit)
 
     def wait(self, seconds: float) -> list[Ended]:
         awaited = {place.answer: place for place in self._places.values() if place.answer is not None}

@@ -12,7 +12,7 @@ from forget512.harness.store.import_notes import read_origins
 from forget512.harness.store.layout import list_records
 from forget512.harness.store.record import CONFIDENCES, Damaged, decode
 from forget512.harness.store.runs import Failure, Runs, read
-from forget512.scoring import MODES, logit_scaled_confidence
+from forget512.scoring import MODES
 
 RETRAIN = "retrain"
 
@@ -90,7 +90,7 @@ class StoredBank(Runs):
         return 1 + max([*self.readings, *(failure.seed for failure in self.failures)], default=-1)
 
     def _read_confidences(self, store: Store, name: str) -> None:
-        if MODES[self.mode].confidence is not logit_scaled_confidence:
+        if MODES[self.mode].needs_logits:
             self.damaged.append(f"{name}: confidences without logits have no meaning in mode {self.mode}")
             return
         try:

@@ -9,8 +9,8 @@ from pathlib import Path
 from forget512.harness.errors import UserError
 from forget512.harness.results.assessment import COMPETITION_RUNS, assess, example_table, scoring_errors
 from forget512.harness.results.plain import SCHEMA, comparison_json, example_json, score_json
-from forget512.harness.results.readings import other_readings
-from forget512.harness.views.text import comparison_text, example_text, readings_text, score_text
+from forget512.harness.results.readings import other_readings, readings_lines
+from forget512.harness.views.text import comparison_text, example_text, score_text
 from forget512.harness.workflows.scoring_arrays import check_sides, read_side, side_ceiling, side_cost, side_origins
 from forget512.scoring import compare
 
@@ -38,7 +38,7 @@ def score_report(
         return json.dumps(score_json(found, paid, readings, examples), allow_nan=False)
     lines = [score_text(u.name, found, paid)]
     if readings and examples:
-        lines += [*readings_text(readings), *example_text(examples)]
+        lines += [*(f"  {line}" for line in readings_lines(readings)), *example_text(examples)]
     return "\n".join(lines)
 
 

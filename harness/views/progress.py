@@ -1,4 +1,4 @@
-"""What a person sees while runs are done: bars, what goes wrong, and at the end why."""
+"""Progress of runs: a bar for each bank, lines for what goes wrong, and a summary of failures at the end."""
 
 import math
 import re
@@ -6,23 +6,27 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from forget512.harness.scheduling.compute import Compute
+from forget512.harness.scheduling.events import Event
 from forget512.harness.views.console import SILENT_SECONDS, duration
-from forget512.harness.workflows.evaluation import Evaluation, Event
+
+if TYPE_CHECKING:
+    from forget512.harness.scheduling.compute import Compute
+    from forget512.harness.workflows.filling import Filling
 
 UPDATE_SECONDS = 0.2  # between updates of the bars: counting what is left takes a while
 
 
 @contextmanager
-def live_progress(evaluation: Evaluation, compute: Compute, target: Console) -> Iterator["LiveProgress"]:
+def live_progress(filling: "Filling", compute: "Compute", target: Console) -> Iterator["LiveProgress"]:
     """Bars by algorithm and the time left; plain lines now and then where there is no terminal."""
-    progress = LiveProgress(evaluation, compute, target)
+    progress = LiveProgress(filling, compute, target)
     if target.is_terminal or target.is_jupyter:
         with progress.bars:
             yield progress
@@ -34,8 +38,8 @@ def live_progress(evaluation: Evaluation, compute: Compute, target: Console) -> 
 class LiveProgress:
     """A bar for each algorithm, and a line for each event that a person should know of."""
 
-    def __init__(self, evaluation: Evaluation, compute: Compute, target: Console):
-        self.evaluation, self.compute, self.console = evaluation, compute, target
+    def __init__(self, filling: "Filling", compute: "Compute", target: Console):
+        self.filling, self.compute, self.console = filling, compute, target
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -44,8 +48,8 @@ class LiveProgress:
             TextColumn("{task.fields[left]}"),
             console=target,
         )
-        names = ["retrain", *(a.name for a in evaluation.algorithms)]
-        self.tasks = {name: self.bars.add_task(escape(name), total=evaluation.runs, left="") for name in names}
+        progress = filling.progress()
+        self.tasks = {n: self.bars.add_task(escape(n), total=wanted, left="") for n, (_, wanted) in progress.items()}
         self.last_line = time.monotonic()
         self._updated = -math.inf
         self._update()
@@ -76,19 +80,18 @@ class LiveProgress:
         if time.monotonic() - self._updated < UPDATE_SECONDS:
             return
         self._updated = time.monotonic()
-        left = self.evaluation.seconds_left(self.compute.devices(self.evaluation.actors))
+        left = self.filling.seconds_left(self.compute.devices(self.filling.workers))
         text = f"about {duration(left)} left" if left else ""
-        banks = {bank.name: bank for bank in self.evaluation.all_banks}
-        done = {name: len(banks[name].seeds(self.evaluation.runs)) if name in banks else 0 for name in self.tasks}
-        last = list(self.tasks)[-1]
-        for name, task in self.tasks.items():
-            self.bars.update(task, total=self.evaluation.runs, completed=done[name], left=text if name == last else "")
+        progress = self.filling.progress()
+        last = list(progress)[-1] if progress else ""
+        for name, (finished, wanted) in progress.items():
+            self.bars.update(self.tasks[name], total=wanted, completed=finished, left=text if name == last else "")
         if (
             not (self.console.is_terminal or self.console.is_jupyter)
             and time.monotonic() - self.last_line > SILENT_SECONDS
         ):
             self.last_line = time.monotonic()
-            counts = ", ".join(f"{name} {count}/{self.evaluation.runs}" for name, count in done.items())
+            counts = ", ".join(f"{name} {finished}/{wanted}" for name, (finished, wanted) in progress.items())
             self.console.print(Text(f"{counts}; {text or 'no time known yet'}"))
 
 

@@ -1,11 +1,10 @@
-"""Scores, costs, comparisons and readings as text for people."""
+"""Scores, costs and comparisons as text for people."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from forget512.harness.results.assessment import COMPETITION_RUNS, Assessment
 from forget512.harness.results.cost import RULE_SHARE, Cost
-from forget512.harness.results.readings import Readings
 from forget512.scoring import MODES, Ceiling, Comparison, Score
 
 NO_ACCURACY = "unknown (no accuracies given)"
@@ -68,48 +67,6 @@ def comparison_text(first: str, second: str, comparison: Comparison | None) -> s
             f"{first} and {second} are tied: difference {difference}, the order holds with {comparison.probability:.0%}"
         )
     return f"{first} is better than {second} by {difference}; the order holds with {_percent(comparison.probability)}"
-
-
-def readings_text(readings: Readings) -> Iterator[str]:
-    """A line for each other reading."""
-    yield (
-        "  F against N: "
-        + ", ".join(
-            f"{at.runs}: {at.quality:.4f}" + (f" ± {at.spread:.4f}" if at.spread is not None else "")
-            for at in readings.convergence
-        )
-        + " (± over disjoint banks)"
-    )
-    for name, spill in readings.spill_over.items():
-        ceiling = f" of a ceiling of {spill.ceiling:.4f}" if spill.ceiling is not None else ""
-        yield f"  spill-over: F {spill.forgetting_quality:.4f}{ceiling} on {spill.examples} {name} examples"
-    if readings.klom:
-        own = (
-            f" (retraining against itself: {readings.klom_of_retraining.median:.4f})"
-            if readings.klom_of_retraining
-            else ""
-        )
-        yield (
-            f"  KLOM of {readings.klom.n_unlearned} runs: median {readings.klom.median:.4f}{own}, "
-            f"95th percentile {readings.klom.percentile_95:.4f}"
-        )
-    if readings.u_lira:
-        yield (
-            f"  U-LiRA-style attack: accuracy {readings.u_lira.mean_accuracy:.4f} (0.5 is indistinguishable), "
-            f"TPR at 1 % FPR {readings.u_lira.tpr_at_1_percent_fpr:.4f}"
-        )
-    if readings.membership:
-        yield (
-            f"  membership attack, forget v test: accuracy {readings.membership['unlearned']:.4f} on unlearned, "
-            f"{readings.membership['retrained']:.4f} on retrained runs"
-        )
-    two = readings.two_sample
-    count = len(two.energy.values)
-    yield (
-        f"  two-sample tests, examples told apart at a false-discovery rate of {two.rate:.0%}: Kolmogorov–Smirnov "
-        f"{two.kolmogorov_smirnov.rejected}, Anderson–Darling {two.anderson_darling.rejected}, energy "
-        f"{two.energy.rejected}, of {count}"
-    )
 
 
 def example_text(examples: dict[str, Any]) -> Iterator[str]:

@@ -3,8 +3,6 @@
 import errno
 
 import torch
-import torch._dynamo  # optimizers import it at their first step: a second that each fork would pay
-import torchvision  # noqa: F401  many candidates import it; here it is imported once
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory")  # by torch's allocators and drivers, as RuntimeError
 OF_THE_ACCELERATOR = ("CUDA error", "CUDA driver error", "cuDNN error")  # a RuntimeError before torch 2.8, or still

@@ -10,7 +10,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import torchvision  # noqa: F401  many candidates import it; here it is imported once
 from safetensors import safe_open
 
 from forget512.harness.benchmark.benchmark import TrainingPart
@@ -40,17 +39,20 @@ class ChildFailed(Exception):
 
 @dataclass(frozen=True)
 class Request:
+    """One run. original: the safetensors bytes of the model that it starts from."""
+
     algorithm: Algorithm
     seeds: Seeds
+    original: bytes
     folder: str  # for the result
     timeout: float  # seconds
     memory: float  # bytes
 
 
 class ForkServer:
-    """The actor's end."""
+    """The worker's end of the fork server."""
 
-    def __init__(self, training: TrainingPart, original: bytes, device: str, memory: float = math.inf):
+    def __init__(self, training: TrainingPart, device: str, memory: float = math.inf):
         """memory: bytes that a run may hold."""
         self.output = ""  # the last of what the last run printed
         self.memory = memory
@@ -61,10 +63,14 @@ class ForkServer:
             env=environment(),
             start_new_session=True,
         )
-        self._send((training, original, device))
+        self._send((training, device))
 
-    def run(self, algorithm: Algorithm, seeds: Seeds, timeout: float | None = None) -> tuple[State, float]:
-        """The unlearned network's state and the seconds it took. timeout: seconds that the run may take in all.
+    def run(
+        self, algorithm: Algorithm, seeds: Seeds, original: bytes, timeout: float | None = None
+    ) -> tuple[State, float]:
+        """The unlearned network's state and the seconds it took.
+
+        original: the safetensors bytes of the model that it starts from. timeout: seconds that the run may take in all.
 
         Raises:
             ChildFailed: the candidate raised, returned no network, ended its process, or was stopped at a limit.
@@ -72,7 +78,8 @@ class ForkServer:
         """
         with tempfile.TemporaryDirectory(prefix="forget512-") as name:
             folder = Path(name)
-            self._send(Request(algorithm, seeds, name, math.inf if timeout is None else timeout, self.memory))
+            limit = math.inf if timeout is None else timeout
+            self._send(Request(algorithm, seeds, original, name, limit, self.memory))
             assert self.process.stdout
             reply = self.process.stdout.readline()
             if not reply:

@@ -33,9 +33,6 @@ LOOK = 0.25  # seconds between two looks at a run's memory, at least
 LOOK_SHARE = 0.03  # of the time that looks may take: there are machines with thousands of processes
 
 
-# --- The server's end ---------------------------------------------------------------------------------------------
-
-
 def main() -> None:
     """The server's process: its standard input and output are the pipes to the actor."""
     pipes = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
@@ -49,7 +46,7 @@ def main() -> None:
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     """Fork for each request until the actor is gone."""
-    training, original, device = pickle.load(requests)
+    training, device = pickle.load(requests)
     set_up_torch()
     unlearner = Unlearner(training, torch.device(device), images_on=torch.device("cpu"))
     fresh_network(training, torch.device("cpu"))  # a user's network file is imported here, once for all forks
@@ -67,7 +64,7 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
                 code = 0
                 try:
                     become_a_run(server, requests.fileno(), replies.fileno(), *wakeups)
-                    perform(unlearner, original, request)
+                    perform(unlearner, request)
                 except BaseException as error:
                     code = NOTHING_LEFT if of_the_machine(error) else 0
                 finally:
@@ -133,7 +130,7 @@ def become_a_run(server: int, *ours: int) -> None:
     taken_first()
 
 
-def perform(unlearner: Unlearner, original: bytes, request: Request) -> None:
+def perform(unlearner: Unlearner, request: Request) -> None:
     """In the fork: import the candidate from the sources that were sent, run it, leave a result or an error."""
     folder, algorithm = Path(request.folder), request.algorithm
     output = os.open(folder / OUTPUT, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -154,7 +151,7 @@ def perform(unlearner: Unlearner, original: bytes, request: Request) -> None:
             function,
             changed(function, algorithm.hyper_parameters),
             request.seeds,
-            original,
+            request.original,
             algorithm.batch_format,
         )
         _leave(folder / RESULT, save(state, metadata={"seconds": repr(seconds)}))

@@ -4,6 +4,7 @@ import socket
 import time
 import traceback
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 import torch._dynamo  # optimizers import it at their first step: seconds that are no run's
@@ -13,7 +14,6 @@ from forget512.harness.benchmark.benchmark import ExaminationPart, TrainingPart
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.user_file import describe_error
 from forget512.harness.errors import Doubtful, MachineFault
-from forget512.harness.hashing import sha256
 from forget512.harness.isolation.process_tree import machine_memory
 from forget512.harness.store.record import Provenance, RunRecord, failed
 from forget512.harness.worker.examine import Examiner, NotExaminable, NotFinite
@@ -26,13 +26,33 @@ MEMORY_FOR_RUNS = 0.9  # of the machine's, for the runs of users' code of all ac
 ENGINE = "eager"  # one network at a time, as PyTorch runs it
 
 
+class Unit(Protocol):
+    """A unit of work, as a queue hands it out and a worker executes it.
+
+    kind: units of a kind take about the same time; a bank's runs have the bank's key. name, seed: what events say of
+    it. original: the SHA-256 of the original model that it starts from, None where it starts from none.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def seed(self) -> int | None: ...
+    @property
+    def original(self) -> str | None: ...
+
+    def perform(self, runner: "Runner", original: bytes | None, limit: float | None) -> bytes: ...
+
+
 @dataclass(frozen=True)
 class TrainOriginal:
     """Train an original model; gives safetensors bytes."""
 
     algorithm: Algorithm
     seeds: Seeds
-    kind = "original"
+    kind = name = "original"
+    seed = original = None
 
     def perform(self, runner: "Runner", original: bytes | None, limit: float | None) -> bytes:
         algorithm = self.algorithm
@@ -41,13 +61,15 @@ class TrainOriginal:
 
 @dataclass(frozen=True)
 class ExamineOriginal:
-    """Examine the original model as it is; gives an encoded record."""
+    """Examine an original model as it is; gives an encoded record. original: its SHA-256."""
 
-    kind = "examination of the original"
+    original: str
+    kind = name = "examination of the original"
+    seed = None
 
     def perform(self, runner: "Runner", original: bytes | None, limit: float | None) -> bytes:
         assert original is not None, "it is there before it is examined"
-        record = RunRecord(sha256(original), 0, 1, "finished", runner.provenance, seconds=0.0)
+        record = RunRecord(self.original, 0, 1, "finished", runner.provenance, seconds=0.0)
         return runner.examiner.examine(load(original), record).encode()
 
 
@@ -55,17 +77,27 @@ class ExamineOriginal:
 class RunSeed:
     """Run one seed of an algorithm; gives the encoded record of the attempt, finished or failed.
 
-    One that crashed, at which a GPU reported an error, or whose logits are not finite, is in doubt.
+    original: the SHA-256 of the model that it starts from; None for `retrain`. A run that crashed, at which a GPU
+    reported an error, or whose logits are not finite, is in doubt.
     """
 
     algorithm: Algorithm
     seeds: Seeds  # of (bank key, seed)
     attempt: int = 1
+    original: str | None = None
 
     @property
     def kind(self) -> str:
         """Runs of a bank take about the same time."""
         return self.seeds.key
+
+    @property
+    def name(self) -> str:
+        return self.algorithm.name
+
+    @property
+    def seed(self) -> int:
+        return self.seeds.seed
 
     def perform(self, runner: "Runner", original: bytes | None, limit: float | None) -> bytes:
         return runner.run(self, original, limit).encode()
@@ -131,5 +163,5 @@ class Runner:
             return self.unlearner.unlearn(algorithm.function, algorithm.hyper_parameters, work.seeds, start)
         assert original is not None, "a candidate starts from the original model"
         if self.fork_server is None or not self.fork_server.alive():
-            self.fork_server = ForkServer(self.unlearner.training, original, str(self.device), self.memory)
-        return self.fork_server.run(algorithm, work.seeds, limit)
+            self.fork_server = ForkServer(self.unlearner.training, str(self.device), self.memory)
+        return self.fork_server.run(algorithm, work.seeds, original, limit)

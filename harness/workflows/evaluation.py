@@ -1,7 +1,8 @@
-"""Evaluate: see which runs are missing, have them done, keep them, score."""
+"""Evaluation: brings the reference bank and the candidates' banks of one benchmark to N runs."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.benchmark.network_file import NetworkFile
@@ -13,23 +14,16 @@ from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.events import Event
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.files import Store
-from forget512.harness.store.originals import (
-    keep_accuracies,
-    keep_given,
-    keep_original,
-    load_accuracies,
-    load_original,
-    original_seeds,
-)
-from forget512.harness.store.record import decode
+from forget512.harness.store.originals import keep_given, load_accuracies, load_original
+from forget512.harness.store.record import RunRecord
 from forget512.harness.store.reference import choose_reference, imported_references
 from forget512.harness.store.runs import Runs
-from forget512.harness.worker.runner import ExamineOriginal, RunSeed, TrainOriginal
+from forget512.harness.worker.runner import ExamineOriginal, RunSeed, Unit
 from forget512.harness.worker.seeds import Seeds
-from forget512.harness.workflows.filling import FIRST_RUNS, Doing
+from forget512.harness.workflows.filling import FIRST_RUNS, Filling
 
 
-class Evaluation:
+class Evaluation(Filling):
     """The reference bank and the candidates' banks of one benchmark in one store, brought to N runs.
 
     Opening it reads what the store holds; `run` does what is missing. Nothing but the store is state. A reference bank
@@ -70,9 +64,9 @@ class Evaluation:
         if isinstance(benchmark.model, NetworkFile):
             for algorithm in algorithms:
                 benchmark.model.check_beside(algorithm.name, algorithm.files)
-        self.benchmark, self.runs, self.store = benchmark, runs, store
-        self.retry_failed, self.mode = retry_failed, mode
-        self.retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
+        given = isinstance(original, bytes)
+        super().__init__(benchmark, store, number=0 if isinstance(original, bytes) else original)
+        self.runs, self.retry_failed, self.mode = runs, retry_failed, mode
         self.algorithms = list(algorithms)
         self.own_reference = Bank(store, benchmark, self.retrain, None, mode)
         self.own_reference.refresh()
@@ -83,26 +77,30 @@ class Evaluation:
             if best is not None and len(best.seeds(runs)) == runs:
                 self.reference = best
         self.banks: dict[str, Bank] = {}
-        self.actors: int | None = None  # at work or free, as long as runs are done
-        self.waiting = 0  # units of work that are not done yet, as long as any are
         self.floor: Bank | None = None  # finetune's runs with its preset, as far as the store has them
-        self.original_number = None if isinstance(original, bytes) else original
+        self.original_number = None if given else self.number
         self.original: bytes | None = None
         self.original_accuracies: dict[str, float] | None = None
         self._examine_original = examine_original
+        self._next: list[Unit] = []
+        self._only_first = False
+        self._grow: Callable[[], int | None] = lambda: None
         if isinstance(original, bytes):
             keep_given(store, original)
             self.original = original
         elif algorithms:
             self.original = load_original(store, benchmark, self.retrain, original)
         if self.original is not None:
-            self.original_accuracies = load_accuracies(store, benchmark, self.original)
-            self._open_banks(self.original)
+            self._start_from(self.original)
 
     @property
     def all_banks(self) -> list[Runs]:
         """The reference bank, then those of the candidates (once there is an original model)."""
         return [self.reference, *self.banks.values()]
+
+    @property
+    def filled(self) -> list[Bank]:
+        return [self.own_reference, *self.banks.values()]
 
     @property
     def damaged(self) -> list[str]:
@@ -135,87 +133,69 @@ class Evaluation:
             len(bank.seeds(self.runs)) == self.runs for bank in self.all_banks
         )
 
-    @staticmethod
-    def stopped(bank: Runs) -> str:
+    def stopped(self, bank: Runs) -> str:
         """The error with which an algorithm's first runs all failed; empty otherwise."""
         kinds = {re.sub(r"\d+", "#", failure.error) for failure in bank.failures}  # counts and sizes differ by run
         seeds = {failure.seed for failure in bank.failures}
         alike = not bank.readings and len(kinds) == 1 and len(seeds) >= FIRST_RUNS
         return bank.failures[0].error if alike else ""
 
-    def seconds_left(self, devices: float) -> float | None:
-        """Expected wall seconds of what is missing, from timed runs; None where nothing tells.
+    def progress(self) -> dict[str, tuple[int, int]]:
+        banks = {bank.name: bank for bank in self.all_banks}
+        names = [self.retrain.name, *(algorithm.name for algorithm in self.algorithms)]
+        finished = {name: len(banks[name].seeds(self.runs)) if name in banks else 0 for name in names}
+        return {name: (count, self.runs) for name, count in finished.items()}
 
-        devices: at work; 0 where all have left.
-        """
-        if not devices:
-            return None
-        total = 0.0
-        for algorithm in (self.retrain, *self.algorithms):
-            missing = len(self.missing(algorithm))
-            bank: Runs | None = self.reference if algorithm.from_scratch else self.banks.get(algorithm.name)
-            seconds = bank.median_seconds() if bank else None
-            if missing and seconds is None:
-                return None
-            total += missing * (seconds or 0.0)
-        return total / devices
+    def to_run(self) -> dict[str, int]:
+        return {algorithm.name: len(self.missing(algorithm)) for algorithm in (self.retrain, *self.algorithms)}
+
+    def usual_seconds(self, bank: Bank | None) -> float | None:
+        own = bank.median_seconds() if bank else None
+        return own or self.own_reference.median_seconds() or self.reference.median_seconds()
 
     def run(
         self,
         compute: Compute,
+        *,
         only_first: bool = False,
         grow: Callable[[], int | None] = lambda: None,
-        timeout: float | None = None,
-        stopping: Callable[[], bool] = lambda: False,
+        **how: Any,
     ) -> Iterator[Event]:
-        """Do what is missing on Ray actors, keeping each record as it comes.
+        """Execute what is missing, as `Filling.run` does.
 
-        only_first: just one run of each algorithm that has none, to time it. grow: asked whenever all is done; the
-        number of runs to go on to, or None to end. timeout: seconds that a candidate's run may take; None: see
-        TIMEOUT_TIMES. stopping: asked now and then; once it says so, nothing more is begun.
-
-        Raises:
-            UserError: the store cannot be written, or the actors die one after another.
+        only_first: just one run of each algorithm that has none, to time it. grow: asked whenever all runs have ended;
+        the number of runs to go on to, or None to end.
         """
-        first: list[TrainOriginal | ExamineOriginal] = []
-        if self.algorithms and self.original is None:
-            seeds = original_seeds(self.benchmark, self.retrain, self.original_number or 0)
-            first.append(TrainOriginal(self.retrain, seeds))
-        elif self._examine_original and self.original_accuracies is None and not only_first:
-            first.append(ExamineOriginal())
-        doing: Doing | None = None
-        try:
-            while True:
-                banks = [self.own_reference, *self.banks.values()]
-                work = [*first, *(unit for bank in banks for unit in self._work(bank, only_first))]
-                if work:
-                    doing = doing or Doing(self, compute, only_first, timeout, stopping)
-                    yield from doing.do(work)
-                first = []
-                more = None if stopping() else grow()
-                if more is None:
-                    return
-                self.runs = more
-        finally:
-            if doing is not None:
-                doing.pool.close()
+        self._only_first, self._grow = only_first, grow
+        first = [self.train_original()] if self.algorithms and self.original is None else self._examination()
+        self._next = [*first, *self._missing_units(self.filled)]
+        return super().run(compute, **how)
 
-    def begin_with(self, trained: bytes, only_first: bool) -> list[ExamineOriginal | RunSeed]:
-        """Keep the original model, and open the banks that start from it; the work that can be done now."""
-        self.original = keep_original(self.store, self.benchmark, self.retrain, trained, self.original_number or 0)
-        self.original_accuracies = load_accuracies(self.store, self.benchmark, self.original)
-        self._open_banks(self.original)
-        examine = self._examine_original and self.original_accuracies is None and not only_first
-        work = [unit for bank in self.banks.values() for unit in self._work(bank, only_first)]
-        return [*([ExamineOriginal()] if examine else []), *work]
+    def more(self, waiting: int, workers: int) -> Sequence[Unit]:
+        units, self._next = self._next, []
+        while not units and not waiting:
+            runs = self._grow()
+            if runs is None:
+                break
+            self.runs = runs
+            units = self._missing_units(self.filled)
+        return units
 
-    def take_accuracies(self, record: bytes) -> None:
-        """Keep what examining the original model gave."""
-        assert self.original is not None, "it was examined"
-        self.original_accuracies = keep_accuracies(self.store, self.benchmark, self.original, decode(record))
+    def keep_original(self, trained: bytes) -> bytes:
+        """Save the original model, and open the banks that start from it: their runs can be executed now."""
+        self.original = super().keep_original(trained)
+        self._start_from(self.original)
+        self._next += [*self._examination(), *self._missing_units(list(self.banks.values()))]
+        return self.original
 
-    def _open_banks(self, original: bytes) -> None:
+    def keep_accuracies(self, original: bytes, record: RunRecord) -> dict[str, float]:
+        self.original_accuracies = super().keep_accuracies(original, record)
+        return self.original_accuracies
+
+    def _start_from(self, original: bytes) -> None:
         digest = sha256(original)
+        self.originals[digest] = original
+        self.original_accuracies = load_accuracies(self.store, self.benchmark, original)
         self.banks = {a.name: Bank(self.store, self.benchmark, a, digest, self.mode) for a in self.algorithms}
         for bank in self.banks.values():
             bank.refresh()
@@ -226,8 +206,17 @@ class Evaluation:
             self.floor = Bank(self.store, self.benchmark, finetune, digest, self.mode)
             self.floor.refresh()
 
-    def _work(self, bank: Bank, only_first: bool) -> list[RunSeed]:
-        seeds = self.missing(bank.algorithm)
-        if only_first:
-            seeds = [] if bank.readings else seeds[:1]
-        return [RunSeed(bank.algorithm, Seeds(bank.key, seed), bank.attempts(seed) + 1) for seed in seeds]
+    def _examination(self) -> list[Unit]:
+        """Of the original model, where its accuracies are wanted and not known."""
+        wanted = self._examine_original and self.original_accuracies is None and not self._only_first
+        return [ExamineOriginal(self.original_sha256)] if wanted and self.original is not None else []
+
+    def _missing_units(self, banks: Sequence[Bank]) -> list[Unit]:
+        units: list[Unit] = []
+        for bank in banks:
+            seeds = self.missing(bank.algorithm)
+            if self._only_first:
+                seeds = [] if bank.readings else seeds[:1]
+            start = None if bank.algorithm.from_scratch else self.original_sha256
+            units += [RunSeed(bank.algorithm, Seeds(bank.key, seed), bank.attempts(seed) + 1, start) for seed in seeds]
+        return units

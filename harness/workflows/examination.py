@@ -1,8 +1,9 @@
 """Checkpoints that an outside program made, examined into a bank that is scored like any other."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from forget512.algorithms import ALGORITHMS
@@ -12,15 +13,13 @@ from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.errors import UserError
 from forget512.harness.exchange.checkpoints import Checkpoint, NotACheckpoint, as_named, list_checkpoints, read_state
 from forget512.harness.hashing import canonical_json, sha256
-from forget512.harness.scheduling.compute import Compute
-from forget512.harness.scheduling.queue import Lost, Schedule
-from forget512.harness.scheduling.ray_pool import Pool
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.files import Store
 from forget512.harness.store.record import RunRecord, failed
 from forget512.harness.worker.examine import NotExaminable
-from forget512.harness.worker.runner import Runner
-from forget512.harness.workflows.evaluation import Evaluation, Event
+from forget512.harness.worker.runner import Runner, Unit
+from forget512.harness.workflows.evaluation import Evaluation
+from forget512.harness.workflows.filling import Filling
 
 EXAMINED = "examined.json"  # beside a bank's records: where its checkpoints came from
 AHEAD = 2  # checkpoints in memory, for each actor
@@ -29,13 +28,18 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class ExamineCheckpoint:
-    """Examine one checkpoint; gives the encoded record, failed where it does not fit the benchmark."""
+    """Examine one checkpoint; gives the encoded record, failed where it does not fit the benchmark.
+
+    bank, name: its bank's key and name. file: the checkpoint's. limit: bytes that its tensors may have.
+    """
 
     bank: str
     seed: int
     file: str
     data: bytes
     limit: int
+    name: str
+    original = None
 
     @property
     def kind(self) -> str:
@@ -52,7 +56,7 @@ class ExamineCheckpoint:
             return failed(record, f"{self.file}: {error}").encode()
 
 
-class Examination:
+class Examination(Filling):
     """N checkpoints on their way into the bank `name` of a benchmark. A seed is a checkpoint's place among them.
 
     The bank's identity is its name and the checkpoints' hashes; which original model they started from is not known
@@ -67,10 +71,12 @@ class Examination:
             )
         net = networks.build(benchmark.model, benchmark.dataset.classes, benchmark.dataset.image_shape)
         self.limit = 2**20 + 4 * sum(4 * value.numel() for value in net.state_dict().values())
-        self.benchmark, self.store, self.path, self.mode = benchmark, store, path, mode
+        super().__init__(benchmark, store)
+        self.path, self.mode = path, mode
         self.checkpoints = list_checkpoints(path, self.limit)
         if len(self.checkpoints) < 2:
             raise UserError(f"{path} holds 1 checkpoint: distributions are compared, of at least 2 (512 at best).")
+        self.runs = len(self.checkpoints)
         self.digests = [sha256(checkpoint.read()) for checkpoint in self.checkpoints]
         self.bank = Bank(store, benchmark, Algorithm(name, name, {}, sha256(self.digests)), None, mode)
         for folder in {other.rpartition("/")[0] for other, _ in store.list(self.bank.folder.rpartition("/")[0])}:
@@ -81,6 +87,7 @@ class Examination:
                     f"--as {name} names other checkpoints in this store already ({folder}): choose another."
                 )
         self.bank.refresh()
+        self._waiting: Iterator[int] | None = None
 
     @property
     def missing(self) -> list[int]:
@@ -98,17 +105,31 @@ class Examination:
         found.banks[self.bank.algorithm.name] = self.bank
         return found
 
-    def run(self, compute: Compute, stopping: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Examine what is missing on Ray actors; a few checkpoints are in memory at a time.
+    @property
+    def filled(self) -> list[Bank]:
+        return [self.bank]
 
-        stopping: as `Evaluation.run` has it.
+    def progress(self) -> dict[str, tuple[int, int]]:
+        return {self.bank.name: (len(self.bank.readings), self.runs)}
+
+    def to_run(self) -> dict[str, int]:
+        return {self.bank.name: len(self.missing)}
+
+    def more(self, waiting: int, workers: int) -> list[Unit]:
+        """The next checkpoints: a few are in memory at a time.
 
         Raises:
             UserError: a checkpoint cannot be read, or has changed since it was hashed.
         """
-        waiting = iter(self.missing)
-        if not self.missing:
-            return
+        if self._waiting is None:
+            self._waiting = iter(self.missing)
+            if self.missing:
+                self._describe()
+        room = AHEAD * max(workers, 1) - waiting
+        return [self._work(seed, self.checkpoints[seed]) for seed in islice(self._waiting, max(room, 0))]
+
+    def _describe(self) -> None:
+        """Save where the checkpoints come from, before their records."""
         provenance = {
             "from": self.path.name,
             "checkpoints": [
@@ -117,30 +138,9 @@ class Examination:
             ],
         }
         self.store.put_if_absent(f"{self.bank.folder}/{EXAMINED}", canonical_json(provenance).encode())
-        pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
-        schedule = Schedule(pool, stopping=stopping)
-
-        def fill() -> None:
-            while schedule.size < AHEAD * max(schedule.places, compute.actors, 1) and not stopping():
-                if (seed := next(waiting, None)) is None:
-                    return
-                schedule.add(self._work(seed, self.checkpoints[seed]))
-
-        try:
-            fill()
-            for done in schedule.results():
-                fill()
-                work, result = done.work, done.result
-                if isinstance(result, Lost):
-                    yield Event("lost", self.bank.algorithm.name, work.seed, f"{work.file}: {result.reason}")
-                else:
-                    record = self.bank.add(result)
-                    yield Event(record.status, self.bank.algorithm.name, work.seed, record.error)
-        finally:
-            pool.close()
 
     def _work(self, seed: int, checkpoint: Checkpoint) -> ExamineCheckpoint:
         data = checkpoint.read()
         if sha256(data) != self.digests[seed]:
             raise UserError(f"{checkpoint.name} has changed since it was first read: give the same command again.")
-        return ExamineCheckpoint(self.bank.key, seed, checkpoint.name, data, self.limit)
+        return ExamineCheckpoint(self.bank.key, seed, checkpoint.name, data, self.limit, self.bank.name)

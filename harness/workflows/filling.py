@@ -1,118 +1,188 @@
-"""The runs of an evaluation on their way: from what is missing to records that are kept."""
+"""Fills banks: executes the missing runs of a workflow and saves each record as it arrives. The only loop that does."""
 
 import itertools
 import math
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from forget512.harness.benchmark.benchmark import Benchmark
+from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
 from forget512.harness.scheduling.compute import Compute
+from forget512.harness.scheduling.events import Event
 from forget512.harness.scheduling.queue import Done, Lost, Note, Schedule
 from forget512.harness.scheduling.ray_pool import Pool
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import StoreUnavailable
-from forget512.harness.worker.runner import ExamineOriginal, Runner, RunSeed, TrainOriginal
+from forget512.harness.store.files import Store, StoreUnavailable
+from forget512.harness.store.originals import keep_accuracies, keep_original, original_seeds
+from forget512.harness.store.record import RunRecord, decode
+from forget512.harness.worker.runner import ExamineOriginal, Runner, TrainOriginal, Unit
 
-if TYPE_CHECKING:
-    from forget512.harness.workflows.evaluation import Evaluation
-from forget512.harness.scheduling.events import Event
-
-FIRST_RUNS = 3  # of an algorithm: if all fail with the same error, or all are lost, the others would be as well
+FIRST_RUNS = 3  # of a bank: if all fail with the same error, or all are lost, the others would be as well
 # A candidate's run may take ten times what its others took, or a retraining where none has finished; at least a minute.
 TIMEOUT_TIMES, TIMEOUT_LEAST = 10.0, 60.0
-STORE_PAUSE, STORE_PATIENCE = 5.0, 300.0  # seconds between attempts to keep a record, and in all
+STORE_PAUSE, STORE_PATIENCE = 5.0, 300.0  # seconds between attempts to save a record, and in all
 
 
-def default_limit(usual: float) -> float:
-    """Seconds that a run may take where runs like it usually take so many."""
-    return max(TIMEOUT_LEAST, TIMEOUT_TIMES * usual)
+class Filling(ABC):
+    """A workflow that fills banks of one benchmark in one store.
 
+    A subclass says which units of work there are (`more`), the banks that their records belong to (`filled`), and how
+    far each is (`progress`). `run` executes the units and saves what they give. The store is the only state.
 
-class Doing:
-    """An evaluation, the places where its runs are done, and the order in which they are."""
+    runs: N, or the number of runs that are wanted where banks have no common N. originals: safetensors bytes of the
+    original models that units start from, by SHA-256. workers, waiting: workers that are there, and units that wait or
+    are being executed, while `run` goes on.
+    """
 
-    def __init__(
-        self,
-        evaluation: "Evaluation",
-        compute: Compute,
-        only_first: bool,
-        timeout: float | None,
-        stopping: Callable[[], bool],
-    ):
-        self.evaluation, self.only_first, self.timeout = evaluation, only_first, timeout
-        self.stopping = stopping
-        self.store_gone_until = -math.inf
-        self.lost: Counter[str] = Counter()  # runs, by bank
-        self.pool = Pool(compute, Runner, evaluation.benchmark.training_part, evaluation.benchmark.examination_part)
-        self.schedule = Schedule(
-            self.pool, expected=self.expected, limit=self.limit, taken=self.taken, stopping=stopping
-        )
+    runs: int
 
-    def do(self, work: Sequence[TrainOriginal | ExamineOriginal | RunSeed]) -> Iterator[Event]:
-        """Have all of it done, telling what happens."""
-        self.pool.original = self.evaluation.original
-        for unit in work:
-            self.schedule.add(unit)
-        for happened in self.schedule.completed():
-            self.evaluation.actors, self.evaluation.waiting = self.schedule.places, self.schedule.size
-            if isinstance(happened, Note):
-                yield self.told(happened)
-            else:
-                yield from self.patiently(happened)
-
-    def expected(self, kind: str) -> float | None:
-        """Of a bank's runs, by those that it has."""
-        return next((bank.median_seconds() for bank in self.banks if bank.key == kind), None)
-
-    def limit(self, kind: str) -> float | None:
-        """Seconds that a unit of a kind may take; None where nothing tells."""
-        own = next((bank for bank in self.evaluation.banks.values() if bank.key == kind), None)
-        if self.timeout is not None and own is not None:
-            return self.timeout
-        reference, retrained = self.evaluation.reference, self.evaluation.own_reference
-        usual = (
-            (own and own.median_seconds())
-            or retrained.median_seconds()
-            or reference.median_seconds()
-            or self.schedule.seconds(TrainOriginal.kind)
-        )
-        return default_limit(usual) if usual else None
-
-    def taken(self, work: TrainOriginal | ExamineOriginal | RunSeed) -> bool:
-        """Whether another driver has done it meanwhile."""
-        if not isinstance(work, RunSeed) or time.monotonic() < self.store_gone_until:
-            return False
-        try:
-            return self.bank(work).finished(work.seeds.seed)
-        except StoreUnavailable:  # keeping its record waits until the store is back
-            self.store_gone_until = time.monotonic() + STORE_PATIENCE
-            return False
+    def __init__(self, benchmark: Benchmark, store: Store, number: int = 0):
+        """number: of the benchmark's original model, should it be trained."""
+        self.benchmark, self.store, self.number = benchmark, store, number
+        self.retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
+        self.originals: dict[str, bytes] = {}
+        self.workers: int | None = None
+        self.waiting = 0
+        self._timeout: float | None = None
+        self._schedule: Schedule | None = None
+        self._lost: Counter[str] = Counter()  # runs, by bank
+        self._store_gone_until = -math.inf
 
     @property
-    def banks(self) -> list[Bank]:
-        """The reference's own, and the candidates'."""
-        return [self.evaluation.own_reference, *self.evaluation.banks.values()]
+    @abstractmethod
+    def filled(self) -> Sequence[Bank]:
+        """The banks that get records."""
 
-    def bank(self, work: RunSeed) -> Bank:
-        """Where the run's record belongs."""
-        return next(bank for bank in self.banks if bank.key == work.seeds.key)
+    @abstractmethod
+    def more(self, waiting: int, workers: int) -> Sequence[Unit]:
+        """Further units of work, asked for again and again; `run` ends when there are none and nothing is waiting."""
 
-    def told(self, note: Note) -> Event:
-        """A note of the schedule as an event of the evaluation."""
-        work = note.work
-        if isinstance(work, RunSeed):
-            return Event(note.kind, work.algorithm.name, work.seeds.seed, note.text, note.place)
-        return Event(note.kind, work.kind if work else "", None, note.text, note.place)
+    @abstractmethod
+    def progress(self) -> dict[str, tuple[int, int]]:
+        """(finished, wanted) runs by the name of a bank."""
 
-    def patiently(self, done: Done) -> Iterator[Event]:
-        """Keep it, again and again for a while where the store is gone or full. Runs in flight go on meanwhile."""
+    def to_run(self) -> dict[str, int]:
+        """How many runs are still to be executed, by the name of a bank."""
+        return {name: wanted - finished for name, (finished, wanted) in self.progress().items()}
+
+    def usual_seconds(self, bank: Bank | None) -> float | None:
+        """Seconds that a run of a bank usually takes; None where that is not known."""
+        return bank.median_seconds() if bank else None
+
+    def stopped(self, bank: Bank) -> str:
+        """The error for which the rest of a bank's runs is not executed; empty where they are."""
+        return ""
+
+    @property
+    def damaged(self) -> list[str]:
+        """Records that were damaged, each with what was wrong."""
+        return [line for bank in self.filled for line in bank.damaged]
+
+    def seconds_left(self, devices: float) -> float | None:
+        """Expected wall seconds of what is still to be run, from timed runs; None where these are missing.
+
+        devices: at work; 0 where all have left.
+        """
+        if not devices:
+            return None
+        banks = {bank.name: bank for bank in self.filled}
+        total = 0.0
+        for name, count in self.to_run().items():
+            seconds = banks[name].median_seconds() if name in banks else None
+            if count and seconds is None:
+                return None
+            total += count * (seconds or 0.0)
+        return total / devices
+
+    def train_original(self) -> TrainOriginal:
+        """The unit of work that trains the original model."""
+        return TrainOriginal(self.retrain, original_seeds(self.benchmark, self.retrain, self.number))
+
+    def keep_original(self, trained: bytes) -> bytes:
+        """Save a trained original model; the bytes of the one that counts (another command's, if that was first)."""
+        return keep_original(self.store, self.benchmark, self.retrain, trained, self.number)
+
+    def keep_accuracies(self, original: bytes, record: RunRecord) -> dict[str, float]:
+        """Save what examining an original model gave."""
+        return keep_accuracies(self.store, self.benchmark, original, record)
+
+    def run(
+        self,
+        compute: Compute,
+        *,
+        timeout: float | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Event]:
+        """Execute the units of work on Ray workers, saving each record as it comes.
+
+        timeout: seconds that a candidate's run may take; None: ten times what its runs usually take, at least 60.
+        stopping: asked now and then; once it says so, nothing more is started.
+
+        Raises:
+            UserError: the store cannot be written, or workers fail one after another.
+        """
+        first = [] if stopping() else self.more(0, 0)
+        if not first:
+            return
+        self._timeout = timeout
+        pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
+        pool.originals = self.originals
+        self._schedule = schedule = Schedule(
+            pool, expected=self._expected, limit=self._limit, taken=self._taken, more=self.more, stopping=stopping
+        )
+        try:
+            for unit in first:
+                schedule.add(unit)
+            for happened in schedule.completed():
+                self.workers, self.waiting = schedule.places, schedule.size
+                if isinstance(happened, Note):
+                    yield self._noted(happened)
+                else:
+                    yield from self._saved_patiently(happened, stopping)
+        finally:
+            pool.close()
+
+    def _bank(self, key: str) -> Bank | None:
+        return next((bank for bank in self.filled if bank.key == key), None)
+
+    def _expected(self, kind: str) -> float | None:
+        bank = self._bank(kind)
+        return bank.median_seconds() if bank else None
+
+    def _limit(self, kind: str) -> float | None:
+        """Seconds that a unit of a kind may take; None where nothing is known of it."""
+        bank = self._bank(kind)
+        if self._timeout is not None and bank is not None and not bank.algorithm.from_scratch:
+            return self._timeout
+        assert self._schedule is not None, "it runs"
+        usual = self.usual_seconds(bank) or self._schedule.seconds(TrainOriginal.kind)
+        return max(TIMEOUT_LEAST, TIMEOUT_TIMES * usual) if usual else None
+
+    def _taken(self, work: Unit) -> bool:
+        """Whether another command has finished this run by now."""
+        bank = self._bank(work.kind)
+        if bank is None or work.seed is None or time.monotonic() < self._store_gone_until:
+            return False
+        try:
+            return bank.finished(work.seed)
+        except StoreUnavailable:  # saving its record waits until the store is back
+            self._store_gone_until = time.monotonic() + STORE_PATIENCE
+            return False
+
+    def _noted(self, note: Note) -> Event:
+        name, seed = (note.work.name, note.work.seed) if note.work else ("", None)
+        return Event(note.kind, name, seed, note.text, note.place)
+
+    def _saved_patiently(self, done: Done, stopping: Callable[[], bool]) -> Iterator[Event]:
+        """Save it, trying again for a while where the store is gone or full. Runs in flight go on meanwhile."""
         for attempt in itertools.count(1):
             try:
-                return (yield from self.keep(done))
+                return (yield from self._saved(done))
             except StoreUnavailable as error:
-                if self.stopping():
+                if stopping():
                     raise KeyboardInterrupt from error
                 if attempt * STORE_PAUSE >= STORE_PATIENCE:
                     raise
@@ -121,32 +191,33 @@ class Doing:
                     yield Event("waiting", text=f"the store cannot be written: {text}")
                 time.sleep(STORE_PAUSE)
 
-    def keep(self, done: Done) -> Iterator[Event]:
-        """Keep what a unit of work gave, and see what follows from it."""
-        work, result, evaluation = done.work, done.result, self.evaluation
+    def _saved(self, done: Done) -> Iterator[Event]:
+        """Save what a unit of work gave, and see what follows from it."""
+        work, result = done.work, done.result
         if isinstance(work, TrainOriginal):
             if isinstance(result, Lost):
                 raise UserError(f"the original model could not be trained: {result.reason}.")
-            for unit in evaluation.begin_with(result, self.only_first):
-                self.schedule.add(unit)
-            self.pool.original = evaluation.original
-            yield Event("original", "original", None, "", done.place, done.seconds)
-        elif isinstance(work, ExamineOriginal):
-            if isinstance(result, Lost):
-                yield Event("lost", work.kind, None, result.reason, done.place)
-            else:
-                evaluation.take_accuracies(result)
+            self.keep_original(result)
+            yield Event("original", work.name, None, "", done.place, done.seconds)
         elif isinstance(result, Lost):
-            name, bank = work.algorithm.name, self.bank(work)
-            yield Event("lost", name, work.seeds.seed, result.reason, done.place)
-            self.lost[work.kind] += 1
-            if self.lost[work.kind] >= FIRST_RUNS and not bank.readings and self.schedule.drop(work.kind):
-                yield Event("stopped", name, text=result.reason)
+            yield Event("lost", work.name, work.seed, result.reason, done.place)
+            bank = self._bank(work.kind)
+            self._lost[work.kind] += 1
+            if bank and self._lost[work.kind] >= FIRST_RUNS and not bank.readings:
+                yield from self._dropped(bank, result.reason)
+        elif isinstance(work, ExamineOriginal):
+            self.keep_accuracies(self.originals[work.original], decode(result))
         elif result is None:
-            yield Event("finished", work.algorithm.name, work.seeds.seed, "by another command")
+            yield Event("finished", work.name, work.seed, "by another command")
         else:
-            bank = self.bank(work)
+            bank = self._bank(work.kind)
+            assert bank is not None, "a run belongs to a bank"
             record = bank.add(result)
             yield Event(record.status, bank.name, record.seed, record.error, done.place, done.seconds)
-            if evaluation.stopped(bank) and self.schedule.drop(work.kind):
-                yield Event("stopped", bank.name, text=evaluation.stopped(bank))
+            if why := self.stopped(bank):
+                yield from self._dropped(bank, why)
+
+    def _dropped(self, bank: Bank, why: str) -> Iterator[Event]:
+        assert self._schedule is not None, "it runs"
+        if self._schedule.drop(bank.key):
+            yield Event("stopped", bank.name, text=why)

@@ -1,33 +1,33 @@
 """Trains the benchmark's original model where the store has none."""
 
+from collections.abc import Sequence
+
 from forget512.harness.benchmark.benchmark import Benchmark
-from forget512.harness.candidates.built_in import built_in
-from forget512.harness.errors import UserError
-from forget512.harness.scheduling.compute import Compute
-from forget512.harness.scheduling.queue import Lost, Schedule
-from forget512.harness.scheduling.ray_pool import Pool
+from forget512.harness.store.bank import Bank
 from forget512.harness.store.files import Store
-from forget512.harness.store.originals import keep_original, load_original, original_seeds
-from forget512.harness.worker.runner import Runner, TrainOriginal
+from forget512.harness.store.originals import load_original
+from forget512.harness.worker.runner import Unit
+from forget512.harness.workflows.filling import Filling
 
 
-def ensure_original(benchmark: Benchmark, store: Store, compute: Compute) -> bytes:
-    """The benchmark's original model from the store, as safetensors; trained and kept there if it has none.
+class OriginalTraining(Filling):
+    """One training, if it is needed. original: the model's safetensors bytes; None until it is there."""
 
-    Raises:
-        UserError: the machine failed to train it.
-    """
-    retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
-    found = load_original(store, benchmark, retrain)
-    if found is not None:
-        return found
-    pool = Pool(compute, Runner, benchmark.training_part, benchmark.examination_part)
-    try:
-        schedule = Schedule(pool)
-        schedule.add(TrainOriginal(retrain, original_seeds(benchmark, retrain)))
-        [result] = [done.result for done in schedule.results()]
-    finally:
-        pool.close()
-    if isinstance(result, Lost):
-        raise UserError(f"the original model could not be trained: {result.reason}.")
-    return keep_original(store, benchmark, retrain, result)
+    runs = 1
+    filled: Sequence[Bank] = ()
+
+    def __init__(self, benchmark: Benchmark, store: Store):
+        super().__init__(benchmark, store)
+        self.original = load_original(store, benchmark, self.retrain)
+        self._waiting = [] if self.original else [self.train_original()]
+
+    def more(self, waiting: int, workers: int) -> Sequence[Unit]:
+        units, self._waiting = self._waiting, []
+        return units
+
+    def progress(self) -> dict[str, tuple[int, int]]:
+        return {"original": (int(self.original is not None), 1)}
+
+    def keep_original(self, trained: bytes) -> bytes:
+        self.original = super().keep_original(trained)
+        return self.original

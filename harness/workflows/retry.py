@@ -1,8 +1,9 @@
 """Retry: a benchmark's failed runs once more, without adding others."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from forget512.algorithms import ALGORITHMS
@@ -11,20 +12,16 @@ from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
 from forget512.harness.hashing import sha256
-from forget512.harness.scheduling.compute import Compute
-from forget512.harness.scheduling.events import Event
-from forget512.harness.scheduling.queue import Lost, Schedule
-from forget512.harness.scheduling.ray_pool import Pool
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.files import Store
 from forget512.harness.store.layout import list_records
-from forget512.harness.worker.runner import Runner, RunSeed
+from forget512.harness.worker.runner import RunSeed, Unit
 from forget512.harness.worker.seeds import Seeds
 from forget512.harness.workflows.examination import EXAMINED
-from forget512.harness.workflows.filling import default_limit
+from forget512.harness.workflows.filling import Filling
 
 
-class Retry:
+class Retry(Filling):
     """The banks of a benchmark with failed seeds, and how their algorithms are found again.
 
     A bank knows its algorithm's name, hyper-parameters and source. A built-in method is found by its name, a candidate
@@ -38,8 +35,7 @@ class Retry:
         Raises:
             UserError: nothing failed that was named.
         """
-        self.benchmark, self.store = benchmark, store
-        self.originals: dict[str | None, bytes | None] = {None: None}  # by hash; the reference starts from none
+        super().__init__(benchmark, store)
         self.banks: list[Bank] = []
         self.left: list[str] = []  # banks with failures that cannot be run again, each with the reason
         wanted = {*names, *(_stem(candidate.method) for candidate in candidates)}
@@ -52,6 +48,13 @@ class Retry:
             else:
                 found.refresh()
                 self.banks.append(found)
+        self._seeds = [set(self.failed(bank)) for bank in self.banks]
+        self.runs = sum(map(len, self._seeds))
+        self._units: list[Unit] = [
+            RunSeed(bank.algorithm, Seeds(bank.key, seed), bank.attempts(seed) + 1, bank.identity["original"])
+            for bank, seeds in zip(self.banks, self._seeds, strict=True)
+            for seed in sorted(seeds)
+        ]
         if wanted and not self.banks and not self.left:
             raise UserError(
                 f"nothing of {', '.join(sorted(wanted))} failed on benchmark {benchmark.fingerprint[:12]}: "
@@ -62,44 +65,29 @@ class Retry:
         """Seeds with failed attempts alone."""
         return sorted({failure.seed for failure in bank.failures} - bank.readings.keys())
 
-    def run(
-        self,
-        compute: Compute,
-        timeout: float | None = None,
-        stopping: Callable[[], bool] = lambda: False,
-    ) -> Iterator[Event]:
-        """One more attempt of each, on Ray actors, kept as it comes.
+    @property
+    def filled(self) -> list[Bank]:
+        return self.banks
 
-        timeout: seconds that a run may take; None: ten times the median of its bank's, at least 60. stopping: as
-        `Evaluation.run` has it.
-        """
+    def more(self, waiting: int, workers: int) -> Sequence[Unit]:
+        """Once, one more attempt of each failed seed."""
+        units, self._units = self._units, []
+        return units
 
-        def limit(kind: str) -> float:
-            return timeout or default_limit(banks[kind].median_seconds() or 0.0)
+    def progress(self) -> dict[str, tuple[int, int]]:
+        return {
+            bank.name: (len(seeds & bank.readings.keys()), len(seeds))
+            for bank, seeds in zip(self.banks, self._seeds, strict=True)
+        }
 
-        banks = {bank.key: bank for bank in self.banks}
-        units: dict[str | None, list[RunSeed]] = {}  # by original model, which the units of a schedule share
-        for bank in self.banks:
-            again = [RunSeed(bank.algorithm, Seeds(bank.key, s), bank.attempts(s) + 1) for s in self.failed(bank)]
-            units.setdefault(bank.identity["original"], []).extend(again)
-        if not any(units.values()):
-            return
-        pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
-        try:
-            for digest, chosen in units.items():
-                pool.original = self.originals[digest]
-                schedule = Schedule(pool, limit=limit, stopping=stopping)
-                for unit in chosen:
-                    schedule.add(unit)
-                for done in schedule.results():
-                    name, seed = done.work.algorithm.name, done.work.seeds.seed
-                    if isinstance(done.result, Lost):
-                        yield Event("lost", name, seed, done.result.reason)
-                    else:
-                        record = banks[done.work.seeds.key].add(done.result)
-                        yield Event(record.status, name, seed, record.error)
-        finally:
-            pool.close()
+    def usual_seconds(self, bank: Bank | None) -> float | None:
+        return super().usual_seconds(bank) or self._retraining_seconds
+
+    @cached_property
+    def _retraining_seconds(self) -> float | None:
+        reference = Bank(self.store, self.benchmark, self.retrain, None)
+        reference.refresh()
+        return reference.median_seconds()
 
     def _find(self, folder: str, identity: dict[str, Any], candidates: Sequence[Algorithm]) -> Bank | str:
         """The bank with its algorithm, or why it cannot be run again."""
@@ -121,7 +109,7 @@ class Retry:
         bank = Bank(self.store, self.benchmark, algorithm, digest)
         if bank.key != sha256(identity):
             return f"the source of {method} has changed since: `evaluate` makes a new bank"
-        if digest not in self.originals:
+        if digest is not None and digest not in self.originals:
             try:
                 self.originals[digest] = self.store.get(f"originals/{digest}.safetensors")
             except FileNotFoundError:

@@ -2,7 +2,7 @@
 
 `released` and `exact` take the largest of many noisy ratios, which is above 0 even for equal distributions.
 Here one rule is chosen on a random half of the runs, and its error rates are bounded on the other half, which
-had no part in the choice, by Clopper and Pearson's limits (1934, "The use of confidence or fiducial limits
+was not used for the choice, by Clopper and Pearson's limits (1934, "The use of confidence or fiducial limits
 illustrated in the case of the binomial", Biometrika 26).
 """
 
@@ -14,13 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import betainccinv
 
+from forget512.scoring.conventions import LEVEL
+from forget512.scoring.definitions.epsilon import likelihood_ratio
 from forget512.scoring.definitions.exact import sorted_best_rules
-from forget512.scoring.definitions.released import DELTA
 from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
 from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
 from forget512.scoring.randomness import seeded
-
-LEVEL = 0.95
 
 
 def certified_epsilons(
@@ -103,7 +102,7 @@ def _errors_not_excluded(claims: int) -> int:
     """How many errors to add to a rule's counts when choosing: what an observed 0 leaves possible.
 
     n samples without an error bound a rate by about log(1 / alpha) / n, so rules that rest on fewer errors than
-    that are no better for it. In trials on Gaussian and Student-t sides this certified as much on average as
+    that do not gain by it. In trials on Gaussian and Student-t sides this certified as much on average as
     choosing by the limits themselves, and more than adding nothing. It is the number for the usual level,
     whatever the level is: the choice then does not depend on it, and a higher level never gives a higher bound.
     """
@@ -121,8 +120,8 @@ def _upper_limits(runs: int, level: float, claims: int) -> FloatArray:
 
 def _epsilon_at(r_rate: FloatArray, u_rate: FloatArray) -> FloatArray:
     """Epsilon at these error rates, both above 0; which of them is the FPR makes no difference."""
-    ratio = np.maximum((1 - DELTA - r_rate) / u_rate, (1 - DELTA - u_rate) / r_rate)
-    return np.log(np.maximum(ratio, 1.0))
+    epsilon: FloatArray = np.log(np.maximum(likelihood_ratio(r_rate, u_rate), 1.0))
+    return epsilon
 
 
 def _check_level(level: float) -> None:

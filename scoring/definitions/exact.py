@@ -19,7 +19,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from forget512.scoring.definitions.released import CAP, DELTA
+from forget512.scoring.definitions.epsilon import CAP, DELTA
 from forget512.scoring.errors import FloatArray, check_confidences, check_same_examples
 
 PARTS = round(1 / DELTA)  # counts are taken in parts of DELTA, so that all sums are integers: no rounding
@@ -76,7 +76,7 @@ def sorted_best_rules(retrained: FloatArray, unlearned: FloatArray, extra: int =
 
 
 # Everything below is compiled. It stays in this one file because numba's cache looks at no other file's date:
-# after a change of DELTA or CAP in released.py, touch this file.
+# after a change of epsilon.py, touch this file.
 #
 # With x and y the two sides, each logarithm of each rule has the form
 #     (share of x in A - delta) / (share of y in A),

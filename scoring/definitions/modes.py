@@ -16,12 +16,15 @@ from forget512.scoring.errors import FloatArray, ScoringError
 
 @dataclass(frozen=True)
 class Mode:
-    """One definition.
+    """One definition, and what it supports.
 
     confidence: (logits (..., S, C), targets (S,)) -> (..., S). epsilons: (retrained, unlearned) -> (S,).
     coarse_epsilons: (retrained, unlearned, b, shift) -> (S,), some values that lie in the same ones of b bins after
-    shift is added. bins: (N_R, N_U) -> number of bins that give points. is_bound: epsilon is a bound with stated
-    confidence, so no interval is put around its F.
+    shift is added. bins: (N_R, N_U) -> number of bins that give points.
+
+    has_rules: epsilon is that of the published program's rules, which `per_example` names. is_projected: `project`
+    estimates its F at more runs. is_bound: epsilon is a bound with stated confidence, so no interval is put around
+    its F, and it is not ranked.
     """
 
     name: str
@@ -30,7 +33,14 @@ class Mode:
     epsilons: Callable[[SortedRuns, SortedRuns], FloatArray]
     coarse_epsilons: Callable[[SortedRuns, SortedRuns, int, float], FloatArray]
     bins: Callable[[int, int], int]
+    has_rules: bool = False
+    is_projected: bool = False
     is_bound: bool = False
+
+    @property
+    def needs_logits(self) -> bool:
+        """Whether it has another confidence than the published program's, which others save without the logits."""
+        return self.confidence is not logit_scaled_confidence
 
 
 def _released(retrained: SortedRuns, unlearned: SortedRuns) -> FloatArray:
@@ -59,6 +69,8 @@ MODES = {
             _released,
             _coarse,
             quality.bins,
+            has_rules=True,
+            is_projected=True,
         ),
         Mode(
             "spec",
@@ -67,6 +79,7 @@ MODES = {
             _released,
             _coarse,
             quality.report_bins,
+            has_rules=True,
         ),
         Mode("exact", "the best of all intervals and thresholds, no grid", margin, _exact, _exact, quality.bins),
         Mode(

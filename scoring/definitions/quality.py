@@ -10,7 +10,6 @@ import numpy.typing as npt
 from forget512.scoring.errors import FloatArray, ScoringError
 
 BIN_WIDTH = 0.5  # of epsilon
-LEAST_READABLE = 32  # runs a side; with fewer there are few bins, and doing nothing can score well
 
 
 def bins(n_retrained: int, n_unlearned: int) -> int:

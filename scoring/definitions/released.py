@@ -14,15 +14,14 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from forget512.scoring.definitions.epsilon import CAP, likelihood_ratio
+from forget512.scoring.definitions.quality import BIN_WIDTH
 from forget512.scoring.errors import FloatArray, check_confidences, check_same_examples
 
-DELTA = 1e-5  # competition report, section 2
-CAP = 50.0  # the largest epsilon, and that of perfectly separated examples
 PEAKED = 0.01  # a ratio of ranges below it is given CAP without trying a rule
 PER_UNIT = 100  # thresholds in one unit of confidence
 BUFFER = 2.0  # double thresholds reach this far beyond the peakier side's extremes
 LEFT = 400  # left thresholds for each right one: ceil(2 * BUFFER * PER_UNIT)
-WIDTH = 0.5  # of a bin of epsilon, as quality.py has it
 CELLS = 1024  # of the table that counts samples left of a threshold; about one sample a cell at N = 512
 
 
@@ -55,9 +54,13 @@ def sorted_epsilons(
     return result
 
 
-# Everything below is compiled. It stays in this one file because numba's cache looks at no other file's date.
+# Everything below is compiled. numba's cache looks at the date of a function's own file alone: after a change of
+# epsilon.py or of BIN_WIDTH in quality.py, touch this file; after a change of what released_rules.py imports from
+# here, touch that one.
 # A rule is a pair of counts: fp, negatives called positive, and fn, positives called negative. Its worth is
 # exp(epsilon): infinite for perfect separation, 0 for a rule that is thrown away, else at least 1.
+
+_likelihood_ratio = nb.njit(cache=True)(likelihood_ratio)
 
 
 @nb.njit(parallel=True, cache=True)
@@ -68,7 +71,7 @@ def _all_examples(retrained, unlearned, bins, shift, result):  # type: ignore[no
 
 @nb.njit(cache=True)
 def _epsilon(r, u, bins, shift):  # type: ignore[no-untyped-def]
-    pos, neg = (r, u) if _median(r) > _median(u) else (u, r)
+    pos, neg = (r, u) if median(r) > median(u) else (u, r)
     pos_range = pos[-1] - pos[0]
     neg_range = neg[-1] - neg[0]
     widest = max(pos_range, neg_range)
@@ -82,18 +85,16 @@ def _epsilon(r, u, bins, shift):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True)
-def _median(x):  # type: ignore[no-untyped-def]
+def median(x):  # type: ignore[no-untyped-def]
     half = x.size // 2
     return x[half] if x.size % 2 else (x[half - 1] + x[half]) / 2.0
 
 
 @nb.njit(cache=True)
-def _worth(fp, fn, n_neg, n_pos):  # type: ignore[no-untyped-def]
+def rule_worth(fp, fn, n_neg, n_pos):  # type: ignore[no-untyped-def]
     if fp == 0 or fn == 0:
         return np.inf if fp == fn else 0.0
-    fpr = fp / n_neg
-    fnr = fn / n_pos
-    ratio = max((1.0 - DELTA - fpr) / fnr, (1.0 - DELTA - fnr) / fpr)
+    ratio = _likelihood_ratio(fp / n_neg, fn / n_pos)
     return max(ratio, 1.0) if ratio > 0.0 else 0.0
 
 
@@ -102,13 +103,13 @@ def _to_beat(best, bins, shift):  # type: ignore[no-untyped-def]
     """Worth that a rule must exceed to change the result: `best`, or with bins the next edge above it."""
     if bins < 0 or best <= 0.0:
         return best
-    place = math.floor((math.log(best) + shift) / WIDTH)
+    place = math.floor((math.log(best) + shift) / BIN_WIDTH)
     # Just below the edge, so that rounding cannot hide a rule that lies on it.
-    return np.inf if place >= bins else math.exp((place + 1) * WIDTH - shift) * (1.0 - 1e-9)
+    return np.inf if place >= bins else math.exp((place + 1) * BIN_WIDTH - shift) * (1.0 - 1e-9)
 
 
 @nb.njit(cache=True)
-def _linspace(i, start, step, stop, count):  # type: ignore[no-untyped-def]
+def linspace(i, start, step, stop, count):  # type: ignore[no-untyped-def]
     """Point i of numpy.linspace(start, stop, count): the last is `stop` itself."""
     return stop if i == count - 1 and count > 1 else i * step + start
 
@@ -130,8 +131,8 @@ def _best_single(pos, neg, bins, shift):  # type: ignore[no-untyped-def]
 
     stack = np.empty((64, 6), dtype=np.int64)  # first and last threshold, and fp and fn at each of the two
     bounds = np.empty(64)
-    fp, fn = _single_errors(pos, neg, np.float32(_linspace(0, low, step, high, count)))
-    last_fp, last_fn = _single_errors(pos, neg, np.float32(_linspace(count - 1, low, step, high, count)))
+    fp, fn = _single_errors(pos, neg, np.float32(linspace(0, low, step, high, count)))
+    last_fp, last_fn = _single_errors(pos, neg, np.float32(linspace(count - 1, low, step, high, count)))
     stack[0] = (0, count - 1, fp, fn, last_fp, last_fn)
     bounds[0] = np.inf
     size = 1
@@ -143,14 +144,14 @@ def _best_single(pos, neg, bins, shift):  # type: ignore[no-untyped-def]
             continue
         i0, i1, fp0, fn0, fp1, fn1 = stack[size]
         if fp0 == fp1 and fn0 == fn1:  # all rules of the block are the same one
-            worth = _worth(fp0, fn0, neg.size, pos.size)
+            worth = rule_worth(fp0, fn0, neg.size, pos.size)
             if worth > best:
                 best = worth
                 target = _to_beat(best, bins, shift)
             continue
         middle = (i0 + i1) // 2
-        fp, fn = _single_errors(pos, neg, np.float32(_linspace(middle, low, step, high, count)))
-        next_fp, next_fn = _single_errors(pos, neg, np.float32(_linspace(middle + 1, low, step, high, count)))
+        fp, fn = _single_errors(pos, neg, np.float32(linspace(middle, low, step, high, count)))
+        next_fp, next_fn = _single_errors(pos, neg, np.float32(linspace(middle + 1, low, step, high, count)))
         left = _block_bound(fp, fn0, separable, fp0, fn, neg.size, pos.size)
         right = _block_bound(fp1, next_fn, separable, next_fp, fn1, neg.size, pos.size)
         # The better half goes on top, to be searched first.
@@ -231,7 +232,7 @@ def _best_double(pos, neg, best, bins, shift):  # type: ignore[no-untyped-def]
     a = 0
     b = 0
     for i in range(rights):
-        right = _linspace(i, low, step, high, rights)
+        right = linspace(i, low, step, high, rights)
         while a < n_pos and pos[a] <= right:
             a += 1
         while b < n_neg and neg[b] <= right:
@@ -265,8 +266,8 @@ def _best_double(pos, neg, best, bins, shift):  # type: ignore[no-untyped-def]
             else:
                 p0, p1 = i0, i1
                 q0, q1 = (j0, (j0 + j1) // 2) if half == 0 else ((j0 + j1) // 2 + 1, j1)
-            leftmost = _linspace(q0, start[p0], spacing[p0], stop[p0], LEFT)
-            rightmost = _linspace(q1, start[p1], spacing[p1], stop[p1], LEFT)
+            leftmost = linspace(q0, start[p0], spacing[p0], stop[p0], LEFT)
+            rightmost = linspace(q1, start[p1], spacing[p1], stop[p1], LEFT)
             cell0 = _cell(leftmost, start[0], scale)
             cell1 = _cell(rightmost, start[0], scale)
             # A left threshold beyond the right one calls nothing positive, hence the zeros.
@@ -276,7 +277,7 @@ def _best_double(pos, neg, best, bins, shift):  # type: ignore[no-untyped-def]
             fp_least = max(upto_neg[p0] - _count_below(neg, cells_neg, cell1, rightmost), 0)
             fn_least = n_pos - tp_most
             if tp_most == tp_least and fp_most == fp_least:
-                worth = _worth(fp_most, fn_least, n_neg, n_pos)
+                worth = rule_worth(fp_most, fn_least, n_neg, n_pos)
                 if worth > best:
                     best = worth
                     target = _to_beat(best, bins, shift)
@@ -302,4 +303,4 @@ def _block_bound(fp_least, fn_least, separable, fp_most, fn_most, n_neg, n_pos):
         return np.inf
     if fp_most == 0 or fn_most == 0:  # an error is 0 in the whole block: nothing survives
         return 0.0
-    return max(_worth(max(fp_least, 1), max(fn_least, 1), n_neg, n_pos), 1.0)
+    return max(rule_worth(max(fp_least, 1), max(fn_least, 1), n_neg, n_pos), 1.0)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from forget512.scoring.conventions import LEAST_RUNS
 from forget512.scoring.definitions.modes import find_mode
 from forget512.scoring.definitions.sorting import sort_runs
 from forget512.scoring.errors import check_confidences, check_same_examples
 from forget512.scoring.randomness import seeded
-from forget512.scoring.uncertainty import LEAST_RUNS, points
+from forget512.scoring.uncertainty import points
 
-MOST_BANKS = 8  # of one size: more tell little, and take long
+MOST_BANKS = 8  # of one size: more add little, and take long
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,28 @@ class QualityAt:
     banks: int
 
 
+class Convergence(tuple[QualityAt, ...]):
+    """F at growing numbers of runs; the last is of all of them."""
+
+    def plain(self) -> list[dict[str, Any]]:
+        """As JSON has it."""
+        return [asdict(at) for at in self]
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        if self:
+            spreads = ["" if at.spread is None else f" ± {at.spread:.4f}" for at in self]
+            shown = ", ".join(f"{at.runs}: {at.quality:.4f}{spread}" for at, spread in zip(self, spreads, strict=True))
+            yield f"F against N: {shown} (± over disjoint banks)"
+
+
 def convergence(
     retrained: npt.ArrayLike,
     unlearned: npt.ArrayLike,
     rng: np.random.Generator | None = None,
     *,
     mode: str = "released",
-) -> tuple[QualityAt, ...]:
+) -> Convergence:
     """F at 8, 16, 32, ... runs a side, and at all of them, from (N_R, S) and (N_U, S) confidences.
 
     The runs are shuffled once; the banks of each size are consecutive and disjoint, and each is made of two of
@@ -57,4 +75,4 @@ def convergence(
         size *= 2
     if fewest >= LEAST_RUNS:
         found.append(QualityAt(fewest, float(points(sorted_r, sorted_u, definition).mean()), None, 1))
-    return tuple(found)
+    return Convergence(found)

@@ -1,20 +1,22 @@
 """KLOM: the KL divergence of margins, example by example (Georgiev et al. 2024, appendix E.1).
 
 Smaller is better, and 0 is not what a perfect algorithm gets: two sets of N retrained networks fill their
-histograms differently too. `klom_of_retraining` says what they get; it depends on N strongly.
+histograms differently too. `klom_of_retraining` computes what they get, which depends on N strongly.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import rel_entr
 
+from forget512.scoring.conventions import LEAST_RUNS
 from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
 from forget512.scoring.randomness import seeded
-from forget512.scoring.uncertainty import LEAST_RUNS
 
 CLIP = 100.0  # of the margins, on both ends, as published
 LEAST_SHARE = 1e-5  # of the retrained runs in a bin that holds unlearned ones, as published
@@ -34,6 +36,33 @@ class Klom:
     percentile_99: float
     n_retrained: int
     n_unlearned: int
+
+
+@dataclass(frozen=True, eq=False)
+class KlomWithCeiling:
+    """KLOM of a candidate, and of retraining against itself with as many runs (None below 8 retrained runs)."""
+
+    klom: Klom
+    of_retraining: Klom | None
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "runs": self.klom.n_unlearned,
+            "median": self.klom.median,
+            "percentile_95": self.klom.percentile_95,
+            "percentile_99": self.klom.percentile_99,
+            "of_retraining": self.of_retraining.median if self.of_retraining else None,
+            "values": self.klom.values.tolist(),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        own = f" (retraining against itself: {self.of_retraining.median:.4f})" if self.of_retraining else ""
+        yield (
+            f"KLOM of {self.klom.n_unlearned} runs: median {self.klom.median:.4f}{own}, "
+            f"95th percentile {self.klom.percentile_95:.4f}"
+        )
 
 
 def klom(retrained: npt.ArrayLike, unlearned: npt.ArrayLike, bins: int = 20) -> Klom:
@@ -62,7 +91,7 @@ def klom_of_retraining(retrained: npt.ArrayLike, rng: np.random.Generator | None
 
     The least that can be reached: a candidate that cannot be told from retraining gets this, not 0, with as many
     runs. The halves hold h = floor(N/2) runs each, and KLOM falls with more (equal Gaussians: median 0.10 at 256
-    runs a side, 0.047 at 512). So read it beside klom(retrained[:h], unlearned[:h]), not beside KLOM of all N.
+    runs a side, 0.047 at 512). So compare it with klom(retrained[:h], unlearned[:h]), not with KLOM of all N.
     None below 8 runs. Without `rng`, seed 0.
 
     Raises ScoringError for arrays that cannot be scored and fewer than 2 bins.
@@ -73,6 +102,19 @@ def klom_of_retraining(retrained: npt.ArrayLike, rng: np.random.Generator | None
     shuffled = seeded(rng).permutation(len(r))
     half = len(r) // 2
     return _klom(r[shuffled[:half]], r[shuffled[half : 2 * half]], bins)
+
+
+def klom_with_ceiling(retrained: npt.ArrayLike, unlearned: npt.ArrayLike) -> KlomWithCeiling | None:
+    """KLOM of the first h runs a side, h half the retrained runs or all unlearned ones, whichever is less.
+
+    retrained (N_R, S), unlearned (N_U, S): confidences. None where h is below 2. Raises ScoringError for arrays that
+    cannot be scored.
+    """
+    r, u = check_confidences(retrained, "retrained"), check_confidences(unlearned, "unlearned")
+    half = min(len(r) // 2, len(u))
+    if half < 2:
+        return None
+    return KlomWithCeiling(klom(r[:half], u[:half]), klom_of_retraining(r[: 2 * half]))
 
 
 def _klom(retrained: FloatArray, unlearned: FloatArray, bins: int) -> Klom:

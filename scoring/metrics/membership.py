@@ -1,96 +1,40 @@
-"""The attacks that the literature knows, on the same confidences.
-
-`u_lira` asks of a network whether it was unlearned or retrained: one attack an example, over runs.
-`membership_attack` asks of an example whether it is from the forget set or the test set: one attack a network,
-over examples.
-"""
+"""The starting kit's membership attack: is an example of the forget or of the test set? One attack a network."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
+from forget512.scoring.errors import FloatArray, ScoringError, check_confidences
 from forget512.scoring.randomness import seeded
 
-LEAST_DEVIATION = 1e-6  # of a fitted Gaussian: about what a float32 logit of size 10 resolves
-FALSE_POSITIVES = 0.01  # the rate that the true positives are counted at
+LEAST_OF_KIND = 2  # examples: one to fit on, and one to ask about
 SPLITS = 10  # as the starting kit has it
 ONE_IN = 10  # examples of a kind is held out of a split, as the starting kit has it
 
 
-@dataclass(frozen=True, eq=False)
-class ULira:
-    """What `u_lira` found; 0.5 is what indistinguishable networks give.
+@dataclass(frozen=True)
+class Membership:
+    """Mean accuracy of `membership_attack` on the retrained and on the unlearned networks; 0.5 is indistinguishable."""
 
-    accuracy: (S,) float64 balanced accuracies in [0, 1]. mean_accuracy: over the examples.
-    tpr_at_1_percent_fpr: see `u_lira`; indistinguishable networks give about 0.01. folds: as used.
-    """
+    retrained: float
+    unlearned: float
 
-    accuracy: FloatArray
-    mean_accuracy: float
-    tpr_at_1_percent_fpr: float
-    folds: int
+    def plain(self) -> dict[str, float]:
+        """As JSON has it."""
+        return asdict(self)
 
-
-def u_lira(
-    retrained: npt.ArrayLike,
-    unlearned: npt.ArrayLike,
-    *,
-    folds: int = 10,
-    rng: np.random.Generator | None = None,
-) -> ULira:
-    """Tell unlearned from retrained networks by the likelihood ratio of two Gaussians, example by example.
-
-    retrained (N_R, S), unlearned (N_U, S): confidences. Both sides' runs are dealt at random into `folds` folds
-    (at most as many as the smaller side has runs). For each fold, each example's mean and standard deviation
-    (n - 1; at least 1e-6) on either side are fitted on the other folds, and a held-out run's log-likelihood
-    ratio is log N(f; unlearned) - log N(f; retrained). Above 0 it is called unlearned; 0 counts as half right.
-
-    An example's balanced accuracy is the mean of the two sides' shares of held-out runs called rightly.
-    The TPR is over all held-out (run, example) pairs at once: the share of the N_U S unlearned pairs whose
-    ratio lies above a threshold, at the smallest threshold that no more than 1 % of the N_R S retrained pairs
-    lie above.
-
-    After U-LiRA (Hayes et al. 2024, arXiv:2403.01218), which attacks each example by Gaussians fitted to
-    networks with and without it. Theirs vary the forget set over networks; here all runs share one, and one
-    original model. Without `rng`, seed 0.
-
-    Raises ScoringError for arrays that cannot be scored, fewer than 2 folds, and folds that leave fewer than 2
-    runs of a side to fit on.
-    """
-    r = check_confidences(retrained, "retrained")
-    u = check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
-    if folds < 2:
-        raise ScoringError(f"folds is {folds}, but runs are held out of at least 2.")
-    folds = min(folds, len(r), len(u))
-    for name, side in (("retrained", r), ("unlearned", u)):
-        left = len(side) - math.ceil(len(side) / folds)
-        if left < 2:
-            raise ScoringError(
-                f"{name} has {len(side)} runs, of which {folds} folds leave {left} to fit a spread on, "
-                "but at least 2 are needed."
-            )
-    rng = seeded(rng)
-    fold_r, fold_u = (rng.permutation(len(side)) % folds for side in (r, u))
-    centre = r.mean(axis=0)  # keeps the variances exact where the values are large
-    r, u = r - centre, u - centre
-    ratio_r, ratio_u = np.empty_like(r), np.empty_like(u)
-    for fold in range(folds):
-        held_r, held_u = fold_r == fold, fold_u == fold
-        retrained_fit, unlearned_fit = _fit(r[~held_r]), _fit(u[~held_u])
-        for values, held, ratios in ((r, held_r, ratio_r), (u, held_u, ratio_u)):
-            x = values[held]
-            ratios[held] = _log_density(x, *unlearned_fit) - _log_density(x, *retrained_fit)
-    right_r = (ratio_r < 0).mean(axis=0) + (ratio_r == 0).mean(axis=0) / 2
-    right_u = (ratio_u > 0).mean(axis=0) + (ratio_u == 0).mean(axis=0) / 2
-    accuracy = (right_r + right_u) / 2
-    return ULira(accuracy, float(accuracy.mean()), _true_positives(ratio_u.ravel(), ratio_r.ravel()), folds)
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        yield (
+            f"membership attack, forget v test: accuracy {self.unlearned:.4f} on unlearned, "
+            f"{self.retrained:.4f} on retrained runs"
+        )
 
 
 def membership_attack(forget: npt.ArrayLike, test: npt.ArrayLike, rng: np.random.Generator | None = None) -> FloatArray:
@@ -116,10 +60,10 @@ def membership_attack(forget: npt.ArrayLike, test: npt.ArrayLike, rng: np.random
             f"forget has {len(f)} runs and test has {len(t)}, but both must hold the same networks, one row each."
         )
     kind = min(f.shape[1], t.shape[1])
-    if kind < 2:
+    if kind < LEAST_OF_KIND:
         raise ScoringError(
-            f"forget has {f.shape[1]} examples and test has {t.shape[1]}, but the attack needs at least 2 of each: "
-            "one to fit on and one to be asked about."
+            f"forget has {f.shape[1]} examples and test has {t.shape[1]}, but the attack needs at least "
+            f"{LEAST_OF_KIND} of each: one to fit on and one to be asked about."
         )
     rng = seeded(rng)
     chosen = [side[:, rng.permutation(side.shape[1])[:kind]] for side in (f, t)]
@@ -131,24 +75,22 @@ def membership_attack(forget: npt.ArrayLike, test: npt.ArrayLike, rng: np.random
     return result
 
 
-def _fit(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and variance of each example over the runs (n, S)."""
-    return values.mean(axis=0), np.maximum(values.var(axis=0, ddof=1), LEAST_DEVIATION**2)
+def membership(
+    retrained: npt.ArrayLike, retrained_test: npt.ArrayLike, unlearned: npt.ArrayLike, unlearned_test: npt.ArrayLike
+) -> Membership | None:
+    """`membership_attack` on both sides, (N_R, S) and (N_R, T), (N_U, S) and (N_U, T); None below 2 examples of a kind.
+
+    Raises ScoringError for arrays that cannot be scored.
+    """
+    if min(np.shape(retrained)[-1], np.shape(retrained_test)[-1]) < LEAST_OF_KIND:
+        return None
+    return Membership(
+        retrained=float(membership_attack(retrained, retrained_test).mean()),
+        unlearned=float(membership_attack(unlearned, unlearned_test).mean()),
+    )
 
 
-def _log_density(x: FloatArray, mean: FloatArray, variance: FloatArray) -> FloatArray:
-    """Of a Gaussian, up to the constant that a ratio loses."""
-    return -0.5 * ((x - mean) ** 2 / variance + np.log(variance))
-
-
-def _true_positives(positive: FloatArray, negative: FloatArray) -> float:
-    """Share of `positive` above the smallest threshold that at most 1 % of `negative` lie above."""
-    allowed = math.floor(FALSE_POSITIVES * negative.size)
-    threshold = np.partition(negative, -1 - allowed)[-1 - allowed]
-    return float((positive > threshold).mean())
-
-
-# Compiled, and in this one file because numba's cache looks at no other file's date.
+# Everything below is compiled. It stays in this one file because numba's cache looks at no other file's date.
 
 
 @nb.njit(parallel=True, cache=True)
@@ -174,7 +116,7 @@ def _attack(losses, forget, held):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def logistic_fit(x, y, use):  # type: ignore[no-untyped-def]
-    """(intercept, slope) that minimise the summed log loss of y given x, plus slope²/2, over the places in `use`.
+    """(intercept, slope) that minimise the summed log loss of y given x, plus slope²/2, over the entries in `use`.
 
     x: (n,) float64. y, use: (n,) bool; both kinds of y must be in use. Newton's method with steps halved until
     the sum falls: it is convex, so that this ends at its minimum.

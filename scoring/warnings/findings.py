@@ -1,4 +1,4 @@
-"""What a warning is, and what the checks share."""
+"""One warning, and the robust statistics that the checks share."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from forget512.scoring.errors import FloatArray
 Side = Literal["retrained", "unlearned", "both"]
 Numbers = dict[str, float | int | list[int]]
 
-SHOWN = 10  # places named in numbers where there may be thousands; of runs, all are named
-LEAST_RUNS = 8  # below it a median absolute deviation says nothing about a single run
-LEAST_EXAMPLES = 10  # below it a run cannot be told from a value
-FLOOR = 0.1  # of the other side's unit: a collapsed side's own unit would make wild runs of harmless ones
+SHOWN = 10  # indices listed of examples, of which there may be thousands; `numbers` lists all runs
+GAUSSIAN = 1.4826  # standard deviation of a Gaussian, in median absolute deviations
+LEAST_EXAMPLES = 10  # with fewer a run and a single value cannot be distinguished
+LEAST_UNIT = 0.1  # times the other side's unit: a collapsed side's own unit would make wild runs of harmless ones
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Finding:
 
 
 def robust_units(r: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Medians (S,) and robust units (S,) of both sides, each unit at least FLOOR of the other side's."""
+    """Medians (S,) and robust units (S,) of both sides, each unit at least LEAST_UNIT of the other side's."""
     median_r, median_u = np.median(r, axis=0), np.median(u, axis=0)
-    unit_r, unit_u = (1.4826 * np.median(np.abs(x - m), axis=0) for x, m in ((r, median_r), (u, median_u)))
-    return median_r, np.maximum(unit_r, FLOOR * unit_u), median_u, np.maximum(unit_u, FLOOR * unit_r)
+    unit_r, unit_u = (GAUSSIAN * np.median(np.abs(x - m), axis=0) for x, m in ((r, median_r), (u, median_u)))
+    return median_r, np.maximum(unit_r, LEAST_UNIT * unit_u), median_u, np.maximum(unit_u, LEAST_UNIT * unit_r)
 
 
 def listed(shown: Sequence[object], count: int) -> str:
-    """The places shown, with an ellipsis where there are more."""
+    """The indices shown, with an ellipsis where there are more."""
     return ", ".join(map(str, shown)) + (", …" if count > len(shown) else "")

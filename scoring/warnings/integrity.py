@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from forget512.scoring.conventions import LEAST_RUNS
 from forget512.scoring.errors import (
     FloatArray,
     ScoringError,
@@ -22,8 +23,8 @@ from forget512.scoring.errors import (
     real_array,
 )
 from forget512.scoring.warnings.findings import (
+    GAUSSIAN,
     LEAST_EXAMPLES,
-    LEAST_RUNS,
     SHOWN,
     Finding,
     Numbers,
@@ -93,7 +94,7 @@ def integrity(
 def find_non_finite(values: npt.ArrayLike, side: Side) -> Finding | None:
     """`non-finite`: the runs and examples at which values (N, S, ...), logits or confidences, are not finite.
 
-    For whoever loads arrays: those that score refuse such values, naming the first place alone.
+    For code that loads arrays: functions that score refuse such values and name the first one alone.
     Raises ScoringError for an array of less than two axes, or not of real numbers.
     """
     array = real_array(values, f"{side} values")
@@ -159,7 +160,7 @@ def _copies(r: FloatArray, u: FloatArray) -> list[Finding]:
             text = f"Copies of another run of their side: {len(pairs)} of {len(x)} {side} runs ({named})."
             numbers: Numbers = {"count": len(pairs), "runs": [j for _, j in pairs], "copy_of": [i for i, _ in pairs]}
             findings.append(Finding("duplicate-runs", side, text, numbers))
-    live = unit_r > 0  # where neither side varies, nothing can be told
+    live = unit_r > 0  # where neither side varies, copies cannot be recognised
     r, u = ((x[:, live] - median_r[live]) / unit_r[live] for x in (r, u))
     pairs = _alike(u, r, later=False)
     if pairs:
@@ -197,7 +198,7 @@ def _accuracy_outliers(values: FloatArray | None, kind: str, side: Side) -> Find
         return None
     median = float(np.median(values))
     away = np.abs(values - median)
-    runs = np.flatnonzero(away > max(ACCURACY_POINTS, ACCURACY_UNITS * 1.4826 * float(np.median(away)))).tolist()
+    runs = np.flatnonzero(away > max(ACCURACY_POINTS, ACCURACY_UNITS * GAUSSIAN * float(np.median(away)))).tolist()
     if not runs:
         return None
     mean, without = float(values.mean()), float(np.delete(values, runs).mean())

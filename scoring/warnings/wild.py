@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from forget512.scoring.conventions import LEAST_RUNS
 from forget512.scoring.definitions.quality import bins, example_scores, forgetting_quality
 from forget512.scoring.definitions.released import epsilons
 from forget512.scoring.errors import FloatArray
 from forget512.scoring.warnings.findings import (
     LEAST_EXAMPLES,
-    LEAST_RUNS,
     SHOWN,
     Finding,
     Numbers,
@@ -54,7 +54,7 @@ def _deviations(r: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _beyond(r: FloatArray, u: FloatArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which deviations of each side are wild, seen from the other side; none where they are no handful."""
+    """Which deviations of each side are wild, seen from the other side; none where there are more than a handful."""
     sides = []
     for own, other in ((r, u), (u, r)):
         wild = own > max(LEAST_WILD, TAIL * float(np.quantile(other, 0.99)))

@@ -28,8 +28,7 @@ import numpy as np
 from scipy import stats
 
 from forget512.harness.workflows.scoring_arrays import read_side
-from forget512.scoring import epsilons, forgetting_quality
-from forget512.scoring.projection import RUNS, project
+from forget512.scoring import COMPETITION_RUNS, epsilons, forgetting_quality, project
 
 Bank = tuple[np.ndarray, np.ndarray]
 
@@ -103,7 +102,7 @@ class Setting:
 
     def truth(self, examples: int) -> float:
         rng = np.random.default_rng(1)
-        return float(np.mean([quality(*self.bank(rng, RUNS, examples, True)) for _ in range(TRUTH_BANKS)]))
+        return float(np.mean([quality(*self.bank(rng, COMPETITION_RUNS, examples, True)) for _ in range(TRUTH_BANKS)]))
 
 
 # (shift, spread, varying, correlated): equal, near, far, and two whose examples differ.
@@ -176,7 +175,7 @@ def truth_of(retrained: np.ndarray, unlearned: np.ndarray) -> float:
     rng = np.random.default_rng(1)
 
     def some(side: np.ndarray) -> np.ndarray:
-        return rng.permuted(side, axis=0)[:RUNS]
+        return rng.permuted(side, axis=0)[:COMPETITION_RUNS]
 
     return float(np.mean([quality(some(retrained), some(unlearned)) for _ in range(TRUTH_BANKS)]))
 
@@ -192,7 +191,7 @@ def main() -> None:
     if options.banks and len(options.banks) < 2:
         parser.error("--banks needs a retrained and at least one unlearned bank")
     for runs in options.runs:
-        print(f"\nN = {runs} -> {RUNS}")
+        print(f"\nN = {runs} -> {COMPETITION_RUNS}")
         kinds = real(options.banks, runs, options.repeats) if options.banks else simulated(options, runs)
         show(kinds)
 

@@ -24,7 +24,7 @@ from forget512.harness.store.files import Store
 from forget512.harness.store.record import RECORD_NAME, decode
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
-from support.simulated import SimulatedCluster, Unit, exponential
+from support.simulated import SimulatedCluster, Unit, exponential, results
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 REPEATS = 5  # of a setting that has randomness
@@ -69,7 +69,7 @@ def simulate(places: int, work: Sequence[Unit], seed: int, per_hour=0.0, slow_sh
     schedule = Schedule(cluster)
     for unit in work:
         schedule.add(unit)
-    done = [result.result for result in schedule.results()]
+    done = [result.result for result in results(schedule)]
     assert sorted(done) == sorted(unit.number for unit in work), "each unit once"
     return cluster.clock, cluster.wasted_seconds
 

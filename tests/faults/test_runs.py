@@ -18,9 +18,10 @@ import pytest
 
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.errors import MachineFault
-from forget512.harness.worker.fork_client import ChildFailed, ForkServer
+from forget512.harness.worker.fork_client import ChildFailed
 from forget512.harness.worker.seeds import Seeds
 from support.processes import gone, happens, lives, read_pids
+from support.tiny import ServerFromOriginal
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere orphans cannot be adopted")
 
@@ -82,11 +83,11 @@ def failure(run) -> Callable[..., ChildFailed]:
     return perform
 
 
-def below(server: ForkServer) -> list[psutil.Process]:
+def below(server: ServerFromOriginal) -> list[psutil.Process]:
     return psutil.Process(server.process.pid).children(recursive=True)
 
 
-def fork_server(server: ForkServer) -> int:
+def fork_server(server: ServerFromOriginal) -> int:
     """The process below the guard."""
     return psutil.Process(server.process.pid).children()[0].pid
 
@@ -383,7 +384,7 @@ def lasting(candidate, tmp_path) -> tuple[Algorithm, Callable[[], list[int]]]:
 
 def test_closing_the_server_ends_its_run_and_all_that_it_started(training, original, lasting):
     algorithm, pids = lasting
-    server = ForkServer(training, original, "cpu")
+    server = ServerFromOriginal(training, original, "cpu")
     with beside(lambda: server.run(algorithm, Seeds("bank", 0))):
         found = pids()
         server.close()
@@ -400,7 +401,7 @@ def test_closing_the_server_ends_its_run_and_all_that_it_started(training, origi
 def test_a_killed_actor_leaves_nothing_behind(training, original, lasting, stopped):
     """A stopped server notices nothing: the guard does."""
     algorithm, pids = lasting
-    with beside(lambda: ForkServer(training, original, "cpu").run(algorithm, Seeds("bank", 0))):
+    with beside(lambda: ServerFromOriginal(training, original, "cpu").run(algorithm, Seeds("bank", 0))):
         found = pids()
         files = [Path(file.path) for file in psutil.Process(found[2]).open_files()]
         folders = {file.parent for file in files if file.parent.name.startswith("forget512-")}
@@ -418,7 +419,7 @@ def test_a_killed_guard_or_server_leaves_nothing_behind_and_is_the_machines_faul
 ):
     """Ray kills an actor's children, and so the guard, when it ends the actor."""
     algorithm, pids = lasting
-    server = ForkServer(training, original, "cpu")
+    server = ServerFromOriginal(training, original, "cpu")
     killing = beside(lambda: os.kill(pids()[which], signal.SIGKILL))
     with killing, pytest.raises(MachineFault, match=r"the process that starts its runs died \(killed by SIGKILL\)"):
         server.run(algorithm, Seeds("bank", 0))

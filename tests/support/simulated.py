@@ -1,12 +1,17 @@
-"""A cluster of simulated places with a clock of its own: an engine for the real schedule."""
+"""A cluster of simulated places with a clock of its own: a pool of workers for the real schedule."""
 
 import heapq
 import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from forget512.harness.scheduling.queue import Ended, Note
+from forget512.harness.scheduling.queue import Done, Ended, Note, Schedule
+
+
+def results(schedule: Schedule) -> Iterator[Done]:
+    """What comes of its units, without the notes."""
+    return (happened for happened in schedule.completed() if isinstance(happened, Done))
 
 
 @dataclass(frozen=True)

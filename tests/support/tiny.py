@@ -113,10 +113,21 @@ def original(unlearner: Unlearner) -> bytes:
     return save(unlearner.train_original(retrain, recipe.hyper_parameters, Seeds("original", 0)))
 
 
+class ServerFromOriginal(ForkServer):
+    """A fork server all of whose runs start from one original model."""
+
+    def __init__(self, training: TrainingPart, original: bytes, device: str):
+        super().__init__(training, device)
+        self.original = original
+
+    def run(self, algorithm: Algorithm, seeds: Seeds, timeout: float | None = None) -> Any:
+        return super().run(algorithm, seeds, self.original, timeout)
+
+
 @pytest.fixture(scope="module")
 def server(training: TrainingPart, original: bytes) -> Iterator[ForkServer]:
     """A fork server on the tiny benchmark, for the runs of a module's tests."""
-    made = ForkServer(training, original, "cpu")
+    made = ServerFromOriginal(training, original, "cpu")
     yield made
     made.close()
 

@@ -9,7 +9,7 @@ import numpy as np
 from forget512.harness.results.densities import STEP, Densities
 from forget512.scoring import PerExample
 from forget512.scoring.definitions.quality import BIN_WIDTH, example_scores
-from forget512.scoring.metrics.per_example import FAMILIES
+from forget512.scoring.definitions.released_rules import FAMILIES
 
 QUANTILES = 17  # of one example's runs, the smallest and the largest included
 INFINITE, UNKNOWN = 32767, -32768  # as int16

@@ -15,9 +15,10 @@ from forget512.harness.candidates.notebook import extract
 from forget512.harness.errors import UserError
 from forget512.harness.store.bank import Bank
 from forget512.harness.worker.examine import load_strictly
-from forget512.harness.worker.fork_client import ChildFailed, ForkServer
+from forget512.harness.worker.fork_client import ChildFailed
 from forget512.harness.worker.seeds import Seeds
 from forget512.harness.worker.unlearn import fresh_network
+from support.tiny import ServerFromOriginal
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "competition.ipynb"  # in the form of the competition's own
 HEAD = "def unlearning(net, retain_loader, forget_loader, val_loader"
@@ -38,8 +39,8 @@ def notebook(tmp_path: Path) -> Notebook:
 
 
 @pytest.fixture(scope="module")
-def server(training, original) -> Iterator[ForkServer]:
-    server = ForkServer(training, original, "cpu")
+def server(training, original) -> Iterator[ServerFromOriginal]:
+    server = ServerFromOriginal(training, original, "cpu")
     yield server
     server.close()
 

@@ -16,7 +16,7 @@ from forget512.harness.workflows.evaluation import Evaluation
 @pytest.mark.slow
 def test_runs_seconds_and_what_waits_stand_at_the_nodes_port(ray_session, tmp_path):
     evaluation = Evaluation(make_benchmark("digits", epochs=1), [], 4, Store(tmp_path / "store"))
-    metrics = Metrics(evaluation)
+    metrics = Metrics(evaluation.benchmark.fingerprint, evaluation)
     for event in evaluation.run(Compute("cpu", 2, 0.0)):
         metrics.take(event)
     address = f"http://{ray.nodes()[0]['NodeManagerAddress']}:{ray.nodes()[0]['MetricsExportPort']}/metrics"

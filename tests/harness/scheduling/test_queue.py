@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from forget512.harness.errors import UserError
 from forget512.harness.scheduling.queue import STRIKES, TRIES, Done, Lost, Note, Schedule
-from support.simulated import SimulatedCluster, Unit
+from support.simulated import SimulatedCluster, Unit, results
 
 LONG = [Unit("long", number, 100.0) for number in range(10)]
 SHORT = [Unit("short", 100 + number, 1.0) for number in range(50)]
@@ -213,7 +213,7 @@ def test_results_that_are_here_are_told_before_a_second_interrupt_ends_everythin
 
     told = []
     with pytest.raises(KeyboardInterrupt):
-        for done in scheduled(cluster, LONG, stopping=stopping).results():
+        for done in results(scheduled(cluster, LONG, stopping=stopping)):
             told.append(done.result)
     assert told  # what came at 100 seconds
 
@@ -261,7 +261,7 @@ def test_units_may_be_added_and_dropped_while_others_are_done():
     cluster = SimulatedCluster(1)
     schedule = scheduled(cluster, SHORT[:3])
     seen = []
-    for done in schedule.results():
+    for done in results(schedule):
         seen.append(done.work.kind)
         if len(seen) == 1:
             schedule.add(Unit("later", 999, 2.0))

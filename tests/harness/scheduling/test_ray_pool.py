@@ -13,6 +13,7 @@ from forget512.harness.errors import Doubtful, MachineFault, UserError
 from forget512.harness.scheduling.compute import Compute, choose_compute
 from forget512.harness.scheduling.queue import Lost, Note, Schedule
 from forget512.harness.scheduling.ray_pool import Pool
+from support.simulated import results
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 CORES = sorted(os.sched_getaffinity(0))
@@ -29,6 +30,8 @@ class Place:
 class Unit:
     """A unit of work of a kind that its class names."""
 
+    original = None
+
     @property
     def kind(self):
         return type(self).__name__
@@ -39,6 +42,7 @@ class Tell(Unit):
     """Say who did the work, and on which cores."""
 
     number: int
+    original: str | None = None
 
     def perform(self, runner, original, limit):
         import torch
@@ -106,16 +110,18 @@ def pool(ray_session):
     made.close()
 
 
-def results(pool, work, original=None):
-    pool.original = original
+def executed(pool, work, original=None):
+    if original is not None:
+        pool.originals = {"original": original}
     schedule = Schedule(pool)
     for unit in work:
         schedule.add(unit)
-    return [(done.work, done.result) for done in schedule.results()]
+    return [(done.work, done.result) for done in results(schedule)]
 
 
 def test_every_unit_is_done_once_by_actors_with_one_thread_each_on_its_own_core(pool):
-    found = [result.decode().split(maxsplit=2) for _, result in results(pool, map(Tell, range(20)), original=b"net")]
+    units = [Tell(number, "original") for number in range(20)]
+    found = [result.decode().split(maxsplit=2) for _, result in executed(pool, units, original=b"net")]
     assert sorted(int(number) for number, _, _ in found) == list(range(20))
     places = {pid: rest for _, pid, rest in found}
     assert all(rest.endswith("1 training part b'net'") for rest in places.values())
@@ -125,33 +131,33 @@ def test_every_unit_is_done_once_by_actors_with_one_thread_each_on_its_own_core(
 
 def test_a_killed_actor_costs_only_its_run_which_is_done_again(pool, tmp_path):
     work = [Die(str(tmp_path / "counter"), times=1), *map(Tell, range(6))]
-    found = results(pool, work)
+    found = executed(pool, work)
     assert len(found) == 7
     assert dict(found)[work[0]] == b"survived"
 
 
 def test_work_that_always_kills_its_actor_is_given_up_and_the_rest_is_done(pool, tmp_path):
     work = [Die(str(tmp_path / "counter"), times=99), *map(Tell, range(6))]
-    found = dict(results(pool, work))
+    found = dict(executed(pool, work))
     assert isinstance(found[work[0]], Lost)
     assert "died" in found[work[0]].reason and "3 times" in found[work[0]].reason
     assert all(isinstance(found[unit], bytes) for unit in work[1:])
 
 
 def test_an_exception_of_the_machine_is_tried_three_times_and_reported(pool):
-    [(_, lost)] = results(pool, [Fail()])
+    [(_, lost)] = executed(pool, [Fail()])
     assert isinstance(lost, Lost) and "the machine has a fault" in lost.reason
 
 
 def test_what_is_in_doubt_is_checked_by_another_actor(pool):
-    assert [result for _, result in results(pool, map(Diverge, range(4)))] == [b"not finite"] * 4
+    assert [result for _, result in executed(pool, map(Diverge, range(4)))] == [b"not finite"] * 4
 
 
 def test_work_for_which_memory_runs_out_is_lost_and_costs_no_actor(pool):
-    before = {result.decode().split()[1] for _, result in results(pool, map(Tell, range(12)))}
-    lost = [result.reason for _, result in results(pool, map(Hungry, range(5)))]
+    before = {result.decode().split()[1] for _, result in executed(pool, map(Tell, range(12)))}
+    lost = [result.reason for _, result in executed(pool, map(Hungry, range(5)))]
     assert len(lost) == 5 and all("memory ran out" in reason and "3 times" in reason for reason in lost)
-    after = {result.decode().split()[1] for _, result in results(pool, map(Tell, range(12)))}
+    after = {result.decode().split()[1] for _, result in executed(pool, map(Tell, range(12)))}
     assert after <= before
 
 
@@ -172,16 +178,16 @@ def test_a_core_whose_results_no_other_confirms_is_put_aside(ray_session):
 
 def test_an_actor_pulls_its_next_unit_when_it_is_done_with_the_last(pool):
     # One long unit and eight short ones: nothing may be queued behind the long one.
-    order = [type(work) for work, _ in results(pool, [Sleep(3.0), *[Sleep(0.05)] * 8])]
+    order = [type(work) for work, _ in executed(pool, [Sleep(3.0), *[Sleep(0.05)] * 8])]
     assert len(order) == 9
-    long_last = results(pool, [Sleep(2.0), Tell(1), Tell(2), Tell(3)])
+    long_last = executed(pool, [Sleep(2.0), Tell(1), Tell(2), Tell(3)])
     assert [work for work, _ in long_last][-1] == Sleep(2.0)
 
 
 def test_the_queue_may_grow_while_work_is_done(pool):
     schedule, seen = Schedule(pool), []
     schedule.add(Tell(0))
-    for done in schedule.results():
+    for done in results(schedule):
         seen.append(done.work.number)
         if done.work.number < 3:
             schedule.add(Tell(done.work.number + 1))
@@ -195,7 +201,7 @@ def test_actors_that_die_as_they_start_end_the_command_with_a_reason(ray_session
 
     pool = Pool(Compute("cpu", 1, 0.0), Broken)
     with pytest.raises(UserError, match=r"runs in a row went wrong at .*, and there is no other place"):
-        results(pool, [Tell(0), Tell(1)])
+        executed(pool, [Tell(0), Tell(1)])
     pool.close()
 
 

@@ -13,6 +13,16 @@ def test_every_mode_says_what_it_is():
     assert all(mode.name == name and mode.summary for name, mode in MODES.items())
 
 
+def test_what_a_mode_can_do_stands_in_it():
+    def names(what):
+        return [name for name, mode in MODES.items() if getattr(mode, what)]
+
+    assert names("has_rules") == ["released", "spec"]
+    assert names("is_projected") == ["released"]
+    assert names("is_bound") == ["certified"]
+    assert names("needs_logits") == ["exact", "certified"]
+
+
 def test_the_float32_softmax_is_that_of_released_and_spec_alone():
     logits, targets = np.array([[[200.0, 0.0]]], dtype=np.float32), np.array([0])
     found = {name: float(mode.confidence(logits, targets)[0, 0]) for name, mode in MODES.items()}

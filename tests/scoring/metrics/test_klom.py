@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forget512.scoring import ScoringError
-from forget512.scoring.metrics.klom import klom, klom_of_retraining
+from forget512.scoring.metrics.klom import klom, klom_of_retraining, klom_with_ceiling
 
 DRAWS = {
     "normal": lambda rng, shape: rng.normal(0, 1, shape),
@@ -142,3 +142,14 @@ def test_inputs_are_left_as_they_were(gaussian):
 def test_what_cannot_be_scored_is_named_in_a_sentence(call, message):
     with pytest.raises(ScoringError, match=message):
         call()
+
+
+def test_klom_with_its_ceiling_is_of_half_of_the_retrained_runs(gaussian):
+    r, u = gaussian(runs=41, shift=0.5)
+    found = klom_with_ceiling(r, u)
+    np.testing.assert_array_equal(found.klom.values, klom(r[:20], u[:20]).values)
+    assert found.of_retraining.median == klom_of_retraining(r[:40]).median
+    assert found.plain()["of_retraining"] == found.of_retraining.median and found.plain()["runs"] == 20
+    assert klom_with_ceiling(r, u[:12]).klom.n_unlearned == 12
+    assert klom_with_ceiling(r[:7], u).of_retraining is None
+    assert klom_with_ceiling(r[:3], u) is None

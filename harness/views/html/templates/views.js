@@ -280,6 +280,7 @@
       drawn.push(add("Seconds by run", "dashed: a retraining (median)", traces,
         { x: { text: "run" }, y: { rangemode: "tozero", ticksuffix: " s" } }));
     }
+    body.append(make("h3", {}, "Other readings"), make("ul", {}, ...values.readings.map((text) => make("li", {}, text))));
     await Promise.all(drawn);
   };
 
