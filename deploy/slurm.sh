@@ -43,7 +43,7 @@ export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=600
 srun ray symmetric-run \
     --address "$address:6379" --min-nodes "$SLURM_JOB_NUM_NODES" \
     --num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="$SLURM_GPUS_ON_NODE" \
-    -- python -u run_eval.py evaluate finetune forget_remember \
+    -- python -u -m forget512 evaluate finetune forget_remember \
     --dataset cifar10 --runs 512 --data-dir data \
     --address auto --gpus-per-run 0.25 \
     --store store --log-json "events-$SLURM_JOB_ID.jsonl" &

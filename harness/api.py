@@ -1,16 +1,17 @@
-"""`from harness import evaluate`: an evaluation as one call, and its result."""
+"""`from forget512 import evaluate`: an evaluation as one call, and its result."""
 
-import inspect
 import io
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from forget512.harness.benchmark.benchmark import Benchmark
-from forget512.harness.benchmark.making import make_benchmark
+from forget512.harness.benchmark.making import build_benchmark
+from forget512.harness.benchmark.options import BenchmarkOptions
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.finding import find_usable
 from forget512.harness.errors import UserError, one_of
@@ -20,6 +21,7 @@ from forget512.harness.results.board import Leaderboard, Row, leaderboard
 from forget512.harness.scheduling.compute import Compute, choose_compute
 from forget512.harness.scheduling.event_log import EventLog
 from forget512.harness.scheduling.metrics import Metrics
+from forget512.harness.scheduling.options import WorkerOptions
 from forget512.harness.scheduling.signals import Terminated, gentle_signals
 from forget512.harness.store.files import open_store
 from forget512.harness.views.board_table import show_leaderboard
@@ -29,38 +31,45 @@ from forget512.harness.views.progress import live_progress, summed_up
 from forget512.harness.workflows.early_stopping import Looks
 from forget512.harness.workflows.evaluation import Evaluation, Event
 from forget512.harness.workflows.filling import Filling
-from forget512.scoring import LEVEL, MODES, PerExample
+from forget512.harness.workflows.options import RunOptions, ScoreOptions
+from forget512.scoring import LEVEL, PerExample
 
 
 def prepare(
     algorithms: Sequence[Algorithm],
     benchmark: Benchmark,
-    *,
-    runs: int = 512,
-    store: str | Path = "store",
+    options: RunOptions,
     mode: str = "released",
-    retry_failed: bool = False,
-    device: str = "auto",
-    actors: int | None = None,
-    gpus_per_run: float | None = None,
-    address: str | None = None,
-    original: str | Path | None = None,
     number: int = 0,
     examine_original: bool = False,
-) -> tuple[Evaluation, Compute]:
-    """An evaluation with nothing done yet, and where its runs are going to be executed.
+) -> Evaluation:
+    """An evaluation of which nothing has been run yet.
 
-    store: a folder, or a URL (s3://…, gs://…). original: file of the original model; None: the benchmark's own of this
-    number. examine_original: whether its accuracies are wanted.
+    number: of the benchmark's own original models, where options.original is None. examine_original: whether the
+    original model's accuracies are wanted.
 
     Raises:
         UserError: an option that does not fit.
     """
-    one_of("--mode", mode, MODES)
-    compute = choose_compute(device, actors, gpus_per_run, address)
-    start = number if original is None else read_original(Path(original), benchmark)
-    kept = open_store(store)
-    return Evaluation(benchmark, algorithms, runs, kept, retry_failed, mode, start, examine_original), compute
+    start = number if options.original is None else read_original(Path(options.original), benchmark)
+    store = open_store(options.store)
+    return Evaluation(benchmark, algorithms, options.runs, store, options.retry_failed, mode, start, examine_original)
+
+
+def prepare_originals(
+    algorithms: Sequence[Algorithm], benchmark: Benchmark, options: RunOptions, originals: int, mode: str = "released"
+) -> Iterator[Evaluation]:
+    """An evaluation from each of so many original models, as `prepare` makes it; the reference is shared.
+
+    Raises:
+        UserError: an option that does not fit.
+    """
+    if options.original is not None and originals > 1:
+        raise UserError(
+            f"--original {options.original} and --originals both choose where unlearning starts: give one of them."
+        )
+    examine = options.original is not None or originals > 1
+    return (prepare(algorithms, benchmark, options, mode, number, examine) for number in range(originals))
 
 
 def run(
@@ -117,34 +126,34 @@ def run(
 
 
 def score(
-    evaluation: Evaluation,
+    algorithms: Sequence[Algorithm],
+    benchmark: Benchmark,
+    options: RunOptions,
+    scoring: ScoreOptions,
     compute: Compute,
-    *,
-    partial: bool = False,
-    stop_when_decided: bool = False,
-    width: float = 0.1,
+    originals: int = 1,
     progress: bool = True,
-    run_timeout: float | None = None,
-    log_json: str | Path | None = None,
-) -> "Result":
-    """Do what is missing, and score. The options are those of `evaluate`."""
-    looks = Looks(evaluation, width) if stop_when_decided else None
-    notes = run(evaluation, compute, progress, run_timeout, log_json, **({"grow": looks.grow} if looks else {}))
-    board = leaderboard(evaluation, partial, level=looks.level if looks else LEVEL)
-    return Result(evaluation, board, [*notes, *(looks.said if looks else [])])
+) -> Iterator["Result"]:
+    """Do what is missing, and score: one result for each of so many original models, as it is finished.
+
+    Raises:
+        UserError: an option that does not fit; see also `run`.
+    """
+    if scoring.stop_when_decided and originals > 1:
+        raise UserError("--stop-when-decided ends each original model at another N: leave it out with --originals.")
+    for evaluation in prepare_originals(algorithms, benchmark, options, originals, scoring.mode):
+        looks = Looks(evaluation, scoring.width) if scoring.stop_when_decided else None
+        grow = {"grow": looks.grow} if looks else {}
+        notes = run(evaluation, compute, progress, options.run_timeout, options.log_json, **grow)
+        board = leaderboard(evaluation, scoring.partial, level=looks.level if looks else LEVEL)
+        yield Result(evaluation, board, [*notes, *(looks.said if looks else [])])
 
 
 def evaluate(
     *algorithms: str | Path,
     settings: Sequence[str] | Mapping[str, Any] = (),
     batch_format: str | None = None,
-    dataset: str = "digits",
-    partial: bool = False,
-    stop_when_decided: bool = False,
-    width: float = 0.1,
     progress: bool = True,
-    run_timeout: float | None = None,
-    log_json: str | Path | None = None,
     **options: Any,
 ) -> "Result":
     """Run what is missing of the reference and of each algorithm, and score: N unlearned v N retrained networks.
@@ -154,31 +163,29 @@ def evaluate(
         result["finetune"].score          # of another
 
     algorithms: names of built-in ones, or candidates' files; none: the reference bank is filled. settings: {"lr": 0.1}
-    or {"my_idea.lr": 0.1}. partial: score banks short of N as well. stop_when_decided, width: stop at 32, 64, 128, …
-    runs when every pair is decided, or tied within this share of the ceiling. progress: bars on standard error, or in
-    the notebook. run_timeout: seconds that a candidate's run may take. log_json: file that gets what happens, one JSON
-    object a line. options: `runs` (512), `store` ("store"; a folder or a URL), `mode`, `retry_failed`, `device`,
-    `actors`, `gpus_per_run`, `address`, `original`, and what makes a benchmark: `model`, `epochs`, `precision`,
-    `data_dir`, `forget_fraction`, `forget_indices`, `forget_class`, `forget_groups`, `split_seed`, `recipe`,
-    `image_size`; as the command line has them.
+    or {"my_idea.lr": 0.1}. progress: bars on standard error, or in the notebook. options: the fields of
+    BenchmarkOptions (`dataset`, `epochs`, …), RunOptions (`runs`, `store`, …), WorkerOptions (`device`, `actors`, …)
+    and ScoreOptions (`mode`, `partial`, …); `forget512 evaluate --help` explains them.
 
     Raises:
         UserError: a mistake in what was asked for, in one sentence. Runs that fail are no exception: see `Result`.
     """
+    kinds = BenchmarkOptions, RunOptions, WorkerOptions, ScoreOptions
+    known = {field.name: kind for kind in kinds for field in fields(kind)}
+    for name in options:
+        one_of("evaluate: option", name, known)
+    given = {kind: {name: value for name, value in options.items() if known[name] is kind} for kind in kinds}
+    chosen = BenchmarkOptions(**given[BenchmarkOptions])
     if isinstance(settings, Mapping):
         settings = [f"{name}={value!r}" for name, value in settings.items()]
-    found, refused = find_usable([str(name) for name in algorithms], settings, dataset, batch_format)
-    of_benchmark = {name: options.pop(name) for name in inspect.signature(make_benchmark).parameters if name in options}
-    evaluation, compute = prepare(found, make_benchmark(dataset, **of_benchmark), **options)
-    result = score(
-        evaluation,
-        compute,
-        partial=partial,
-        stop_when_decided=stop_when_decided,
-        width=width,
+    found, refused = find_usable([str(name) for name in algorithms], settings, chosen.dataset, batch_format)
+    [result] = score(
+        found,
+        build_benchmark(chosen),
+        RunOptions(**given[RunOptions]),
+        ScoreOptions(**given[ScoreOptions]),
+        choose_compute(WorkerOptions(**given[WorkerOptions])),
         progress=progress,
-        run_timeout=run_timeout,
-        log_json=log_json,
     )
     result.refused = refused
     return result

@@ -41,7 +41,7 @@ def refused(monkeypatch, capsys, tmp_path):
         monkeypatch.chdir(tmp_path)
         status, out, err = command(monkeypatch, capsys, *arguments)
         assert (status, out) == (2, "")
-        assert err.count("\n") == 1 and err.startswith("run_eval.py: ") and "Traceback" not in err
+        assert err.count("\n") == 1 and err.startswith("forget512: ") and "Traceback" not in err
         return err
 
     return give

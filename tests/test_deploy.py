@@ -12,6 +12,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import click
 import jsonschema
 import kubernetes_validate
 import pytest
@@ -86,7 +87,9 @@ def groups(rayjob):
 def understood(words):
     """The parameters that our command line reads from [COMMAND, OPTION, …]. Raises what it would refuse them with."""
     name, *arguments = words
-    return cli.commands[name].make_context(name, arguments).params
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    return command.make_context(name, arguments).params
 
 
 def ray_command(name):
@@ -113,14 +116,14 @@ def test_the_linter_has_nothing_to_say(linter):
 
 COMMANDS = [
     (path.name, line)
-    for path in sorted(DEPLOY.glob("*.md"))
-    for line in re.findall(r"run_eval\.py ([a-z][^`\n]*)", path.read_text())
+    for path in (ROOT / "README.md", *sorted(DEPLOY.glob("*.md")))
+    for line in re.findall(r"(?:^ *|`)forget512 ([a-z][^`#\n]*)", path.read_text(), re.M)
 ]
 
 
 @pytest.mark.parametrize(("file", "line"), COMMANDS)
 def test_each_command_in_a_document_is_one_that_our_command_line_takes(file, line):
-    assert understood(shlex.split(line))
+    understood(shlex.split(line))
 
 
 def test_the_ten_lines_for_two_machines_are_ten_and_ray_takes_its_part_of_them():
@@ -303,8 +306,8 @@ def test_the_slurm_script_gives_ray_and_us_what_both_take(allocation, tmp_path):
     left = curate_and_validate_ray_start_args(before)
     start = ray_command("start").make_context("start", ["--address", given["address"], *left]).params
     assert (start["num_cpus"], start["num_gpus"]) == (32, 4)
-    assert after[:3] == ["python", "-u", "run_eval.py"]
-    assert understood(after[3:])["address"] == "auto"
+    assert after[:3] == ["python", "-u", "-m"]
+    assert after[3] == "forget512" and understood(after[4:])["address"] == "auto"
 
 
 def test_the_slurm_job_ends_as_the_evaluation_does(allocation):

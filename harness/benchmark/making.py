@@ -1,6 +1,7 @@
 """Makes a benchmark from its options: loads the data, draws the split, chooses architecture and recipe."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from forget512.harness.benchmark.benchmark import Benchmark, Split
 from forget512.harness.benchmark.data.loading import load_dataset
 from forget512.harness.benchmark.forget_set import choose_forget_set
 from forget512.harness.benchmark.network_file import NetworkFile
+from forget512.harness.benchmark.options import BenchmarkOptions
 from forget512.harness.benchmark.recipe import CIFAR_RECIPE, MNIST_RECIPE, SVHN_RECIPE, Recipe, read_recipe
 from forget512.harness.errors import UserError, one_of
 
@@ -27,37 +29,26 @@ DEFAULTS: dict[str, tuple[str, Recipe]] = {
 LARGE = 64  # pixels a side: from this size on, images of a folder get the usual network for large images
 
 
-def make_benchmark(
-    dataset: str = "digits",
-    *,
-    model: str | None = None,
-    epochs: int | None = None,
-    precision: str = "float32",
-    data_dir: str | Path = "data",
-    forget_fraction: float | None = None,
-    forget_indices: str | Path | None = None,
-    forget_class: int | None = None,
-    split_seed: int = 0,
-    recipe: str | Path | None = None,
-    image_size: int | None = None,
-    forget_groups: str | None = None,
-) -> Benchmark:
+def make_benchmark(dataset: str = "digits", **options: Any) -> Benchmark:
+    """`build_benchmark` with the fields of BenchmarkOptions as keywords: make_benchmark("digits", epochs=1)."""
+    return build_benchmark(BenchmarkOptions(dataset, **options))
+
+
+def build_benchmark(options: BenchmarkOptions) -> Benchmark:
     """Load the data, draw the split, choose the usual architecture and recipe where none is given.
 
-    recipe: a TOML file. image_size: of a folder's images. forget_groups: `FILE` or
-    `FILE:name,name` (see groups.py).
-
-    The forget set is 10 % of the training images at random unless said; the test images are halved at random into
+    The forget set is 10 % of the training images at random by default; the test images are halved at random into
     validation and test, as in the competition's starting kit.
 
     Raises:
         UserError: any of the options does not fit.
     """
-    one_of("--precision", precision, PRECISIONS)
-    network = None if model is None else networks.find(model)
+    dataset, image_size, epochs, recipe = options.dataset, options.image_size, options.epochs, options.recipe
+    one_of("--precision", options.precision, PRECISIONS)
+    network = None if options.model is None else networks.find(options.model)
     if epochs is not None and epochs < 1:
         raise UserError(f"--epochs {epochs}: a recipe has at least 1 epoch.")
-    data = load_dataset(dataset, Path(data_dir), image_size)
+    data = load_dataset(dataset, Path(options.data_dir), image_size)
     usual_model, training = DEFAULTS.get(
         dataset, ("resnet18" if image_size and image_size >= LARGE else "resnet8", CIFAR_RECIPE)
     )
@@ -71,13 +62,15 @@ def make_benchmark(
         training = training.of_epochs(epochs)
     if isinstance(network, NetworkFile):
         network.check(data.classes, data.image_shape)
-    random = np.random.RandomState(split_seed)  # its stream is frozen; a Generator's is not
-    indices = None if forget_indices is None else Path(forget_indices)
-    forget, groups = choose_forget_set(data, random, forget_fraction, indices, forget_class, forget_groups)
+    random = np.random.RandomState(options.split_seed)  # its stream is frozen; a Generator's is not
+    indices = None if options.forget_indices is None else Path(options.forget_indices)
+    forget, groups = choose_forget_set(
+        data, random, options.forget_fraction, indices, options.forget_class, options.forget_groups
+    )
     retain = np.setdiff1d(np.arange(len(data.y_train)), forget)
     if len(data.y_test) < 2:
         raise UserError(f"{dataset} has {len(data.y_test)} test example: validation and test need at least one each.")
     halves = random.permutation(len(data.y_test))
     cut = len(halves) // 2
     split = Split(retain, forget, np.sort(halves[:cut]), np.sort(halves[cut:]))
-    return Benchmark(data, split, network or usual_model, training, precision, groups)
+    return Benchmark(data, split, network or usual_model, training, options.precision, groups)

@@ -1,114 +1,136 @@
-"""Options that several commands share, as decorators."""
+"""Options that several commands share. Those of the option dataclasses are made from their fields."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import Field, fields
+from functools import wraps
 from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 import click
+from click.shell_completion import CompletionItem
 
-
-def options(*decorators: Callable) -> Callable:
-    """Several options as one decorator, in the order in which --help shows them."""
-
-    def decorate(function: Callable) -> Callable:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
+from forget512.harness.benchmark.options import BenchmarkOptions
+from forget512.harness.cli.help import GroupedOption
+from forget512.harness.scheduling.options import WorkerOptions
+from forget512.harness.workflows.options import RunOptions, ScoreOptions
 
 FILE = click.Path(path_type=Path)
 
-benchmark_options = options(
-    click.option(
-        "--dataset",
-        default="digits",
-        show_default=True,
-        help="digits, cifar10, cifar10-mini, cifar100, svhn, mnist, fashionmnist, FILE.npz, or a folder of images "
-        "(DIR/train/CLASS/… with DIR/test/CLASS/… or DIR/val/CLASS/…; or DIR/CLASS/…, a fifth of which tests)",
-    ),
-    click.option(
-        "--image-size", type=int, help="pixels that a folder's images are cut and resized to, squares [default: 32]"
-    ),
-    click.option(
-        "--model",
-        help="resnet8-thin, resnet8, resnet18, resnet18-cifar, or FILE.py:FUNCTION, called with the number of classes "
-        "and (channels, height, width), that gives a torch.nn.Module [default: by data set]",
-    ),
-    click.option("--epochs", type=int, help="of the recipe that retrains [default: by data set]"),
-    click.option("--recipe", type=FILE, help="TOML file with any of the recipe's epochs, optimizer, lr, schedule, …"),
-    click.option("--precision", default="float32", show_default=True, help="of training: float32 or bfloat16"),
-    click.option(
-        "--data-dir",
-        type=FILE,
-        default="data",
-        show_default=True,
-        help="where torchvision's files are, or are downloaded to (CIFAR-10: or one .npz)",
-    ),
-    click.option("--forget-fraction", type=float, help="of the training images, drawn at random [default: 0.1]"),
-    click.option("--forget-indices", type=FILE, help="file of indices to forget (.npy or text)"),
-    click.option("--forget-class", type=int, help="forget all training images of a class"),
-    click.option(
-        "--forget-groups",
-        metavar="FILE[:GROUP,…]",
-        help="CSV `index,group` of all training images: forget these groups, or whole ones drawn at random until "
-        "--forget-fraction is reached",
-    ),
-    click.option("--split-seed", type=int, default=0, show_default=True, help="of the random split"),
+
+def options_of(kind: Any, parameter: str, group: str) -> Callable[..., Callable]:
+    """A decorator for commands: fields of the dataclass `kind` become options, and the command gets one `kind`.
+
+    parameter: of the command, to which it is passed. group: heading of the options in --help. The decorator is called
+    with the names of the fields that the command takes; with none it takes all.
+    """
+    types = get_type_hints(kind)
+
+    def choose(*names: str) -> Callable:
+        chosen = [field for field in fields(kind) if not names or field.name in names]
+
+        def decorate(function: Callable) -> Callable:
+            @wraps(function)
+            def command(**given: Any) -> Any:
+                own = {field.name: given.pop(field.name) for field in chosen}
+                return function(**given, **{parameter: kind(**own)})
+
+            for field in reversed(chosen):
+                _option(field, types[field.name], group)(command)
+            return command
+
+        return decorate
+
+    return choose
+
+
+def _option(field: Field, annotation: Any, group: str) -> Callable:
+    """An option from a field: its type is the annotated one, a path where that is among several."""
+    kinds = {*get_args(annotation)} - {NoneType} or {annotation}
+    flag = bool in kinds
+    return click.option(
+        f"--{field.name.replace('_', '-')}",
+        cls=GroupedOption,
+        group=group,
+        type=field.metadata.get("type") or (FILE if Path in kinds else kinds.pop()),
+        is_flag=flag,
+        default=field.default,
+        show_default=not flag and field.default is not None,
+        metavar=field.metadata.get("metavar"),
+        help=field.metadata["help"],
+    )
+
+
+benchmark = options_of(BenchmarkOptions, "benchmark", "Benchmark options")
+run = options_of(RunOptions, "run", "Run options")
+workers = options_of(WorkerOptions, "workers", "Worker options")
+scoring = options_of(ScoreOptions, "scoring", "Score options")
+
+
+def stated(kind: Any) -> list[str]:
+    """The fields of an option dataclass that the current command line gives, by their names."""
+    source = click.get_current_context().get_parameter_source
+    return [field.name for field in fields(kind) if source(field.name) is click.core.ParameterSource.COMMANDLINE]
+
+
+def as_words(options: Any) -> list[str]:
+    """The options that differ from their defaults, as a command line gives them."""
+    return [
+        word
+        for field in fields(options)
+        if (value := str(getattr(options, field.name))) != str(field.default)  # a path may be given as text
+        for word in (f"--{field.name.replace('_', '-')}", value)
+    ]
+
+
+def complete_algorithms(ctx: click.Context, param: click.Parameter, incomplete: str) -> Sequence[CompletionItem]:
+    """For the shell: names of built-in algorithms, or where none fits files."""
+    from forget512.algorithms import METHODS
+
+    names = [method.name for method in METHODS if method.name.startswith(incomplete)]
+    return [CompletionItem(incomplete, type="file"), *map(CompletionItem, names)]
+
+
+def algorithms(required: bool = True) -> Callable:
+    """The argument ALGORITHM …, completed by `complete_algorithms`."""
+    metavar = "ALGORITHM|FILE.py|FILE.ipynb ..."
+    return click.argument(
+        "algorithms",
+        nargs=-1,
+        required=required,
+        metavar=metavar if required else f"[{metavar}]",
+        shell_complete=complete_algorithms,
+    )
+
+
+settings = click.option(
+    "--set",
+    "settings",
+    cls=GroupedOption,
+    group="Algorithm options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="value of a hyper-parameter, for every algorithm that has it or for one (finetune.lr=0.01)",
 )
-original_option = click.option(
-    "--original",
-    type=FILE,
-    help="unlearn from this model instead of one that is trained here: safetensors, or a state_dict by torch.save",
+batch_format = click.option(
+    "--batch-format",
+    cls=GroupedOption,
+    group="Algorithm options",
+    help="batches that a file's loaders yield: tuples or kaggle [default: kaggle for .ipynb]",
 )
-originals_option = click.option(
+originals = click.option(
     "--originals",
+    cls=GroupedOption,
+    group="Run options",
     type=click.IntRange(1, 100),
     default=1,
     show_default=True,
-    help="evaluate from so many original models, N runs from each, and show the spread between them",
+    help="number of original models, with N runs from each; the spread between them is shown",
 )
-store_option = click.option(
-    "--store", default="store", show_default=True, help="that keeps every finished run: a folder, s3://… or gs://…"
+fingerprint = click.option(
+    "--benchmark",
+    "fingerprint",
+    metavar="FINGERPRINT",
+    help="benchmark in the store, by the first digits of its fingerprint",
 )
-device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda")
-runs_option = click.option("--runs", type=int, default=512, show_default=True, help="N, on each side")
-run_options = options(runs_option, store_option)
-compute_options = options(
-    click.option("--actors", type=int, help="that work at the same time [default: one a core, or all GPU places]"),
-    device_option,
-    click.option("--gpus-per-run", type=float, help="1 or an exact fraction 1/k [default: 1 on a GPU]"),
-    click.option(
-        "--address",
-        metavar="auto|ray://…|HOST:PORT",
-        help="of a Ray cluster whose GPUs or cores are used [default: this machine alone]",
-    ),
-)
-run_timeout_option = click.option(
-    "--run-timeout",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="SECONDS",
-    help="that a candidate's run may take [default: 10 times the median of its runs, or of a retraining as long as "
-    "none has finished; at least 60]",
-)
-log_option = click.option("--log-json", type=FILE, metavar="FILE", help="append what happens, one JSON object a line")
-doing_options = options(run_timeout_option, log_option)
-benchmark_option = click.option("--benchmark", metavar="FINGERPRINT", help="which one is wanted; its first digits do")
-mode_option = click.option(
-    "--mode", default="released", show_default=True, help="definition: released, spec, exact or certified"
-)
-settings_option = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="a hyper-parameter, of every algorithm that has it or of one (finetune.lr=0.01)",
-)
-batch_format_option = click.option(
-    "--batch-format", help="of a file's loaders: tuples or kaggle [default: kaggle for .ipynb]"
-)
-candidate_options = options(
-    click.argument("algorithms", nargs=-1, required=True, metavar="ALGORITHM|FILE.py|FILE.ipynb ..."),
-    settings_option,
-    batch_format_option,
-)
+as_json = click.option("--json", "as_json", is_flag=True, help="print JSON instead of tables")

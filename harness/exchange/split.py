@@ -63,7 +63,7 @@ for seed in range(512):
 
 Then, with forget512:
 
-    run_eval.py examine checkpoints --as my-method{options}
+    forget512 examine checkpoints --as my-method{options}
 
 Half precision and `.pt` or `.pth` files are taken as well, in a folder or a zip.
 """

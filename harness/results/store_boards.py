@@ -15,7 +15,7 @@ from forget512.harness.store.record import Damaged
 from forget512.harness.store.reference import choose_reference, settings_tried
 from forget512.harness.store.stored_bank import RETRAIN, StoredBank, stored_banks
 
-NO_REFERENCE = "it has no reference bank of 2 runs or more (`run_eval.py retrain` or `import` fills it)."
+NO_REFERENCE = "it has no reference bank of 2 runs or more (`forget512 retrain` or `import` fills it)."
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,12 @@
 """Compute: on which devices runs are executed, and how many at once."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 
 from forget512.harness.errors import UserError, one_of
+from forget512.harness.scheduling.options import WorkerOptions
 from forget512.harness.scheduling.ray_session import _join, _nodes
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -37,15 +38,14 @@ class Compute:
         return (self.actors if actors is None else actors) * self.share
 
 
-def choose_compute(
-    device: str = "auto", actors: int | None = None, gpus_per_run: float | None = None, address: str | None = None
-) -> Compute:
+def choose_compute(options: WorkerOptions) -> Compute:
     """Check the options against this machine, or against the cluster at `address`, which is joined.
 
     Raises:
         UserError: no such device, a fraction that is not 1/k, fewer than one actor, more GPUs than there are, or no
             cluster there.
     """
+    device, actors, gpus_per_run, address = astuple(options)
     one_of("--device", device, DEVICES)
     if address is not None:
         _join(address)

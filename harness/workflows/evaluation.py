@@ -59,7 +59,7 @@ class Evaluation(Filling):
             named[algorithm.bank] = algorithm.name
         if any(a.from_scratch for a in algorithms):
             raise UserError(
-                "retrain is what candidates are scored against, not a candidate: `run_eval.py retrain` fills its bank."
+                "retrain is what candidates are scored against, not a candidate: `forget512 retrain` fills its bank."
             )
         if isinstance(benchmark.model, NetworkFile):
             for algorithm in algorithms:

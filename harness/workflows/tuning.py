@@ -12,7 +12,7 @@ import shlex
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import published
 from forget512.harness.candidates.settings import with_settings
 from forget512.harness.errors import UserError
-from forget512.harness.results.board import Leaderboard, Row
+from forget512.harness.results.board import Leaderboard, Row, leaderboard
 from forget512.harness.results.cost import Cost
+from forget512.harness.workflows.evaluation import Evaluation
 
 GRIDS = Path(__file__).resolve().parent / "grids.toml"
 
@@ -146,6 +147,19 @@ def trials(settings: Sequence[Setting], boards: Sequence[Leaderboard]) -> list[T
     """The settings of each algorithm, best first. boards: one an algorithm, in which only its own settings stand."""
     by_name = {setting.algorithm.name: setting for setting in settings}
     return [Trial(by_name[row.algorithm], row) for board in boards for row in board.rows]
+
+
+def boards_by_algorithm(evaluation: Evaluation) -> list[Leaderboard]:
+    """A board for each algorithm of a sweep that has been run, with its own settings alone."""
+    start = evaluation.original if evaluation.original_number is None else evaluation.original_number
+    assert start is not None, "an original model from a file is read before the runs"
+    return [
+        leaderboard(
+            Evaluation(evaluation.benchmark, list(own), evaluation.runs, evaluation.store, original=start),
+            project_to=None,
+        )
+        for _, own in groupby(evaluation.algorithms, key=lambda algorithm: algorithm.method)
+    ]
 
 
 def best(made: Sequence[Trial]) -> list[Trial]:

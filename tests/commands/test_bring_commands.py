@@ -27,7 +27,7 @@ HEAD = "def unlearning(net, retain, forget, validation"
         (["examine", "taken", "--as", "finetune"], "--as 'finetune': give a name"),
         (["examine", "taken"], "Missing option '--as'"),
         (["examine", "taken", "--as", "mine", "--mode", "best"], "--mode 'best' is not known"),
-        (["retry", "--failed"], "--store store does not exist"),
+        (["retry"], "--store store does not exist"),
         (["retry", "finetun"], "Did you mean 'finetune'?"),
         (["verify-store", "--store", "nowhere"], "--store nowhere does not exist"),
         (["prune", "--store", "nowhere"], "--store nowhere does not exist"),
@@ -63,9 +63,9 @@ def test_verify_store_names_what_is_damaged_and_sets_it_aside_when_asked(store, 
         status, out, err = command(monkeypatch, capsys, "verify-store", "--store", store, *arguments)
         assert status == 1 and err == ""
         assert "finetune-000000000000/00000.finished.safetensors: it is no run record" in out
-    assert "set aside as damaged/banks/" in out
+    assert "moved to damaged/banks/" in out
     status, out, _ = command(monkeypatch, capsys, "verify-store", "--store", store)
-    assert (status, out.splitlines()[-1]) == (0, f"{store}: 0 files are sound, 0 are not.")
+    assert (status, out.splitlines()[-1]) == (0, f"{store}: 0 files OK, 0 damaged.")
 
 
 @pytest.mark.parametrize(("answer", "left"), [("n\n", True), ("", True), ("y\n", False)])
@@ -86,7 +86,7 @@ def test_prune_does_not_ask_when_told_so(store, monkeypatch, capsys):
 
 def test_nothing_failed_is_said(tmp_path, monkeypatch, capsys):
     (tmp_path / "store").mkdir()
-    status, out, _ = command(monkeypatch, capsys, "retry", "--failed", "--store", tmp_path / "store")
+    status, out, _ = command(monkeypatch, capsys, "retry", "--store", tmp_path / "store")
     assert (status, out) == (0, "no failed runs.\n")
 
 

@@ -5,6 +5,7 @@ import pytest
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.candidates.finding import find_algorithms
 from forget512.harness.scheduling.compute import Compute, choose_compute
+from forget512.harness.scheduling.options import WorkerOptions
 from forget512.harness.store.files import Store
 from forget512.harness.workflows.evaluation import Evaluation
 from support.commands import contents
@@ -37,5 +38,5 @@ def test_a_candidate_gets_a_network_on_the_gpu(ray_session, tmp_path):
     )
     benchmark = make_benchmark("digits", epochs=1)
     evaluation = Evaluation(benchmark, find_algorithms([str(file)], [], "digits"), 2, Store(tmp_path / "store"))
-    list(evaluation.run(choose_compute("cuda", 1)))
+    list(evaluation.run(choose_compute(WorkerOptions("cuda", 1))))
     assert evaluation.complete

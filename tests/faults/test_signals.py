@@ -30,7 +30,7 @@ def test_signals_keep_what_is_finished_and_say_how_to_go_on(signals, status, sai
         time.sleep(0.05)  # two that come at once are one
     _, err = process.communicate(timeout=60)
     assert process.returncode == status
-    assert said in err and "every finished run is kept, the same command goes on" in err and "Traceback" not in err
+    assert said in err and "every finished run is saved, the same command continues" in err and "Traceback" not in err
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert events[0]["event"] == "begin" and events[-1] == {**events[-1], "event": "end", "how": "interrupted"}
     given, ended = ({e["seed"] for e in events if e["event"] == kind} for kind in ("given", "finished"))

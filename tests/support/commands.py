@@ -40,8 +40,8 @@ def start_cli(*arguments):
 
 
 def command(monkeypatch, capsys, *arguments):
-    """run_eval.py in this process: (status, stdout, stderr)."""
-    monkeypatch.setattr(sys, "argv", ["run_eval.py", *map(str, arguments)])
+    """The command line in this process: (status, stdout, stderr)."""
+    monkeypatch.setattr(sys, "argv", ["forget512", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         main()
     captured = capsys.readouterr()

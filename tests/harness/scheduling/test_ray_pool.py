@@ -11,6 +11,7 @@ import ray
 
 from forget512.harness.errors import Doubtful, MachineFault, UserError
 from forget512.harness.scheduling.compute import Compute, choose_compute
+from forget512.harness.scheduling.options import WorkerOptions
 from forget512.harness.scheduling.queue import Lost, Note, Schedule
 from forget512.harness.scheduling.ray_pool import Pool
 from support.simulated import results
@@ -208,16 +209,16 @@ def test_actors_that_die_as_they_start_end_the_command_with_a_reason(ray_session
 @pytest.mark.parametrize("share", [0.3, 0.18, 0.6, 2, 0, -1])
 def test_fractions_that_are_not_one_kth_are_refused(share):
     with pytest.raises(UserError, match="not 1/k"):
-        choose_compute("auto", None, share)
+        choose_compute(WorkerOptions("auto", None, share))
 
 
 def test_as_many_actors_as_asked_for_on_the_cpu():
-    assert choose_compute("cpu", 7) == Compute("cpu", 7, 0.0)
+    assert choose_compute(WorkerOptions("cpu", 7)) == Compute("cpu", 7, 0.0)
     with pytest.raises(UserError, match="at least 1"):
-        choose_compute("cpu", 0)
+        choose_compute(WorkerOptions("cpu", 0))
 
 
 @pytest.mark.gpu
 def test_more_places_than_the_gpus_have_are_refused():
     with pytest.raises(UserError, match="this machine has"):
-        choose_compute("cuda", 1000, 0.5)
+        choose_compute(WorkerOptions("cuda", 1000, 0.5))

@@ -42,7 +42,7 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def report(root, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("out") / "report"
-    write_page(find_contents(Store(root)), out, command="run_eval.py report --store 'a&b'")
+    write_page(find_contents(Store(root)), out, command="forget512 report --store 'a&b'")
     return out
 
 

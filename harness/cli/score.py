@@ -1,0 +1,202 @@
+"""Commands that run algorithms and score their runs."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from forget512.harness.benchmark.options import BenchmarkOptions
+from forget512.harness.cli import options
+from forget512.harness.cli.help import Section
+from forget512.harness.cli.messages import say
+from forget512.harness.cli.options import FILE
+from forget512.harness.scheduling.options import WorkerOptions
+from forget512.harness.workflows.options import RunOptions, ScoreOptions
+
+commands = Section("Score")
+
+
+@commands.command()
+@options.algorithms()
+@options.settings
+@options.batch_format
+@options.benchmark()
+@options.run()
+@options.originals
+@options.workers()
+@options.scoring()
+@options.as_json
+def evaluate(
+    algorithms: tuple[str, ...],
+    settings: tuple[str, ...],
+    batch_format: str | None,
+    benchmark: BenchmarkOptions,
+    run: RunOptions,
+    originals: int,
+    workers: WorkerOptions,
+    scoring: ScoreOptions,
+    as_json: bool,
+) -> int:
+    """Do the missing runs of each ALGORITHM, and score them."""
+    from forget512.harness import api
+    from forget512.harness.benchmark.making import build_benchmark
+    from forget512.harness.candidates.finding import find_usable
+    from forget512.harness.scheduling.compute import choose_compute
+
+    found, refused = find_usable(algorithms, settings, benchmark.dataset, batch_format)
+    made, compute = build_benchmark(benchmark), choose_compute(workers)
+    status = _show(api.score(found, made, run, scoring, compute, originals), as_json)
+    say(f"not scored: {line}" for line in refused)
+    return 1 if refused else status
+
+
+@commands.command()
+@options.benchmark()
+@options.run("runs", "store", "run_timeout", "log_json")
+@options.workers()
+@options.as_json
+def retrain(benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions, as_json: bool) -> int:
+    """Do the missing runs of the reference alone."""
+    from forget512.harness import api
+    from forget512.harness.benchmark.making import build_benchmark
+    from forget512.harness.scheduling.compute import choose_compute
+
+    return _show(api.score([], build_benchmark(benchmark), run, ScoreOptions(), choose_compute(workers)), as_json)
+
+
+@commands.command()
+@options.algorithms()
+@options.settings
+@options.batch_format
+@options.benchmark()
+@options.run("runs", "store", "original")
+@options.originals
+@options.workers()
+@click.option("--time", "timed", is_flag=True, help="first do one run of each algorithm that has no timed run")
+def plan(
+    algorithms: tuple[str, ...],
+    settings: tuple[str, ...],
+    batch_format: str | None,
+    benchmark: BenchmarkOptions,
+    run: RunOptions,
+    originals: int,
+    workers: WorkerOptions,
+    timed: bool,
+) -> int:
+    """Show what `evaluate` would run, and how long it would take."""
+    from forget512.harness import api
+    from forget512.harness.benchmark.making import build_benchmark
+    from forget512.harness.candidates.finding import find_algorithms
+    from forget512.harness.scheduling.compute import choose_compute
+    from forget512.harness.views.console import console
+    from forget512.harness.views.plan_table import show_plan
+
+    found = find_algorithms(algorithms, settings, benchmark.dataset, batch_format)
+    made, compute = build_benchmark(benchmark), choose_compute(workers)
+    for number, evaluation in enumerate(api.prepare_originals(found, made, run, originals), 1):
+        say(api.run(evaluation, compute, only_first=True) if timed else evaluation.damaged)
+        if originals > 1:
+            console().print(f"From original model {number} of {originals} (the reference is shared):")
+        console().print(show_plan(evaluation, compute))
+    return 0
+
+
+@commands.command()
+@click.argument("name", metavar="NAME")
+@options.benchmark()
+@options.run("runs", "store", "original", "run_timeout", "log_json")
+@options.workers()
+@click.option("--partial", is_flag=True, help="run nothing: show the rows whose runs are complete")
+@options.as_json
+def reproduce(
+    name: str, benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions, partial: bool, as_json: bool
+) -> int:
+    """Run the tables of a publication, and test their order.
+
+    NAME is writeup-8th-place.
+    """
+    import json
+
+    from forget512.harness import api
+    from forget512.harness.benchmark.making import build_benchmark
+    from forget512.harness.scheduling.compute import choose_compute
+    from forget512.harness.views.console import console
+    from forget512.harness.views.reproduction_table import show_reproduction
+    from forget512.harness.workflows.reproduction import load_reproduction, reproduction_json, results
+
+    made = build_benchmark(benchmark)
+    reproduction, compute = load_reproduction(name, made), choose_compute(workers)
+    evaluation = api.prepare(reproduction.algorithms, made, run)
+    if not partial:
+        say(api.run(evaluation, compute, run_timeout=run.run_timeout, log_json=run.log_json))
+    found = results(reproduction, evaluation)
+    if as_json:
+        print(json.dumps(reproduction_json(reproduction, evaluation, *found), allow_nan=False, indent=1))
+    else:
+        console().print(show_reproduction(reproduction, evaluation, *found))
+    return 0 if evaluation.complete else 1
+
+
+@commands.command()
+@click.option("--retrained", type=FILE, required=True, help=".npz file or bank folder of the retrained runs")
+@click.option("--unlearned", type=FILE, required=True, help=".npz file or bank folder of the unlearned runs")
+@options.scoring("mode")
+@click.option("--project", type=click.IntRange(8, 65_536), help="N to which F is projected [default: 512]")
+@click.option("--per-example", is_flag=True, help="add each example's ε, and other readings of the runs")
+@options.as_json
+def score(
+    retrained: Path, unlearned: Path, scoring: ScoreOptions, project: int | None, per_example: bool, as_json: bool
+) -> int:
+    """Score arrays of outputs, without a store.
+
+    A file holds `confidences` (N, S), or `logits` (N, S, C) with `targets` (S,).
+    """
+    from forget512.harness.views.array_reports import score_report
+
+    print(score_report(retrained, unlearned, scoring.mode, project, as_json, per_example))
+    return 0
+
+
+@commands.command()
+@click.option("--retrained", type=FILE, required=True, help=".npz file or bank folder of the retrained runs")
+@click.argument("unlearned", nargs=-1, type=FILE, required=True, metavar="UNLEARNED UNLEARNED ...")
+@options.scoring("mode")
+@options.as_json
+def compare(retrained: Path, unlearned: tuple[Path, ...], scoring: ScoreOptions, as_json: bool) -> int:
+    """Score arrays of several candidates, and compare each pair.
+
+    All are scored against the same retrained runs. The files are those of `score`.
+    """
+    from forget512.harness.views.array_reports import compare_report
+
+    print(compare_report(retrained, unlearned, scoring.mode, as_json))
+    return 0
+
+
+def _show(results: Iterable[Any], as_json: bool) -> int:
+    """Print the results, one for each original model, once all are there; the exit status."""
+    from forget512.harness.results.spread import spread_over_originals
+    from forget512.harness.views.board_table import show_leaderboard
+    from forget512.harness.views.console import console
+    from forget512.harness.views.json_output import leaderboard_report, originals_report
+    from forget512.harness.views.originals_table import show_original, show_spread
+
+    boards, evaluations = [], []
+    for result in results:
+        say(result.notes)
+        boards.append(result.board)
+        evaluations.append(result.evaluation)
+    if as_json and len(boards) > 1:
+        print(originals_report(boards, evaluations))
+    elif as_json:
+        print(leaderboard_report(boards[0], evaluations[0]))
+    else:
+        out = console()
+        for board, evaluation in zip(boards, evaluations, strict=True):
+            out.print(show_leaderboard(board, evaluation.benchmark))
+            if evaluation.original_accuracies:
+                out.print(show_original(evaluation))
+        if len(boards) > 1:
+            out.print(show_spread(spread_over_originals(boards)))
+    return 0 if all(evaluation.complete for evaluation in evaluations) else 1

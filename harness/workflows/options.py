@@ -1,0 +1,53 @@
+"""The options of runs and of their scores, each with its help text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from forget512.harness.benchmark.options import option
+from forget512.harness.errors import UserError, one_of
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Which runs are executed, from which original model, and where they are saved."""
+
+    runs: int = option(512, "N: number of runs of the reference and of each algorithm")
+    store: str | Path = option("store", "store of all finished runs: a folder, s3://… or gs://…", type=str)
+    original: str | Path | None = option(
+        None, "file of the original model, instead of a trained one: safetensors, or a state_dict by torch.save"
+    )
+    retry_failed: bool = option(False, "rerun the failed seeds of candidates")
+    run_timeout: float | None = option(
+        None,
+        "longest time that a candidate's run may take [default: 10 times the median of its runs, or of a "
+        "retraining until one has finished; at least 60]",
+        metavar="SECONDS",
+    )
+    log_json: str | Path | None = option(
+        None, "file to which events are appended, one JSON object a line", metavar="FILE"
+    )
+
+    def __post_init__(self) -> None:
+        """Raises UserError: a run_timeout that is not positive."""
+        if self.run_timeout is not None and not self.run_timeout > 0:
+            raise UserError(f"--run-timeout {self.run_timeout:g}: give a number of seconds above 0.")
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How finished runs are scored, and whether scores decide that there are enough."""
+
+    mode: str = option("released", "definition of the score: released, spec, exact or certified")
+    partial: bool = option(False, "score algorithms with fewer than N runs, too")
+    stop_when_decided: bool = option(
+        False, "do 32, 64, 128, … runs of each, and stop when every pair of algorithms is decided or tied"
+    )
+    width: float = option(
+        0.1, "with --stop-when-decided: algorithms are tied whose scores differ by less of the ceiling than this share"
+    )
+
+    def __post_init__(self) -> None:
+        """Raises UserError: an unknown mode."""
+        from forget512.scoring import MODES  # --help does without
+
+        one_of("--mode", self.mode, MODES)
