@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-from forget512.harness.benchmark.dataset import Dataset
+from forget512.harness.benchmark.data.dataset import Dataset
 from forget512.harness.errors import UserError
 from forget512.harness.results.assessment import COMPETITION_RUNS
 from forget512.harness.results.board import level_of_each

@@ -167,7 +167,7 @@ def test_a_candidate_that_eats_more_than_its_actors_share_is_stopped(training, b
     places = int(machine_memory() // 1e9)
     runner = Runner(training, benchmark.examination_part, "cpu", 1.0, places)
     body = "held = []\nfor _ in range(60):\n    held.append(b'x' * 50_000_000)\n    time.sleep(0.05)"
-    record = decode(RunSeed(candidate(body, "import time"), Seeds("bank", 0)).perform(runner, original))
+    record = decode(RunSeed(candidate(body, "import time"), Seeds("bank", 0)).perform(runner, original, None))
     runner.fork_server.close()
     assert failed(record)
     assert record.error.endswith(f"a run may hold {runner.memory / 1e9:.2f} GB here")
