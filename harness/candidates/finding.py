@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forget512.algorithms import METHODS
-from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.candidates.algorithm import RETRAIN, Algorithm
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.files import NOTEBOOK, read_candidates
 from forget512.harness.candidates.settings import with_settings
@@ -50,4 +50,4 @@ def _is_file(name: str) -> bool:
 
 
 def _all() -> list[str]:
-    return [method.name for method in METHODS if method.name != "retrain"]
+    return [method.name for method in METHODS if method.name != RETRAIN]

@@ -143,7 +143,7 @@ def try_(
     settle()
     from forget512.harness.exchange.original_file import read_original
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.views.trial_table import show_tried
     from forget512.harness.workflows.trial import Stopped, try_algorithm
 
@@ -312,7 +312,7 @@ def verify_store(store: str, set_aside: bool) -> int:
         print(f"{checked.name}: {checked.problem}")
         if set_aside and not checked.missing:
             print(f"  set aside as {opened.set_aside(checked.name)}")
-    print(f"{store}: {sound} files are sound, {damaged} are not.")
+    print(f"{store}: {sound} files OK, {damaged} damaged.")
     return 1 if damaged else 0
 
 
@@ -356,7 +356,7 @@ def split(context: click.Context, out: Path, **given: Any) -> int:
     from forget512.harness.exchange.original_file import read_original
     from forget512.harness.exchange.split import check_out, write_split
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.workflows.original import ensure_original
 
     benchmark = _benchmark(given)
@@ -386,7 +386,7 @@ def examine(checkpoints: Path, name: str, as_json: bool, **given: Any) -> int:
     from forget512.harness.errors import one_of
     from forget512.harness.results.board import leaderboard
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.views.board_table import show_leaderboard
     from forget512.harness.views.json_output import leaderboard_report
     from forget512.harness.workflows.examination import Examination
@@ -510,7 +510,7 @@ def import_(context: click.Context, file: Path, store: str, benchmark: str | Non
     """Put a BUNDLE's banks into the store, or a reference bank of confidences (retrain_confs.npz) of a --dataset."""
     from forget512.harness.benchmark.making import make_benchmark
     from forget512.harness.exchange.importing import import_bundle, import_confidences
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
 
     stated = [name for name in given if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE]
     if file.suffix == ".npz":
@@ -592,7 +592,7 @@ def _algorithms(names: tuple[str, ...], settings: tuple[str, ...], dataset: str,
 
 
 def _existing(store: str) -> Any:
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
 
     return open_store(store, existing=True)
 

@@ -27,7 +27,9 @@ class Named(Protocol):
     """What `label` needs of a bank."""
 
     name: str
-    identity: dict[str, Any]
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
 
 
 def label(banks: Sequence[Named]) -> None:

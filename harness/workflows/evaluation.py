@@ -11,15 +11,15 @@ from forget512.harness.errors import UserError
 from forget512.harness.hashing import sha256
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.events import Event
+from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import Store
 from forget512.harness.store.originals import (
     keep_accuracies,
     keep_given,
     keep_original,
     load_accuracies,
     load_original,
-    original_seeds,
+    original_key,
 )
 from forget512.harness.store.record import decode
 from forget512.harness.store.reference import choose_reference, imported_references
@@ -179,7 +179,7 @@ class Evaluation:
         """
         first: list[TrainOriginal | ExamineOriginal] = []
         if self.algorithms and self.original is None:
-            seeds = original_seeds(self.benchmark, self.retrain, self.original_number or 0)
+            seeds = Seeds(original_key(self.benchmark, self.retrain), self.original_number or 0)
             first.append(TrainOriginal(self.retrain, seeds))
         elif self._examine_original and self.original_accuracies is None and not only_first:
             first.append(ExamineOriginal())

@@ -15,14 +15,15 @@ from forget512.harness.hashing import canonical_json, sha256
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.queue import Lost, Schedule
 from forget512.harness.scheduling.ray_pool import Pool
+from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import Store
+from forget512.harness.store.layout import EXAMINED
+from forget512.harness.store.listing import list_banks
 from forget512.harness.store.record import RunRecord, failed
 from forget512.harness.worker.examine import NotExaminable
 from forget512.harness.worker.runner import Runner
 from forget512.harness.workflows.evaluation import Evaluation, Event
 
-EXAMINED = "examined.json"  # beside a bank's records: where its checkpoints came from
 AHEAD = 2  # checkpoints in memory, for each actor
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -73,12 +74,10 @@ class Examination:
             raise UserError(f"{path} holds 1 checkpoint: distributions are compared, of at least 2 (512 at best).")
         self.digests = [sha256(checkpoint.read()) for checkpoint in self.checkpoints]
         self.bank = Bank(store, benchmark, Algorithm(name, name, {}, sha256(self.digests)), None, mode)
-        for folder in {other.rpartition("/")[0] for other, _ in store.list(self.bank.folder.rpartition("/")[0])}:
-            if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{12}}", folder.rpartition("/")[2]) and (
-                folder != self.bank.folder
-            ):
+        for other in list_banks(store, benchmark.fingerprint):
+            if other.name == name and other.folder != self.bank.folder:
                 raise UserError(
-                    f"--as {name} names other checkpoints in this store already ({folder}): choose another."
+                    f"--as {name} names other checkpoints in this store already ({other.folder}): choose another."
                 )
         self.bank.refresh()
 

@@ -11,8 +11,8 @@ from forget512.harness.errors import UserError
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.queue import Done, Lost, Note, Schedule
 from forget512.harness.scheduling.ray_pool import Pool
+from forget512.harness.store.backends.contract import StoreUnavailable
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import StoreUnavailable
 from forget512.harness.worker.runner import ExamineOriginal, Runner, RunSeed, TrainOriginal
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ from forget512.harness.errors import UserError
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.queue import Lost, Schedule
 from forget512.harness.scheduling.ray_pool import Pool
-from forget512.harness.store.files import Store
-from forget512.harness.store.originals import keep_original, load_original, original_seeds
+from forget512.harness.store.backends.contract import Store
+from forget512.harness.store.originals import keep_original, load_original, original_key
 from forget512.harness.worker.runner import Runner, TrainOriginal
+from forget512.harness.worker.seeds import Seeds
 
 
 def ensure_original(benchmark: Benchmark, store: Store, compute: Compute) -> bytes:
@@ -24,7 +25,7 @@ def ensure_original(benchmark: Benchmark, store: Store, compute: Compute) -> byt
     pool = Pool(compute, Runner, benchmark.training_part, benchmark.examination_part)
     try:
         schedule = Schedule(pool)
-        schedule.add(TrainOriginal(retrain, original_seeds(benchmark, retrain)))
+        schedule.add(TrainOriginal(retrain, Seeds(original_key(benchmark, retrain), 0)))
         [result] = [done.result for done in schedule.results()]
     finally:
         pool.close()

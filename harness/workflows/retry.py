@@ -1,9 +1,7 @@
 """Retry: a benchmark's failed runs once more, without adding others."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from forget512.algorithms import ALGORITHMS
 from forget512.harness.benchmark.benchmark import Benchmark
@@ -15,12 +13,13 @@ from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.events import Event
 from forget512.harness.scheduling.queue import Lost, Schedule
 from forget512.harness.scheduling.ray_pool import Pool
+from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import Store
-from forget512.harness.store.layout import list_records
+from forget512.harness.store.layout import EXAMINED, original_name
+from forget512.harness.store.listing import ListedBank, list_banks
+from forget512.harness.store.record import Damaged
 from forget512.harness.worker.runner import Runner, RunSeed
 from forget512.harness.worker.seeds import Seeds
-from forget512.harness.workflows.examination import EXAMINED
 from forget512.harness.workflows.filling import default_limit
 
 
@@ -43,12 +42,15 @@ class Retry:
         self.banks: list[Bank] = []
         self.left: list[str] = []  # banks with failures that cannot be run again, each with the reason
         wanted = {*names, *(_stem(candidate.method) for candidate in candidates)}
-        for folder, identity in _failed_banks(store, benchmark):
-            if wanted and _stem(identity["algorithm"]) not in wanted:
+        for listed in list_banks(store, benchmark.fingerprint):
+            if not listed.failed or (wanted and _stem(listed.name) not in wanted):
                 continue
-            found = self._find(folder, identity, candidates)
+            try:
+                found = self._find(listed, candidates)
+            except Damaged as error:
+                raise UserError(f"{error}: `verify-store` says what else is damaged.") from error
             if isinstance(found, str):
-                self.left.append(f"{folder}: {found}")
+                self.left.append(f"{listed.folder}: {found}")
             else:
                 found.refresh()
                 self.banks.append(found)
@@ -101,12 +103,13 @@ class Retry:
         finally:
             pool.close()
 
-    def _find(self, folder: str, identity: dict[str, Any], candidates: Sequence[Algorithm]) -> Bank | str:
-        """The bank with its algorithm, or why it cannot be run again."""
+    def _find(self, listed: ListedBank, candidates: Sequence[Algorithm]) -> Bank | str:
+        """The bank with its algorithm, or why it cannot be run again. Raises Damaged: bank.json is not valid."""
+        identity = listed.identity
         method, digest = identity["algorithm"], identity["original"]
         known = [candidate for candidate in candidates if candidate.method == method]
-        if any(name == f"{folder}/{EXAMINED}" for name, _ in self.store.list(folder)):
-            return "its checkpoints did not fit: mend them, and `examine` them under another name"
+        if listed.has(EXAMINED):
+            return "its checkpoints did not fit: fix them, and `examine` them under another name"
         if not known and "@" in method:
             now = [candidate.name for candidate in candidates if _stem(candidate.method) == _stem(method)]
             return f"its file is {now[0]} now" if now else f"give the file that {method} is"
@@ -123,7 +126,7 @@ class Retry:
             return f"the source of {method} has changed since: `evaluate` makes a new bank"
         if digest not in self.originals:
             try:
-                self.originals[digest] = self.store.get(f"originals/{digest}.safetensors")
+                self.originals[digest] = self.store.get(original_name(digest))
             except FileNotFoundError:
                 return "the original model that it started from is no longer in the store"
         return bank
@@ -132,18 +135,3 @@ class Retry:
 def _stem(method: str) -> str:
     """'idea' of 'idea@1a2b3c4d'."""
     return method.rpartition("@")[0] or method
-
-
-def _failed_banks(store: Store, benchmark: Benchmark) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Folders of banks in which a seed has failed and not finished, with their bank.json."""
-    top = f"banks/{benchmark.fingerprint[:12]}"
-    for folder in sorted({name.rpartition("/")[0] for name, _ in store.list(top)}):
-        records = list_records(store, folder)
-        finished = {seed for seed, attempt, _ in records if attempt is None}
-        if {seed for seed, attempt, _ in records if attempt is not None} - finished:
-            try:
-                yield folder, json.loads(store.get(f"{folder}/bank.json"))
-            except (FileNotFoundError, ValueError) as error:
-                raise UserError(
-                    f"{folder}/bank.json cannot be read: `verify-store` says what else is damaged."
-                ) from error

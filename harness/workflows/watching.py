@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from forget512.harness.store.bucket import ObjectStore
-from forget512.harness.store.files import Store, StoreUnavailable
+from forget512.harness.store.backends.bucket import Bucket
+from forget512.harness.store.backends.contract import Store, StoreUnavailable
 from forget512.harness.store.status import BankStatus, BenchmarkStatus, status
 
 EVERY = 2.0  # seconds between two looks, as `watch` has it
@@ -68,7 +68,7 @@ def watch(store: Store) -> Iterator[Seen]:
         StoreUnavailable: at the first look. Later it is told, and what comes next may be better.
     """
     paces, reasons = Paces(), dict[str, str]()
-    pause = EVERY_IN_A_BUCKET if isinstance(store, ObjectStore) else EVERY
+    pause = EVERY_IN_A_BUCKET if isinstance(store, Bucket) else EVERY
     seen: Seen | None = None
     while True:
         began = time.monotonic()

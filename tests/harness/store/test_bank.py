@@ -11,8 +11,8 @@ import pytest
 from forget512.harness.benchmark.comparing import check_comparable
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import Store
 from forget512.harness.store.record import failed
 from forget512.scoring import logit_scaled_confidence
 
@@ -36,7 +36,7 @@ def bank(store, benchmark, finetune) -> Bank:
 
 def reopened(bank: Bank) -> Bank:
     """As another command would see it."""
-    other = Bank(Store(bank.store.root), bank.benchmark, bank.algorithm, ORIGINAL)
+    other = Bank(Folder(bank.store.root), bank.benchmark, bank.algorithm, ORIGINAL)
     other.refresh()
     return other
 
