@@ -31,11 +31,11 @@ def set_aside_damaged(store: Store, folder: str, digest: str) -> bool:
     name = import_note_name(folder, digest)
     try:
         decode_origin(store.get(name))
-    except FileNotFoundError:
-        return False
     except Damaged:
         store.set_aside(name)
         return True
+    except FileNotFoundError:
+        pass
     return False
 
 

@@ -18,7 +18,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from forget512.harness.hashing import sha256
 
@@ -30,13 +30,6 @@ _RECORD = re.compile(r"(\d+)\.(?:finished|failed-(\d+))\.safetensors")
 _CONFIDENCES = re.compile(r"confidences-(\d+)\.safetensors")
 _IMPORT_NOTE = re.compile(r"origin-(.*)\.json")
 _ORIGINAL = re.compile(rf"{ORIGINALS}/(.*)\.safetensors")
-
-
-class Attempt(NamedTuple):
-    """What a record's name says. number: of the failed attempt; None where the run finished."""
-
-    seed: int
-    number: int | None
 
 
 def benchmark_name(fingerprint: str) -> str:
@@ -55,7 +48,7 @@ def bank_folder(identity: Mapping[str, Any]) -> str:
 
 
 def bank_of(name: str) -> str | None:
-    """The bank's folder in which a file lies; None for a file that lies elsewhere."""
+    """The folder of the bank that a file belongs to; None for a file that belongs to none."""
     parts = name.split("/")
     return "/".join(parts[:3]) if len(parts) == 4 and parts[0] == BANKS else None
 
@@ -77,10 +70,10 @@ def record_name(folder: str, seed: int, attempt: int | None = None) -> str:
     return f"{folder}/{seed:05d}.{'finished' if attempt is None else f'failed-{attempt}'}.safetensors"
 
 
-def parse_record(name: str) -> Attempt | None:
-    """Seed and attempt of a record; None for another file."""
+def parse_record(name: str) -> tuple[int, int | None] | None:
+    """Seed of a record, and number of the failed attempt or None where the run finished; None for another file."""
     match = _RECORD.fullmatch(file_name(name))
-    return Attempt(int(match[1]), int(match[2]) if match[2] else None) if match else None
+    return (int(match[1]), int(match[2]) if match[2] else None) if match else None
 
 
 def confidences_name(folder: str, runs: int) -> str:

@@ -28,10 +28,12 @@ class ListedBank:
         self.confidences: list[str] = []
         seeds: set[int] = set()
         for name in sizes:
-            if (record := layout.parse_record(name)) and record.number is not None:
-                self.attempts[record.seed, record.number] = name
-            elif record:
-                self.finished[record.seed] = name
+            if record := layout.parse_record(name):
+                seed, attempt = record
+                if attempt is None:
+                    self.finished[seed] = name
+                else:
+                    self.attempts[seed, attempt] = name
             elif (runs := layout.parse_confidences(name)) is not None:
                 self.confidences.append(name)
                 seeds.update(range(runs))

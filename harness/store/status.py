@@ -1,12 +1,12 @@
 """What a store holds: benchmarks, banks, how complete they are, and why runs failed."""
 
-import json
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
 from forget512.harness.store.backends.contract import Store
-from forget512.harness.store.layout import benchmark_name, file_name
+from forget512.harness.store.benchmarks import read_benchmark
+from forget512.harness.store.layout import file_name
 from forget512.harness.store.listing import ListedBank, list_banks
 from forget512.harness.store.record import Damaged, decode
 
@@ -44,11 +44,10 @@ def status(store: Store, known: dict[str, str] | None = None) -> list[BenchmarkS
 
 def _benchmark(store: Store, fingerprint: str, banks: list[BankStatus]) -> BenchmarkStatus:
     try:
-        description = json.loads(store.get(benchmark_name(fingerprint)))
-        name, model = description["name"], description["identity"]["model"]["name"]
-    except (FileNotFoundError, ValueError, KeyError):
-        name, model = "unknown", "unknown"
-    return BenchmarkStatus(fingerprint, name, model, banks)
+        found = read_benchmark(store, fingerprint)
+    except Damaged:
+        return BenchmarkStatus(fingerprint, "unknown", "unknown", banks)
+    return BenchmarkStatus(fingerprint, found.name, found.identity["model"]["name"], banks)
 
 
 def _bank(bank: ListedBank, known: dict[str, str]) -> BankStatus:
