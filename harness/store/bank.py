@@ -10,10 +10,10 @@ from forget512.harness.candidates.source import source_hash, source_text
 from forget512.harness.hashing import canonical_json
 from forget512.harness.store import layout
 from forget512.harness.store.backends.contract import Store
-from forget512.harness.store.benchmarks import StoredBenchmark
+from forget512.harness.store.benchmarks import StoredBenchmark, Targets
 from forget512.harness.store.listing import ListedBank, identified, list_bank, list_banks
 from forget512.harness.store.record import Damaged, RunRecord, decode, decode_confidences
-from forget512.harness.store.runs import Runs, Targets
+from forget512.harness.store.runs import Runs
 
 
 def read_record(store: Store, name: str, bank: Runs) -> RunRecord:

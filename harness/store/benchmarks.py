@@ -12,10 +12,18 @@ from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.layout import benchmark_name
 from forget512.harness.store.listing import list_banks
 from forget512.harness.store.record import Damaged
-from forget512.harness.store.runs import Targets
 
 LARGEST = 2**31  # of the epochs and examples of a description: beyond it only a forger writes
 PARTS = ("retain", "forget", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """True classes: forget (S,), and of the probe's examples; the latter None in stores of older versions."""
+
+    forget: np.ndarray
+    retain_probe: np.ndarray | None = None
+    test_probe: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)

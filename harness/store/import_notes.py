@@ -1,7 +1,7 @@
 """Import notes: which runs of a bank were imported, and from which file."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from forget512.harness.errors import UserError
@@ -9,7 +9,6 @@ from forget512.harness.hashing import canonical_json
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.layout import import_note_name, parse_import_note
 from forget512.harness.store.record import Damaged
-from forget512.scoring import Finding
 
 
 @dataclass(frozen=True)
@@ -70,22 +69,3 @@ def read_origins(store: Store, names: Iterable[str]) -> list[Origin]:
                 "note anew."
             ) from error
     return found
-
-
-def origin_findings(origins: Iterable[Origin], seeds: Iterable[int], reference: bool) -> Iterator[Finding]:
-    """A finding for each import that brought some of these seeds."""
-    used = set(seeds)
-    for origin in origins:
-        count = len(used.intersection(origin.seeds))
-        if count:
-            whose = "The reference's" if reference else "Its"
-            text = (
-                f"{whose} runs were imported from {origin.file} ({origin.sha256[:12]}), {count} of {len(used)}: they "
-                "were done elsewhere, and their seconds are another machine's."
-            )
-            numbers: dict[str, float | int | list[int]] = {"runs": count, "of": len(used)}
-            yield (
-                Finding("imported-reference", "retrained", text, numbers)
-                if reference
-                else Finding("imported", "unlearned", text, numbers)
-            )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from forget512.harness.hashing import sha256
+from forget512.harness.store.benchmarks import Targets
 from forget512.harness.store.import_notes import Origin
 from forget512.harness.store.layout import bank_folder
 from forget512.harness.store.record import PER_RUN, Damaged, Provenance, RunRecord
@@ -47,15 +48,6 @@ class Columns:
     retain_accuracy: np.ndarray | None = None
     forget_accuracy: np.ndarray | None = None
     test_accuracy: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Targets:
-    """True classes: forget (S,), and of the probe's examples; the latter None in stores of older versions."""
-
-    forget: np.ndarray
-    retain_probe: np.ndarray | None = None
-    test_probe: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from forget512.harness.benchmark.comparing import check_comparable
 from forget512.harness.errors import UserError, first_line
 from forget512.harness.results.assessment import scoring_errors
 from forget512.harness.results.cost import Cost, cost
+from forget512.harness.results.origins import origin_findings
 from forget512.harness.store.backends.opening import URL, open_store
 from forget512.harness.store.bank import StoredBank
 from forget512.harness.store.benchmarks import read_benchmark
-from forget512.harness.store.import_notes import Origin, origin_findings
+from forget512.harness.store.import_notes import Origin
 from forget512.harness.store.layout import locate
 from forget512.harness.store.listing import list_bank
 from forget512.harness.store.record import Damaged
