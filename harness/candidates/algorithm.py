@@ -7,6 +7,8 @@ from typing import Any
 from forget512.algorithms import ALGORITHMS
 from forget512.harness.hashing import sha256
 
+RETRAIN = "retrain"  # the method whose runs are the reference
+
 
 @dataclass(frozen=True)
 class Algorithm:
@@ -43,7 +45,7 @@ class Algorithm:
     @property
     def from_scratch(self) -> bool:
         """Whether it starts from a fresh network instead of the original model."""
-        return self.method == "retrain"
+        return self.method == RETRAIN
 
     @property
     def bank(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forget512.algorithms import ALGORITHMS, versions
-from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.candidates.algorithm import RETRAIN, Algorithm
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.files import NOTEBOOK, read_candidates
 from forget512.harness.candidates.settings import with_settings
@@ -61,4 +61,4 @@ def _check_recorded(methods: Sequence[str]) -> None:
 
 
 def _all() -> list[str]:
-    return [name for name in ALGORITHMS if name != "retrain"]
+    return [name for name in ALGORITHMS if name != RETRAIN]

@@ -7,8 +7,8 @@ from itertools import combinations
 
 from forget512.harness.results.assessment import COMPETITION_RUNS, Assessment, assess, scoring_errors
 from forget512.harness.results.cost import Cost, cost
-from forget512.harness.store.import_notes import origin_findings
-from forget512.harness.store.reference import settings_tried
+from forget512.harness.results.origins import origin_findings
+from forget512.harness.store.listing import settings_tried
 from forget512.harness.store.runs import Columns, Failure, Runs
 from forget512.harness.workflows.evaluation import Evaluation
 from forget512.scoring import LEVEL, MODES, Ceiling, Comparison, Finding, Score, ceiling, compare, same_runs

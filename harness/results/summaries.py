@@ -11,10 +11,9 @@ from forget512.harness.results.board import Row, make_row
 from forget512.harness.results.contents import Contents
 from forget512.harness.results.densities import Densities, pooled_densities
 from forget512.harness.results.readings import other_readings, readings_lines
-from forget512.harness.store.listing import ListedBank
-from forget512.harness.store.reference import settings_tried
+from forget512.harness.store.bank import StoredBank
+from forget512.harness.store.listing import ListedBank, settings_tried
 from forget512.harness.store.runs import Columns, Reading
-from forget512.harness.store.stored_bank import StoredBank
 from forget512.harness.views.html.packing import density_json, epsilon_json, pack_rules, pack_side
 from forget512.scoring import Ceiling, QualityAt, Score, ceiling, convergence, same_runs
 

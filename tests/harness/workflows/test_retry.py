@@ -14,12 +14,12 @@ from forget512.harness.candidates.files import load_candidates
 from forget512.harness.errors import UserError
 from forget512.harness.hashing import sha256
 from forget512.harness.scheduling.compute import Compute
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.check import verify
-from forget512.harness.store.files import Store
-from forget512.harness.store.originals import ACCURACIES, keep_original
+from forget512.harness.store.originals import keep_original
 from forget512.harness.store.prune import prunable, prune
-from forget512.harness.store.record import failed
+from forget512.harness.store.record import ACCURACIES, failed
 from forget512.harness.workflows.examination import Examination
 from forget512.harness.workflows.retry import Retry
 
@@ -54,12 +54,12 @@ def write(path: Path, text: str):
 # --- verify ---
 
 
-def problems(store: Store) -> dict[str, str]:
+def problems(store: Folder) -> dict[str, str]:
     return {checked.name: checked.problem for checked in verify(store) if checked.problem}
 
 
 @pytest.fixture
-def filled(store, fill, retrain, benchmark, tmp_path, original) -> Store:
+def filled(store, fill, retrain, benchmark, tmp_path, original) -> Folder:
     """Reference, a method of ours with a failure, and an examined bank without records."""
     fill(retrain)
     fill(built_in("finetune", "digits"), failing=(1,))
