@@ -36,6 +36,7 @@ benchmark: .venv/installed
 	.venv/bin/python tests/benchmarks/bench_scoring.py
 	.venv/bin/python tests/benchmarks/bench_store.py
 	.venv/bin/python tests/benchmarks/bench_overhead.py
+	.venv/bin/python tests/benchmarks/bench_imports.py
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

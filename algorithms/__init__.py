@@ -1,8 +1,23 @@
-"""Algorithms by name. Each is a function (net, retain, forget, validation, *, hyper-parameters) -> net."""
+"""Algorithms by name. Each is a function (net, retain, forget, validation, *, hyper-parameters) -> net.
 
-from forget512.algorithms.catalogue import ALGORITHMS, METHODS
-from forget512.algorithms.presets import NAMED, SMALL
+`from forget512.algorithms import finetune` imports that method's module, and with it torch; nothing else here does.
+"""
 
-__all__ = ["ALGORITHMS", "METHODS", "NAMED", "SMALL", *ALGORITHMS]
+from typing import Any
 
-globals().update(ALGORITHMS)  # `from algorithms import finetune` is the function, not the module of that name
+if __name__ != "forget512.algorithms":  # a second copy of each function would not be the first one
+    raise ImportError("import forget512.algorithms, not algorithms: this folder is a part of forget512.")
+
+from forget512.algorithms.catalogue import ALGORITHMS
+
+__all__ = ["ALGORITHMS", *ALGORITHMS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ALGORITHMS:
+        return ALGORITHMS[name].function
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

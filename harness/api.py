@@ -24,7 +24,7 @@ from forget512.harness.scheduling.event_log import EventLog
 from forget512.harness.scheduling.metrics import Metrics
 from forget512.harness.scheduling.options import WorkerOptions
 from forget512.harness.scheduling.signals import Terminated, gentle_signals
-from forget512.harness.store.files import open_store
+from forget512.harness.store.backends.opening import open_store
 from forget512.harness.views.board_table import show_leaderboard
 from forget512.harness.views.console import console
 from forget512.harness.views.progress import live_progress, summed_up

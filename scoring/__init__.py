@@ -7,6 +7,9 @@
 No disk, clock, network or hidden random state; numba compiles on the first call, not at import.
 """
 
+if __name__ != "forget512.scoring":  # a second copy of each class would not be the first one
+    raise ImportError("import forget512.scoring, not scoring: this folder is a part of forget512.")
+
 from forget512.scoring.compare import Comparison, compare, same_runs
 from forget512.scoring.confidence import logit_scaled_confidence, margin
 from forget512.scoring.conventions import COMPETITION_RUNS, LEAST_READABLE, LEVEL

@@ -1,4 +1,4 @@
-"""Benchmark: data set, split, architecture, recipe and precision, named by the hash of all of these."""
+"""Benchmark: data set, split, architecture, recipe and precision, identified by a hash of all of these."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from forget512.harness.benchmark import networks
-from forget512.harness.benchmark.dataset import Dataset
+from forget512.harness.benchmark.data.dataset import Dataset
 from forget512.harness.benchmark.recipe import Recipe
 from forget512.harness.hashing import sha256
 
 PROTOCOL = 1  # raise when the meaning of a benchmark changes in a way that its description does not show
-PROBE = 1000  # retain and test examples, at most, whose logits each record keeps beside the forget set's
+PROBE = 1000  # at most so many retain and so many test examples, whose logits each record holds as well
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class TrainingPart:
-    """All that the code which unlearns may know."""
+    """Everything that code which unlearns may know."""
 
     model: networks.Model
     classes: int
@@ -57,7 +57,7 @@ class TrainingPart:
 
 @dataclass(frozen=True)
 class ExaminationPart:
-    """What only the examiner knows besides: the test set, and which examples are the probe."""
+    """What only the examiner may know: the test set, and which examples form the probe."""
 
     test: Examples
     probe_retain: np.ndarray  # indices into the retain set
@@ -73,7 +73,7 @@ class Benchmark:
     model: networks.Model
     recipe: Recipe
     precision: str
-    groups: np.ndarray | None = None  # (n,) of each training image, where whole groups are forgotten: no ingredient
+    groups: np.ndarray | None = None  # (n,) int64, the group of each training image; not part of the identity
 
     @property
     def name(self) -> str:
@@ -81,7 +81,7 @@ class Benchmark:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """All that the fingerprint hashes, in words: two benchmarks may be compared where these are equal."""
+        """What the fingerprint hashes, as JSON values; runs of two benchmarks may be compared if these are equal."""
         net = networks.build(self.model, self.dataset.classes, self.dataset.image_shape)
         shapes = {name: list(value.shape) for name, value in net.state_dict().items()}
         return {
@@ -103,9 +103,9 @@ class Benchmark:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What a store keeps beside the banks: the identity, and what it takes to score them without the data.
+        """What a store saves with the banks: the identity, and what scoring needs when the data set is absent.
 
-        Its own hash is the last entry; files of older versions have none.
+        The last entry is the hash of the others; files of older versions lack it.
         """
         values = {
             "name": self.dataset.name,
@@ -124,7 +124,7 @@ class Benchmark:
 
     @property
     def probe_targets(self) -> dict[str, np.ndarray]:
-        """True classes of the probe's "retain" and "test" examples, (≤ 1000,) int64 each."""
+        """{"retain", "test"}: (≤ 1000,) int64, the true classes of the probe's examples."""
         part = self.examination_part
         return {
             "retain": self.training_part.retain.y[part.probe_retain],

@@ -1,4 +1,4 @@
-"""Whether the runs of two benchmarks may be compared, and what differs."""
+"""Compares the identities of two benchmarks: their runs may be compared only if these are equal."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from forget512.harness.hashing import sha256
 
 
 def differences(one: dict[str, Any], other: dict[str, Any], where: str = "") -> list[str]:
-    """What differs between two identities, as 'recipe.epochs: 6 v 12'."""
+    """List what differs between two identities, as 'recipe.epochs: 6 v 12'."""
     found: list[str] = []
     for key in sorted(one.keys() | other.keys()):
         a, b = one.get(key), other.get(key)
@@ -20,10 +20,10 @@ def differences(one: dict[str, Any], other: dict[str, Any], where: str = "") -> 
 
 
 def check_comparable(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Refuse to compare runs of two benchmarks, given their identities.
+    """Check that runs of two benchmarks may be compared, given the identities of both.
 
     Raises:
-        UserError: they differ; names what differs.
+        UserError: the identities differ; names what differs.
     """
     found = differences(one, other)
     if found:

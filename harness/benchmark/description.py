@@ -1,10 +1,10 @@
-"""A benchmark as far as it can be told from others, and its title."""
+"""The title of a benchmark."""
 
 from typing import Any, Protocol
 
 
 class Described(Protocol):
-    """A benchmark as far as it can be told from others: with its data, or as a store describes it."""
+    """What identifies a benchmark: one with its data, or one that a store describes."""
 
     @property
     def name(self) -> str: ...
@@ -17,6 +17,7 @@ class Described(Protocol):
 
 
 def title(benchmark: Described) -> str:
+    """Data set, network, forget set, recipe, precision and fingerprint, in one line."""
     identity = benchmark.identity
     forget, retain = (identity["split"][part]["examples"] for part in ("forget", "retain"))
     return (

@@ -1,4 +1,4 @@
-"""The development split: another forget set of the same kind, for tuning."""
+"""The development split, for tuning: another forget set of the same kind on the same data."""
 
 from dataclasses import replace
 
@@ -10,8 +10,10 @@ from forget512.harness.errors import UserError
 
 
 def development(benchmark: Benchmark) -> Benchmark:
-    """The same data, network and recipe with another forget set of the same kind: whole groups for groups, about as
-    many images; a class for a class; else as many images, drawn at random.
+    """Replace the forget set by another one of the same kind, and halve the validation set to test on.
+
+    Whole groups are replaced by other groups with about as many images, a class by another class, and anything else by
+    as many images drawn at random. The test set of the benchmark itself stays unseen.
 
     Raises:
         UserError: too few images or groups are left to forget, retain, validate or test.

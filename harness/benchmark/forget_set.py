@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from forget512.harness.benchmark.dataset import Dataset
+from forget512.harness.benchmark.data.dataset import Dataset
 from forget512.harness.benchmark.groups import choose_groups
 from forget512.harness.errors import UserError, first_line
 
 
-def _forget_set(
+def choose_forget_set(
     data: Dataset,
     random: np.random.RandomState,
     fraction: float | None,
@@ -17,7 +17,14 @@ def _forget_set(
     label: int | None,
     groups: str | None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Indices, and the group of each training image where groups were chosen."""
+    """Choose the training images to forget, a tenth at random if no option says otherwise.
+
+    Returns:
+        Indices (int64, ascending), and the group of each training image, (n,) int64, or None if groups do not matter.
+
+    Raises:
+        UserError: two options choose the forget set, or the one given does not fit the data.
+    """
     count = len(data.y_train)
     given = [
         name
@@ -79,7 +86,7 @@ def _read_indices(path: Path, count: int) -> np.ndarray:
     unique, times = np.unique(values, return_counts=True)
     if len(unique) < len(values):
         raise UserError(
-            f"--forget-indices {path}: {unique[times > 1][0]} stands there more than once "
+            f"--forget-indices {path}: {unique[times > 1][0]} occurs more than once "
             f"({len(values) - len(unique)} repetitions)."
         )
     if len(unique) == count:

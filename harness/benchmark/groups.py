@@ -15,8 +15,8 @@ SHOWN = 8  # groups that an error names
 def choose_groups(
     text: str, count: int, fraction: float | None, random: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (int64, ascending) of the training images of the groups to forget, and the number (from 0) of the group
-    of each of the `count` training images.
+    """Choose groups to forget: indices (int64, ascending) of their training images, and (count,) int64, the number
+    from 0 of each training image's group.
 
     text: `FILE`, to draw whole groups at random until at least `fraction` of the images (a tenth if None) are
     forgotten, or `FILE:name,name`, to forget these groups.
@@ -26,8 +26,8 @@ def choose_groups(
     """
     path, names = Path(text), ""
     if not os.path.isfile(text):  # Path.is_file() raises where many names are longer than a file's may be
-        place, _, names = text.partition(":")
-        path = Path(place)
+        name, _, names = text.partition(":")
+        path = Path(name)
     known, groups = np.unique(_read(path, count), return_inverse=True)
     if names:
         if fraction is not None:
@@ -53,7 +53,7 @@ def choose_groups(
 
 
 def other_groups(groups: np.ndarray, retain: np.ndarray, size: int, random: np.random.RandomState) -> np.ndarray:
-    """Indices of the images of whole groups, drawn at random from the retained ones: about `size` images.
+    """Draw whole groups at random from the retained ones: indices of their images, about `size` of them.
 
     groups: (n,) the number of each image's group. retain: indices.
 
@@ -88,12 +88,12 @@ def _read(path: Path, count: int) -> list[str]:
     groups: list[str | None] = [None] * count
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != 2 or not row[0].strip().isdecimal() or not row[1].strip():
-            raise UserError(f"{where}, line {number}: {','.join(row)!r} is no index and group, as in `17,anna`.")
+            raise UserError(f"{where}, line {number}: {','.join(row)!r} is not an index and a group, as in `17,anna`.")
         index, group = int(row[0]), row[1].strip()
         if index >= count:
             raise UserError(f"{where}, line {number}: {index} is out of range, training images are 0 … {count - 1}.")
         if groups[index] is not None:
-            raise UserError(f"{where}, line {number}: image {index} has a group already ({groups[index]}).")
+            raise UserError(f"{where}, line {number}: image {index} already has a group ({groups[index]}).")
         groups[index] = group
     found = [group for group in groups if group is not None]
     if len(found) < count:

@@ -1,4 +1,4 @@
-"""Makes a benchmark from options: loads the data, draws the split, chooses architecture and recipe."""
+"""Makes a benchmark from its options: loads the data, draws the split, chooses architecture and recipe."""
 
 from pathlib import Path
 from typing import Any
@@ -7,15 +7,14 @@ import numpy as np
 
 from forget512.harness.benchmark import networks
 from forget512.harness.benchmark.benchmark import Benchmark, Split
-from forget512.harness.benchmark.forget_set import _forget_set
-from forget512.harness.benchmark.loading import load_dataset
+from forget512.harness.benchmark.data.loading import load_dataset
+from forget512.harness.benchmark.forget_set import choose_forget_set
 from forget512.harness.benchmark.network_file import NetworkFile
 from forget512.harness.benchmark.options import BenchmarkOptions
 from forget512.harness.benchmark.recipe import CIFAR_RECIPE, MNIST_RECIPE, SVHN_RECIPE, Recipe, read_recipe
 from forget512.harness.errors import UserError, one_of
 
 PRECISIONS = ("float32", "bfloat16")
-
 
 # Data set: its usual architecture, and the recipe that retrains it. How they were chosen: docs/presets.md.
 DEFAULTS: dict[str, tuple[str, Recipe]] = {
@@ -27,7 +26,7 @@ DEFAULTS: dict[str, tuple[str, Recipe]] = {
     "mnist": ("resnet8", MNIST_RECIPE),
     "fashionmnist": ("resnet8", MNIST_RECIPE),
 }
-LARGE = 64  # pixels, from which on images of a folder get the usual network for large images
+LARGE = 64  # pixels a side: from this size on, images of a folder get the usual network for large images
 
 
 def make_benchmark(dataset: str = "digits", **options: Any) -> Benchmark:
@@ -65,7 +64,7 @@ def build_benchmark(options: BenchmarkOptions) -> Benchmark:
         network.check(data.classes, data.image_shape)
     random = np.random.RandomState(options.split_seed)  # its stream is frozen; a Generator's is not
     indices = None if options.forget_indices is None else Path(options.forget_indices)
-    forget, groups = _forget_set(
+    forget, groups = choose_forget_set(
         data, random, options.forget_fraction, indices, options.forget_class, options.forget_groups
     )
     retain = np.setdiff1d(np.arange(len(data.y_train)), forget)

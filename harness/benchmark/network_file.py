@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-
-from forget512.harness.candidates.source import code, imported
+from forget512.harness.candidates.source import hash_of_files
 from forget512.harness.candidates.user_file import describe_error, import_file, own_files
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.hashing import sha256
+
+if TYPE_CHECKING:
+    from torch import nn
 
 TRIED = 2  # inputs in the batch that a network is tried on
 _modules: dict[str, types.ModuleType] = {}  # of this process, by source
@@ -44,11 +45,10 @@ class NetworkFile:
 
     @property
     def source(self) -> str:
-        """SHA-256 of the files, and of the code of ours in algorithms/ that they import."""
-        ours = [code(path) for path in imported(self.files.values())]
-        return sha256([[name, sha256(data)] for name, data in self.files.items()] + ours)
+        """SHA-256 of the files' code, and of the versions of our modules that they import."""
+        return hash_of_files(self.files)
 
-    def build(self, classes: int, image_shape: tuple[int, int, int]) -> nn.Module:
+    def build(self, classes: int, image_shape: tuple[int, int, int]) -> "nn.Module":
         """A freshly initialised network on the CPU. image_shape: (height, width, channels), as elsewhere in here."""
         height, width, channels = image_shape
         return self._find()(classes, (channels, height, width))
@@ -59,6 +59,8 @@ class NetworkFile:
         Raises:
             UserError: it cannot be built, is no network, or gives something else than logits (2, classes).
         """
+        import torch
+
         where = f"--model {Path(self.folder) / next(iter(self.files))}:{self.function}"
         height, width, channels = image_shape
         inputs = torch.zeros(TRIED, height, width, channels).permute(0, 3, 1, 2)  # as training has them
@@ -67,7 +69,7 @@ class NetworkFile:
         except Exception as error:
             called = f"{self.function}({classes}, {(channels, height, width)})"
             raise UserError(f"{where}: {called} raised {describe_error(error, self.folder)}.") from error
-        if not isinstance(net, nn.Module):
+        if not isinstance(net, torch.nn.Module):
             raise UserError(f"{where} returned {type(net).__name__}: it must return a network (torch.nn.Module).")
         if not any(True for _ in net.parameters()):
             raise UserError(f"{where} built a network without parameters: there is nothing to train.")
@@ -79,7 +81,7 @@ class NetworkFile:
                 f"{where}: the network fails on inputs of shape {tuple(inputs.shape)} in channels_last layout: "
                 f"{describe_error(error, self.folder)}."
             ) from error
-        if not isinstance(logits, Tensor):
+        if not isinstance(logits, torch.Tensor):
             raise UserError(f"{where}: the network gives {type(logits).__name__}: it must give logits, one tensor.")
         if logits.shape != (TRIED, classes) or not logits.is_floating_point():
             raise UserError(
@@ -97,7 +99,7 @@ class NetworkFile:
             if files[each] != self.files[each]:
                 raise UserError(f"{name} and --model {self} each bring a file {each}, and they differ: rename one.")
 
-    def _find(self) -> Callable[[int, tuple[int, int, int]], nn.Module]:
+    def _find(self) -> "Callable[[int, tuple[int, int, int]], nn.Module]":
         key = sha256([self.folder, self.source])
         if key not in _modules:
             first, *others = self.files

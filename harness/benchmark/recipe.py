@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from forget512.algorithms.baselines.retrain import OPTIMIZERS, SCHEDULES, usual_mirror
 from forget512.harness.errors import UserError, first_line, one_of
 from forget512.harness.hashing import canonical_json
+
+OPTIMIZERS = ("sgd", "adam", "adamw")  # those of `retrain`, whose module would import torch
+SCHEDULES = ("cosine", "linear", "constant", "steps")
 
 # Fields that recipes did not always have: they join the identity only where they say something else than before.
 STEPS = ("milestones", "factor")
@@ -36,7 +38,7 @@ class Recipe:
     @property
     def values(self) -> dict[str, Any]:
         """Every field that means something beside the others, as a file has it."""
-        mirror = usual_mirror(self.padding) if self.mirror is None else self.mirror
+        mirror = (0.5 if self.padding else 0.0) if self.mirror is None else self.mirror
         idle = [*(["momentum"] if self.optimizer != "sgd" else []), *(STEPS if self.schedule != "steps" else [])]
         found = {name: value for name, value in asdict(self).items() if name not in idle}
         return json.loads(canonical_json({**found, "mirror": mirror}))

@@ -7,6 +7,8 @@ from typing import Any
 from forget512.algorithms import ALGORITHMS
 from forget512.harness.hashing import sha256
 
+RETRAIN = "retrain"  # the method whose runs are the reference
+
 
 @dataclass(frozen=True)
 class Algorithm:
@@ -15,7 +17,7 @@ class Algorithm:
     name: as a table shows it: 'finetune', 'finetune:starting-kit' (a preset), or 'my_idea@1a2b3c4d' for a candidate
     method: what its banks are kept under: the function's name, or name@hash of its source for a candidate
     hyper_parameters: what its function is called with, as JSON-able values
-    source: SHA-256 of the code that it consists of
+    source: SHA-256 of what it consists of: of a built-in the versions of modules, of a candidate its files (source.py)
     files: a candidate's own files, by path relative to its folder, the one with `unlearning` first; empty: built in
     batch_format: of the loaders that a candidate gets: tuples or kaggle
     fractional: hyper-parameters that its function annotates as float, though the default may be a whole number
@@ -43,7 +45,7 @@ class Algorithm:
     @property
     def from_scratch(self) -> bool:
         """Whether it starts from a fresh network instead of the original model."""
-        return self.method == "retrain"
+        return self.method == RETRAIN
 
     @property
     def bank(self) -> str:
@@ -52,5 +54,5 @@ class Algorithm:
 
     @property
     def function(self) -> Callable:
-        """A built-in's function."""
-        return ALGORITHMS[self.method]
+        """A built-in's function; its module is imported here."""
+        return ALGORITHMS[self.method].function

@@ -9,9 +9,8 @@ from forget512.algorithms import ALGORITHMS
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.inspection import REPORT
 from forget512.harness.candidates.notebook import extract
-from forget512.harness.candidates.source import code, imported
+from forget512.harness.candidates.source import hash_of_files
 from forget512.harness.errors import UserError, one_of
-from forget512.harness.hashing import sha256
 from forget512.harness.isolation.environment import environment, python
 
 NOTEBOOK = ".ipynb"
@@ -83,8 +82,7 @@ def _candidate(path: Path, text: str | None, batch_format: str | None, report: s
     folder = path.resolve().parent
     files = {first: (folder / first).read_bytes() if text is None else text.encode()}
     files |= {name: (folder / name).read_bytes() for name in others}
-    ours = [code(each) for each in imported(files.values())]
-    source = sha256([[name, sha256(data)] for name, data in files.items()] + ours)
+    source = hash_of_files(files)
     name = f"{path.stem}@{source[:8]}"
     batch_format = batch_format or ("tuples" if text is None else "kaggle")
     return Algorithm(name, name, answer["defaults"], source, files, str(folder), batch_format, answer["fractional"])

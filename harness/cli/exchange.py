@@ -33,7 +33,7 @@ def split(out: Path, benchmark: BenchmarkOptions, run: RunOptions, workers: Work
     from forget512.harness.exchange.original_file import read_original
     from forget512.harness.exchange.split import check_out, write_split
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.workflows.original import OriginalTraining
 
     made = build_benchmark(benchmark)
@@ -77,7 +77,7 @@ def examine(
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.results.board import leaderboard
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.views.board_table import show_leaderboard
     from forget512.harness.views.console import console
     from forget512.harness.views.json_output import leaderboard_report
@@ -119,7 +119,7 @@ def export(
     OUT, one file, gets the reference's bank and that of each ALGORITHM.
     """
     from forget512.harness.exchange.exporting import export_banks
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
 
     store = open_store(run.store, existing=True)
     digest = export_banks(store, algorithms, out, mode=scoring.mode, runs=runs, benchmark=fingerprint)
@@ -156,7 +156,7 @@ def import_(file: Path, run: RunOptions, fingerprint: str | None, benchmark: Ben
     which benchmark it is of.
     """
     from forget512.harness.exchange.importing import import_bundle, import_confidences
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
 
     chosen = options.stated(BenchmarkOptions)
     if file.suffix == ".npz":

@@ -24,7 +24,7 @@ commands = Section("Look")
 @click.option("--watch", "watched", is_flag=True, help="keep showing it, with each bank's pace, until Ctrl-C")
 def status(run: RunOptions, watched: bool) -> int:
     """Show what a store holds, and why runs failed."""
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.store.status import status as read_status
     from forget512.harness.views.console import console
     from forget512.harness.views.status_table import show_status, show_watched
@@ -47,7 +47,7 @@ def status(run: RunOptions, watched: bool) -> int:
 def leaderboard(run: RunOptions, runs: int | None, form: str, scoring: ScoreOptions) -> int:
     """Show all algorithms of a store, scored and ranked."""
     from forget512.harness.results.store_boards import boards
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.views.console import console
     from forget512.harness.views.formats import FORMATS
 
@@ -136,7 +136,7 @@ def _contents(run: RunOptions, fingerprint: str | None, benchmark: BenchmarkOpti
     The benchmark is chosen by its fingerprint, or by the options that make it; else it is the store's only one.
     """
     from forget512.harness.results.contents import find_contents
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.views.html.thumbnails import find_dataset
 
     store = open_store(run.store, existing=True)

@@ -85,9 +85,9 @@ def as_words(options: Any) -> list[str]:
 
 def complete_algorithms(ctx: click.Context, param: click.Parameter, incomplete: str) -> Sequence[CompletionItem]:
     """For the shell: names of built-in algorithms, or where none fits files."""
-    from forget512.algorithms import METHODS
+    from forget512.algorithms import ALGORITHMS
 
-    names = [method.name for method in METHODS if method.name.startswith(incomplete)]
+    names = [name for name in ALGORITHMS if name.startswith(incomplete)]
     return [CompletionItem(incomplete, type="file"), *map(CompletionItem, names)]
 
 

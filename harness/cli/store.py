@@ -30,7 +30,7 @@ def retry(algorithms: tuple[str, ...], benchmark: BenchmarkOptions, run: RunOpti
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.candidates.finding import find_algorithms
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.workflows.retry import Retry
 
     compute = choose_compute(workers)
@@ -55,8 +55,8 @@ def verify_store(run: RunOptions, set_aside: bool) -> int:
 
     The exit status is 1 if any is damaged.
     """
+    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.store.check import verify
-    from forget512.harness.store.files import open_store
 
     store = open_store(run.store, existing=True)
     sound, damaged = 0, 0
@@ -82,7 +82,7 @@ def prune(run: RunOptions, kept: tuple[Path, ...], yes: bool) -> int:
     Neither the reference's banks nor original models are ever removed.
     """
     from forget512.harness.candidates.files import load_candidates
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.store.prune import prunable
     from forget512.harness.store.prune import prune as remove
 

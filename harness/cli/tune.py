@@ -44,7 +44,7 @@ def try_(
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.exchange.original_file import read_original
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.store.files import open_store
+    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.views.console import console
     from forget512.harness.views.tuning_tables import show_tried
     from forget512.harness.workflows.trial import Stopped, try_algorithm

@@ -10,12 +10,13 @@ from forget512.harness.benchmark.comparing import check_comparable
 from forget512.harness.errors import UserError, first_line
 from forget512.harness.results.assessment import scoring_errors
 from forget512.harness.results.rows import Side
+from forget512.harness.store.backends.opening import URL, open_store
+from forget512.harness.store.bank import StoredBank
 from forget512.harness.store.benchmarks import read_benchmark
-from forget512.harness.store.confidences import ACCURACIES
-from forget512.harness.store.files import URL, Store
-from forget512.harness.store.record import Damaged
+from forget512.harness.store.layout import locate
+from forget512.harness.store.listing import list_bank
+from forget512.harness.store.record import SCORED_ACCURACIES, Damaged
 from forget512.harness.store.runs import Columns
-from forget512.harness.store.stored_bank import StoredBank
 from forget512.scoring import MODES, ScoringError, find_non_finite
 from forget512.scoring.errors import check_accuracy, check_confidences, check_same_examples
 
@@ -90,7 +91,7 @@ def read_side(path: Path, option: str, mode: str = "released") -> ArraySide:
             )
     except ScoringError as error:
         raise UserError(f"{option} {path}: {error}") from error
-    columns = Columns(confidences, correct, **{name: arrays.get(name) for name in ACCURACIES})
+    columns = Columns(confidences, correct, **{name: arrays.get(name) for name in SCORED_ACCURACIES})
     seconds = _seconds(arrays["seconds"], len(confidences), f"{option} {path}") if "seconds" in arrays else None
     return ArraySide(path.stem, columns, seconds, classes=classes, targets=targets, all_seconds=arrays.get("seconds"))
 
@@ -144,15 +145,13 @@ def _seconds(values: np.ndarray, runs: int, where: str) -> float:
 
 
 def _read_bank(folder: Path, option: str, mode: str) -> ArraySide:
-    resolved = folder.resolve()
     try:
-        root = resolved.parents[2]  # store/banks/<benchmark>/<algorithm>
-        if not (resolved / "bank.json").is_file():
-            raise Damaged("it has no bank.json")
-        store = Store(root, existing=True)
-        benchmark = read_benchmark(store, resolved.parent.name)
-        bank = StoredBank(store, resolved.relative_to(root).as_posix(), benchmark, mode)
-    except (Damaged, IndexError) as error:
+        root, name = locate(folder)
+        store = open_store(root, existing=True)
+        listed = list_bank(store, name)
+        benchmark = read_benchmark(store, listed.benchmark)
+        bank = StoredBank(listed, benchmark, mode)
+    except (Damaged, ValueError) as error:
         raise UserError(
             f"{option} {folder} is no bank of a store (store/banks/<benchmark>/<algorithm>): {first_line(error)}."
         ) from error

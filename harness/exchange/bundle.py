@@ -134,7 +134,7 @@ def _check_shape(manifest: Any) -> None:
 
 
 def _no_number(text: str) -> float:
-    raise ValueError(f"{text} stands in it, which is no number")
+    raise ValueError(f"it contains {text}")
 
 
 def _digest(values: np.ndarray) -> str:

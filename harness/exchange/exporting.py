@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from forget512.harness.candidates.algorithm import RETRAIN
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.exchange.bundle import FORMAT, write_bundle
 from forget512.harness.exchange.packed_bank import pack
@@ -17,13 +18,13 @@ from forget512.harness.results.labels import label, usual_runs
 from forget512.harness.results.plain import score_json
 from forget512.harness.results.rows import bank_side, candidate_row, make_reference, reference_row
 from forget512.harness.results.store_boards import NO_REFERENCE
-from forget512.harness.store.benchmarks import StoredBenchmark, read_benchmark, stored_benchmarks
-from forget512.harness.store.confidences import ACCURACIES
-from forget512.harness.store.files import Store
-from forget512.harness.store.record import Damaged
+from forget512.harness.store.backends.contract import Store
+from forget512.harness.store.bank import StoredBank, stored_banks
+from forget512.harness.store.benchmarks import StoredBenchmark, choose_benchmark
+from forget512.harness.store.layout import benchmark_name, file_name
+from forget512.harness.store.record import SCORED_ACCURACIES, Damaged
 from forget512.harness.store.reference import choose_reference
 from forget512.harness.store.runs import Runs
-from forget512.harness.store.stored_bank import RETRAIN, StoredBank, stored_banks
 
 
 def export_banks(
@@ -35,10 +36,10 @@ def export_banks(
     banks have. benchmark: how its fingerprint begins; needed where the store has several.
 
     Raises:
-        UserError: no such bank, or nothing to score, or out exists or cannot be written.
+        UserError: no such benchmark or bank, or nothing to score, or out exists or cannot be written.
     """
+    described = choose_benchmark(store, benchmark)
     try:
-        described = read_benchmark(store, _choose_benchmark(store, benchmark))
         banks, _ = stored_banks(store, described, mode)
         label(banks)
         reference = choose_reference(banks, runs or usual_runs(banks))
@@ -53,8 +54,8 @@ def export_banks(
         short = next((bank for bank in chosen if len(bank.seeds(wanted)) < 2), None)
         if short is not None:
             raise UserError(f"{short.name} has {len(short.seeds(wanted))} finished runs below {wanted}: 2 are needed.")
-        packed = [pack(store, bank, wanted, number) for number, bank in enumerate(chosen)]
-        description = json.loads(store.get(f"benchmarks/{described.fingerprint[:12]}.json"))
+        packed = [pack(bank, wanted, number) for number, bank in enumerate(chosen)]
+        description = json.loads(store.get(benchmark_name(described.fingerprint)))
     except Damaged as error:
         raise UserError(f"{store} cannot be exported: {error}.") from error
     for bank in chosen:
@@ -92,32 +93,22 @@ def score_all(
         assert row.assessment, "both banks have 2 runs"
         values = score_json(row.assessment, row.cost)
         del values["warnings"], values["missing"]  # sentences
-        for name in ACCURACIES:
+        for name in SCORED_ACCURACIES:
             values |= {f"retrained_{name}": getattr(retrained, name), f"unlearned_{name}": getattr(row, name)}
         numbers.append(json.loads(canonical_json(values)))
         epsilons.append(row.assessment.score.epsilon)
     return numbers, epsilons
 
 
-def _choose_benchmark(store: Store, stated: str | None) -> str:
-    there = stored_benchmarks(store)
-    found = [short for short in there if short.startswith((stated or "")[:12])]
-    if len(found) != 1:
-        raise UserError(
-            f"--benchmark {stated or '(not given)'}: {store} has {', '.join(there) or 'no benchmark'}: give one."
-        )
-    return found[0]
-
-
 def _find(name: str, banks: Sequence[StoredBank]) -> StoredBank:
     def called(bank: StoredBank) -> set[str]:
         method = bank.identity["algorithm"]
-        return {bank.name, bank.folder.rpartition("/")[2], method, method.partition("@")[0]}
+        return {bank.name, file_name(bank.folder), method, method.partition("@")[0]}
 
-    exact = [bank for bank in banks if name in (bank.name, bank.folder.rpartition("/")[2])]
+    exact = [bank for bank in banks if name in (bank.name, file_name(bank.folder))]
     found = exact or [bank for bank in banks if name.removesuffix(".py") in called(bank)]
     if len(found) > 1:
-        folders = ", ".join(bank.folder.rpartition("/")[2] for bank in found)
+        folders = ", ".join(file_name(bank.folder) for bank in found)
         raise UserError(f"{name} may be one of {len(found)} banks: name its folder ({folders}).")
     if not found:
         one_of("algorithm", name, [bank.name for bank in banks])

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 
 from forget512.harness.benchmark.benchmark import Benchmark
+from forget512.harness.candidates.algorithm import RETRAIN
 from forget512.harness.errors import UserError
 from forget512.harness.exchange.arrays import read_side
 from forget512.harness.exchange.verification import unpack, verify
 from forget512.harness.hashing import canonical_json, sha256
+from forget512.harness.store import layout
+from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.benchmarks import StoredBenchmark, parse_benchmark, read_benchmark
-from forget512.harness.store.confidences import ACCURACIES, encode_confidences
-from forget512.harness.store.files import Store
 from forget512.harness.store.import_notes import Origin, put_origin, set_aside_damaged
-from forget512.harness.store.layout import list_records
-from forget512.harness.store.record import CONFIDENCES, Damaged, record_name
-from forget512.harness.store.stored_bank import RETRAIN
+from forget512.harness.store.listing import list_bank
+from forget512.harness.store.record import SCORED_ACCURACIES, Damaged, encode_confidences
 
 
 def import_bundle(store: Store, path: Path, benchmark: str | None) -> list[str]:
@@ -39,21 +39,21 @@ def import_bundle(store: Store, path: Path, benchmark: str | None) -> list[str]:
     _describe(store, described, bundle.manifest["benchmark"])
     said = []
     for bank in banks:
-        there = {seed for seed, attempt, _ in list_records(store, bank.folder) if attempt is None}
-        new = [record for record in bank.records if record.seed not in there]
+        known = list_bank(store, bank.folder).finished
+        new = [record for record in bank.records if record.seed not in known]
         seeds = tuple(record.seed for record in new) or (() if bank.records else tuple(bank.readings))
         if set_aside_damaged(store, bank.folder, bundle.sha256):  # it cannot say any more which runs it brought
             seeds = tuple(bank.readings)
-        store.put_if_absent(f"{bank.folder}/bank.json", canonical_json(bank.identity).encode())
+        store.put_if_absent(f"{bank.folder}/{layout.IDENTITY}", canonical_json(bank.identity).encode())
         if bank.source is not None:
-            store.put_if_absent(f"{bank.folder}/source.json", canonical_json(bank.source).encode())
+            store.put_if_absent(f"{bank.folder}/{layout.SOURCE}", canonical_json(bank.source).encode())
         if seeds:  # before the records: at no moment do they pass for own ones
             put_origin(store, bank.folder, Origin(" from ".join([path.name, *bank.files]), bundle.sha256, seeds))
         for record in new:
-            store.put_if_absent(f"{bank.folder}/{record_name(record)}", record.encode())
+            store.put_if_absent(record.name(bank.folder), record.encode())
         if bank.confidences:
-            name = CONFIDENCES.format(len(bank.readings))
-            store.put_if_absent(f"{bank.folder}/{name}", encode_confidences(bank.confidences))
+            name = layout.confidences_name(bank.folder, len(bank.readings))
+            store.put_if_absent(name, encode_confidences(bank.confidences))
         kept = len(bank.readings) - (len(new) if bank.records else len(seeds))
         already = f", {kept} were there already" if kept else ""
         said.append(f"{bank.folder}: {len(bank.readings) - kept} runs imported{already}.")
@@ -80,7 +80,7 @@ def import_confidences(store: Store, path: Path, benchmark: Benchmark, stated: s
             f"{path}: its `targets` are not the classes of this benchmark's forget examples ({differ} of "
             f"{len(benchmark.forget_targets)} differ): give the same examples in the benchmark's order."
         )
-    known = {name: getattr(side.columns, name) for name in ACCURACIES}
+    known = {name: getattr(side.columns, name) for name in SCORED_ACCURACIES}
     arrays = {name: np.asarray(values, np.float64) for name, values in known.items() if values is not None}
     for name, values in arrays.items():
         if values.shape != (len(confidences),) or not ((values >= 0) & (values <= 1)).all():
@@ -97,12 +97,12 @@ def import_confidences(store: Store, path: Path, benchmark: Benchmark, stated: s
         "original": None,
     }
     described = parse_benchmark(benchmark.description)
-    folder = f"{described.folder}/{RETRAIN}-{sha256(identity)[:12]}"
+    folder = layout.bank_folder(identity)
     _describe(store, described, benchmark.description)
-    store.put_if_absent(f"{folder}/bank.json", canonical_json(identity).encode())
+    store.put_if_absent(f"{folder}/{layout.IDENTITY}", canonical_json(identity).encode())
     set_aside_damaged(store, folder, digest)
     put_origin(store, folder, Origin(path.name, digest, tuple(range(len(confidences)))))
-    store.put_if_absent(f"{folder}/{CONFIDENCES.format(len(confidences))}", encode_confidences(arrays))
+    store.put_if_absent(layout.confidences_name(folder, len(confidences)), encode_confidences(arrays))
     return [
         f"{folder}: confidences of {len(confidences)} runs imported. That they are of this benchmark's "
         f"{confidences.shape[1]} forget examples, in its order, is your word: the file does not say."
@@ -116,7 +116,7 @@ def _check_benchmark(fingerprint: str, stated: str | None, path: Path) -> None:
 
 def _describe(store: Store, described: StoredBenchmark, description: Any) -> None:
     """Keep a benchmark's description, or see that it is the one that is there."""
-    name = f"benchmarks/{described.fingerprint[:12]}.json"
+    name = layout.benchmark_name(described.fingerprint)
     if store.put_if_absent(name, canonical_json(description).encode()):
         return
     try:

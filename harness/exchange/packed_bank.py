@@ -6,38 +6,44 @@ from typing import Any
 
 import numpy as np
 
-from forget512.harness.candidates.source import ENCODINGS, source_hash, source_text
+from forget512.harness.candidates.algorithm import RETRAIN
+from forget512.harness.candidates.source import ENCODINGS, Unreadable, source_hash, source_text
 from forget512.harness.errors import printable
 from forget512.harness.exchange.bundle import MOST_RUNS, Bundle
-from forget512.harness.hashing import sha256
+from forget512.harness.store.bank import StoredBank
 from forget512.harness.store.benchmarks import StoredBenchmark
-from forget512.harness.store.confidences import PER_RUN, check_confidences, confidence_readings
-from forget512.harness.store.files import Store
-from forget512.harness.store.layout import list_records
-from forget512.harness.store.record import ARRAYS, Damaged, Provenance, RunRecord, decode
-from forget512.harness.store.runs import Runs, read
-from forget512.harness.store.stored_bank import RETRAIN, StoredBank, read_source
-from forget512.scoring import MODES
+from forget512.harness.store.layout import file_name
+from forget512.harness.store.record import (
+    ACCURACIES,
+    ARRAYS,
+    PER_RUN,
+    Damaged,
+    Provenance,
+    RunRecord,
+    check_confidences,
+    decode,
+)
+from forget512.harness.store.runs import Runs
 
 NUMBERS = {"seed": np.int64, "attempt": np.int64, "seconds": np.float64}
-NUMBERS |= dict.fromkeys(("retain_accuracy", "forget_accuracy", "validation_accuracy", "test_accuracy"), np.float64)
+NUMBERS |= dict.fromkeys(ACCURACIES, np.float64)
 LONGEST = 255  # of a name that comes from a bundle: as long as a file's may be
 IDENTITY = {"benchmark", "algorithm", "hyper_parameters", "source", "original"}
 
 
-def pack(store: Store, bank: StoredBank, runs: int, number: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def pack(bank: StoredBank, runs: int, number: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """A bank's entry in the manifest, and its arrays, of the seeds below runs. number: its place in the bundle.
 
     Raises:
         Damaged: a record was damaged since it was read.
     """
     seeds = bank.seeds(runs)
-    names = {seed: name for seed, attempt, name in list_records(store, bank.folder) if attempt is None}
-    text = read_source(store, bank.folder) or source_text(bank.identity["algorithm"], {})
+    names = bank.listed.finished
+    text = bank.source or source_text(bank.identity["algorithm"], {})
     entry: dict[str, Any] = {
         "identity": bank.identity,
-        "name": _short(bank.name, bank.folder.rpartition("/")[2]),
-        "source": text if source_hash(text) == bank.identity["source"] else None,
+        "name": _short(bank.name, file_name(bank.folder)),
+        "source": text if _is_source(text, bank.identity["source"]) else None,
         "failed": len({failure.seed for failure in bank.failures if failure.seed < runs} - set(seeds)),
         "origins": [{"file": _short(origin.file), "sha256": origin.sha256} for origin in bank.origins],
         "provenance": [],
@@ -46,7 +52,7 @@ def pack(store: Store, bank: StoredBank, runs: int, number: int) -> tuple[dict[s
         readings = [bank.readings[seed] for seed in seeds]
         known = [name for name in ("confidences", *PER_RUN) if getattr(readings[0], name) is not None]
         return entry, {f"{number}/{name}": np.array([getattr(each, name) for each in readings]) for name in known}
-    records = [decode(store.get(names[seed])) for seed in seeds]
+    records = [decode(bank.listed.store.get(names[seed])) for seed in seeds]
     machines = list(dict.fromkeys(record.provenance for record in records))
     entry["provenance"] = [asdict(machine) for machine in machines]
     arrays = {name: np.stack([getattr(record, name) for record in records]) for name in ARRAYS}
@@ -55,20 +61,25 @@ def pack(store: Store, bank: StoredBank, runs: int, number: int) -> tuple[dict[s
     return entry, {f"{number}/{name}": values for name, values in arrays.items()}
 
 
+def _is_source(text: dict[str, Any], source: str) -> bool:
+    try:
+        return source_hash(text) == source
+    except Unreadable:  # a newer Python filled this store
+        return False
+
+
 class PackedBank(Runs):
     """A bank of a bundle. records: of its runs, empty where it has confidences alone (then `confidences` has them)."""
 
     def __init__(self, bundle: Bundle, number: int, benchmark: StoredBenchmark):
         """Raises Damaged: it contradicts itself, or could not have been packed."""
-        super().__init__()
-        entry = bundle.manifest["banks"][number]
-        self.identity, self.source = entry["identity"], entry["source"]
-        _check_identity(self.identity, self.source, benchmark.fingerprint)
+        entry, mode = bundle.manifest["banks"][number], bundle.manifest["mode"]
+        self.source = entry["source"]
+        _check_identity(entry["identity"], self.source, benchmark.fingerprint)
+        super().__init__(entry["identity"], benchmark.targets, mode)
         if (self.identity["algorithm"] == RETRAIN) != (number == 0):
             raise Damaged("its first bank, and no other, must be retrain's")
         self.name = _plain_text(entry["name"], "a bank's name")
-        self.key = sha256(self.identity)
-        self.folder = f"{benchmark.folder}/{self.identity['algorithm']}-{self.key[:12]}"
         self.files = [_plain_text(origin["file"], "an origin") for origin in entry["origins"]]
         prefix = f"{number}/"
         arrays = {
@@ -79,17 +90,14 @@ class PackedBank(Runs):
         self.epsilon = arrays.pop("epsilon", None)
         self.confidences: dict[str, np.ndarray] = {}
         self.records: list[RunRecord] = []
-        mode = bundle.manifest["mode"]
         if "confidences" in arrays:
             check_confidences(arrays)
-            if MODES[mode].needs_logits:
-                raise Damaged(f"confidences without logits have no meaning in mode {mode}")
-            if arrays["confidences"].shape[1:] != benchmark.targets.forget.shape:
-                raise Damaged(f"confidences of shape {arrays['confidences'].shape} do not fit its forget set")
-            self.confidences, self.readings = arrays, confidence_readings(arrays)
+            self.take_confidences(arrays)
+            self.confidences = arrays
         else:
             self.records = _records(arrays, entry["provenance"], self.key, benchmark)
-            self.readings = {record.seed: read(record, benchmark.targets, mode) for record in self.records}
+            for record in self.records:
+                self.take(record)
 
 
 def _records(
@@ -162,6 +170,8 @@ def _check_identity(identity: dict[str, Any], source: Any, fingerprint: str) -> 
         try:
             known = all(encoding in ENCODINGS for _, encoding, _ in source["files"])
             right = known and source.keys() == {"files", "algorithms"} and source_hash(source) == identity["source"]
+        except Unreadable as error:
+            raise Damaged(f"{method}: {error}") from error
         except (TypeError, ValueError, KeyError, LookupError, AttributeError) as error:
             raise Damaged(f"the source of {method} is no text") from error
         if not right:

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from forget512.harness.benchmark import networks
+from forget512.algorithms import versions
+from forget512.harness.benchmark import resnets
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.benchmark.network_file import NetworkFile
-from forget512.harness.candidates.source import imported
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.hashing import sha256
 
-# What model.py consists of, by architecture: pieces of networks.py, and the call that builds the network.
+# What model.py consists of, by architecture: pieces of resnets.py, and the call that builds the network.
 SOURCES: dict[str, tuple[tuple[Any, ...], str]] = {
-    "resnet8": ((networks.Block, networks.ResNet8), "ResNet8(CLASSES, CHANNELS, SIZE, width=16)"),
-    "resnet8-thin": ((networks.Block, networks.ResNet8), "ResNet8(CLASSES, CHANNELS, SIZE, width=8)"),
-    "resnet18": ((networks.resnet18,), "resnet18(CLASSES, CHANNELS, SIZE)"),
-    "resnet18-cifar": ((networks.resnet18, networks.resnet18_cifar), "resnet18_cifar(CLASSES, CHANNELS, SIZE)"),
+    "resnet8": ((resnets.Block, resnets.ResNet8), "ResNet8(CLASSES, CHANNELS, SIZE, width=16)"),
+    "resnet8-thin": ((resnets.Block, resnets.ResNet8), "ResNet8(CLASSES, CHANNELS, SIZE, width=8)"),
+    "resnet18": ((resnets.resnet18,), "resnet18(CLASSES, CHANNELS, SIZE)"),
+    "resnet18-cifar": ((resnets.resnet18, resnets.resnet18_cifar), "resnet18_cifar(CLASSES, CHANNELS, SIZE)"),
 }
 
 FILES = ("model.py", "load_split.py")  # of ours in the folder
@@ -81,10 +81,10 @@ def check_out(out: Path, benchmark: Benchmark) -> None:
         file = next(iter(benchmark.model.files))
         if not Path(file).stem.isidentifier() or keyword.iskeyword(Path(file).stem):
             raise UserError(f"split: --model {file} cannot be imported by its name: rename it as in my_net.py.")
-        ours = imported(benchmark.model.files.values())
+        ours = sorted(versions.of_sources(benchmark.model.files.values()))
         if ours:
             raise UserError(
-                f"split: --model {file} imports algorithms/{ours[0].name} of forget512, which an outside program does "
+                f"split: --model {file} imports algorithms/{ours[0]}.py of forget512, which an outside program does "
                 "not have: copy what it needs into the file."
             )
     else:

@@ -1,34 +1,30 @@
-"""The environment of processes that run a user's code: one thread, no credentials, a fixed hash seed."""
+"""How processes that run a user's code are started: one thread, a fixed hash seed, no credentials, our own code."""
 
 import os
 import sys
 from pathlib import Path
 
-import forget512
+CODE = Path(__file__).resolve().parents[2]  # the folder that contains harness/, algorithms/ and scoring/
+ROOT = CODE if (CODE / "forget512").is_dir() else CODE.parent  # the folder from which forget512 is imported
 
-ROOT = Path(forget512.__file__).resolve().parent.parent  # the folder from which forget512 is imported
-CODE = Path(__file__).resolve().parents[2]  # the folder of harness/, algorithms/ and scoring/
-
-
-# One thread, and a set's order the same in every process.
+# One thread, and the same order of a set in every process.
 SETTINGS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 
-
-# What a command may know and the code that it scores may not: what that prints is kept with its record.
-SECRET = ("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_", "RAY_AUTH_")  # the names of variables begin so
+# Prefixes of variables that a command may read and the code that it scores may not, since its output is saved.
+SECRET = ("AWS_", "AZURE_", "GOOGLE_", "FSSPEC_", "RAY_AUTH_")
 
 
 def environment() -> dict[str, str]:
-    """For processes of ours that run a user's code: the settings above, no credentials."""
+    """The environment of a process that runs a user's code: this one's with SETTINGS, without credentials."""
     open_to_all = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
     return {**open_to_all, **SETTINGS}
 
 
 def python(module: str, *arguments: object) -> list[str]:
-    """The command that runs a module of ours as a program.
+    """The command that runs a module of forget512 as a program.
 
-    It imports this forget512, whatever else is installed. Then the folder that holds it goes to the end of the path:
-    what the user has under a name of ours (`scoring`) comes first. The current folder is not on the path (-P).
+    It imports this forget512, whichever version is installed. Then the folder that contains it moves to the end of the
+    path, so that a user's own module `scoring` comes first. The current folder is not on the path (-P).
     """
     code = (
         f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); import forget512; sys.path.append(sys.path.pop(0)); "
@@ -38,13 +34,13 @@ def python(module: str, *arguments: object) -> list[str]:
 
 
 def drop_secrets() -> None:
-    """The same in this process, which is about to run a user's code itself."""
+    """Remove credentials from the environment of this process, which is about to run a user's code itself."""
     for name in [name for name in os.environ if name.startswith(SECRET)]:
         del os.environ[name]
 
 
 def settle() -> None:
-    """Begin this process anew under these settings, which Python reads at its start; not under a debugger."""
+    """Restart this process under SETTINGS, which Python reads when it starts; not under a debugger."""
     as_given = sys.argv[1:] == sys.orig_argv[len(sys.orig_argv) - len(sys.argv) + 1 :]
     debugged = sys.gettrace() is not None or "debugpy" in sys.modules
     if as_given and not debugged and any(os.environ.get(name) != value for name, value in SETTINGS.items()):

@@ -1,7 +1,7 @@
-"""A process and all that it starts: how they end, and the memory that they hold.
+"""A process and its descendants: ending all of them, and measuring their memory.
 
-Ending them all is exact on Linux, where orphans can be adopted. Elsewhere a process that left its session and whose
-parent has ended is not found again.
+On Linux no descendant is missed, since orphans can be adopted. On other systems a process that left its session and
+whose parent has ended is not found.
 """
 
 import contextlib
@@ -20,15 +20,15 @@ LINUX = sys.platform == "linux"
 
 
 def adopt_orphans() -> None:
-    """Processes below this one become its children when their parents end, daemons included (Linux)."""
+    """Make descendants, daemons included, children of this process when their parents end (Linux)."""
     if LINUX:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_descendants() -> None:
-    """Kill the processes below this one until none is left.
+    """Kill all descendants of this process, and return when none is left.
 
-    One that the kernel cannot end (it waits for a disk or a driver that does not answer) holds this up.
+    A process that the kernel cannot end, since it waits for a disk or a driver, blocks this.
     """
     this = psutil.Process()
     while True:
@@ -36,11 +36,11 @@ def end_descendants() -> None:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
-            return  # none is left: whatever had lost its parent would be a child of ours
+            return  # none is left: an orphan would be a child of this process
         for process in this.children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        os.waitpid(-1, 0)  # what was started meanwhile is seen in the next round
+        os.waitpid(-1, 0)  # the next round finds what was started meanwhile
 
 
 def killed_with(parent: int) -> None:
@@ -49,10 +49,10 @@ def killed_with(parent: int) -> None:
 
 
 def exit_with(parent: int) -> None:
-    """Raise SystemExit when the parent has ended (Linux) and on SIGTERM: what stands in `finally` is done first."""
+    """Raise SystemExit on SIGTERM and, on Linux, when the parent has ended, so that `finally` blocks run."""
 
     def leave(number: int, _: object) -> None:
-        # The kernel sends it as well when the thread that started us ends, while its process lives on.
+        # The kernel also sends it when only the thread that started this process ends.
         if number == signal.SIGHUP and os.getppid() == parent:
             return
         for each in (signal.SIGTERM, signal.SIGHUP):
@@ -67,24 +67,24 @@ def exit_with(parent: int) -> None:
 def _signal_with(parent: int, number: signal.Signals) -> None:
     if LINUX:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
-    if os.getppid() != parent:  # it ended before we asked
+    if os.getppid() != parent:  # the parent ended before the request
         os.kill(os.getpid(), number)
 
 
 def taken_first() -> None:
-    """Where memory runs out, the kernel takes this process and those below it before all others (Linux)."""
+    """If memory runs out, let the kernel kill this process and its descendants before any other (Linux)."""
     if LINUX:
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def memory_below(limit: float) -> int:
-    """Bytes that the processes below this one hold: exact above the limit, an upper bound up to it.
+    """Bytes of memory that the descendants of this process hold: exact above the limit, an upper bound up to it.
 
-    Pages of files do not count: the kernel can drop them. What is swapped out does. Forks share pages, with this
-    process and with each other: adding them up counts those several times, which is cheap and seldom reaches the
-    limit. Only where it does, each page is divided by the number of its processes (the proportional set size), for
-    which the kernel walks through all of them.
+    Pages of files do not count, since the kernel can drop them; swapped pages do. Forks share pages with this process
+    and with each other. The plain sum counts shared pages several times; it is cheap and seldom reaches the limit. Only
+    if it does, each page is divided by the number of its processes (the proportional set size), for which the kernel
+    walks through all pages.
     """
     processes = psutil.Process().children(recursive=True)
     resident = [_resident(process) for process in processes]
@@ -96,7 +96,7 @@ def memory_below(limit: float) -> int:
 def _resident(process: psutil.Process) -> int:
     try:
         status = Path(f"/proc/{process.pid}/status").read_text() if LINUX else ""
-        if "RssAnon" not in status:  # another system, or something that imitates Linux
+        if "RssAnon" not in status:  # not Linux, or something that imitates it
             return process.memory_info().rss
         return 1024 * sum(map(int, re.findall(r"^(?:RssAnon|RssShmem|VmSwap):\s*(\d+) kB$", status, re.MULTILINE)))
     except (psutil.Error, OSError):
@@ -109,17 +109,17 @@ def _proportional(process: psutil.Process) -> int:
         return memory.pss + memory.swap if LINUX else memory.uss
     except psutil.NoSuchProcess:
         return 0
-    except (psutil.Error, OSError, AttributeError):  # not ours to read (another user's program), or not to be had
+    except (psutil.Error, OSError, AttributeError):  # another user's process, or not supported
         return sys.maxsize
 
 
 def machine_memory(root: Path = Path("/")) -> int:
-    """Bytes of memory of this machine, or of this process's control group (version 1 or 2) where that has less."""
+    """Bytes of memory of this machine, or of this process's control group (version 1 or 2) if that has less."""
     return min([psutil.virtual_memory().total, *_group_limits(root)])
 
 
 def _group_limits(root: Path) -> Iterator[int]:
-    """Those of the group and of all above it. In a container the path may be the host's: what is there is read."""
+    """Limits of the group and of those above. In a container the path may be the host's: a missing file is skipped."""
     mount = root / "sys/fs/cgroup"
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
@@ -135,5 +135,5 @@ def _group_limits(root: Path) -> Iterator[int]:
             continue
         group = Path(path.lstrip("/"))
         for each in (group, *group.parents):
-            with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+            with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
                 yield int((folder / each / name).read_text())

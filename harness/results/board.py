@@ -8,8 +8,8 @@ from typing import Protocol
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.results.assessment import scoring_errors
 from forget512.harness.results.rows import Reference, Row, bank_side, candidate_row, make_reference, reference_row
-from forget512.harness.store.files import Store
-from forget512.harness.store.reference import settings_tried
+from forget512.harness.store.backends.contract import Store
+from forget512.harness.store.listing import settings_tried
 from forget512.harness.store.runs import Runs
 from forget512.scoring import COMPETITION_RUNS, LEVEL, MODES, Ceiling, Comparison, Score, compare, same_runs
 

@@ -1,4 +1,4 @@
-"""Names each bank by what tells it from others, and finds the usual number of runs."""
+"""Names each bank by what distinguishes it from others, and finds the usual number of runs."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -18,7 +18,7 @@ class Counted(Protocol):
 
 
 def usual_runs(banks: Sequence[Counted]) -> int:
-    """How many runs most banks were brought to; the larger number where two are as frequent."""
+    """The number of runs that most banks have; the larger one where two are equally frequent."""
     counts = Counter(bank.tried for bank in banks if len(bank.readings) > 1)
     return max(counts, key=lambda runs: (counts[runs], runs), default=2)
 
@@ -27,11 +27,13 @@ class Named(Protocol):
     """What `label` needs of a bank."""
 
     name: str
-    identity: dict[str, Any]
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
 
 
 def label(banks: Sequence[Named]) -> None:
-    """Name each bank after its algorithm, and where that is not enough by what tells it from the others of it."""
+    """Name each bank after its algorithm, and where several have the same one, by what differs."""
     for bank in banks:
         alike = [other.identity for other in banks if other.identity["algorithm"] == bank.identity["algorithm"]]
         parts = [

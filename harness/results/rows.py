@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from forget512.harness.results.assessment import Assessment, assess, scoring_errors
 from forget512.harness.results.cost import Cost, cost
-from forget512.harness.store.import_notes import Origin, origin_findings
+from forget512.harness.results.origins import origin_findings
+from forget512.harness.store.import_notes import Origin
 from forget512.harness.store.record import Provenance
 from forget512.harness.store.runs import Columns, Failure, Reading, Runs
 from forget512.scoring import COMPETITION_RUNS, Ceiling, Finding, Score, ceiling

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from forget512.harness.benchmark.description import Described
+from forget512.harness.candidates.algorithm import RETRAIN
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
 from forget512.harness.results.board import Board, score_banks
 from forget512.harness.results.labels import label, usual_runs
 from forget512.harness.results.rows import make_reference
+from forget512.harness.store.backends.contract import Store
+from forget512.harness.store.bank import stored_banks
 from forget512.harness.store.benchmarks import StoredBenchmark, read_benchmark, stored_benchmarks
-from forget512.harness.store.files import Store
+from forget512.harness.store.listing import settings_tried
 from forget512.harness.store.record import Damaged
-from forget512.harness.store.reference import AnyBank, choose_reference, settings_tried
-from forget512.harness.store.stored_bank import RETRAIN, stored_banks
+from forget512.harness.store.reference import AnyBank, choose_reference
 
 NO_REFERENCE = "it has no reference bank of 2 runs or more (`forget512 retrain` or `import` fills it)."
 

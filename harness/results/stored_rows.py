@@ -8,9 +8,8 @@ from forget512.harness.errors import UserError, one_of
 from forget512.harness.results.contents import Contents
 from forget512.harness.results.densities import Densities, side_densities
 from forget512.harness.results.rows import Reference, Row, Side, bank_side, candidate_row, make_reference
-from forget512.harness.store.listing import ListedBank
+from forget512.harness.store.listing import ListedBank, settings_tried
 from forget512.harness.store.record import Provenance
-from forget512.harness.store.reference import settings_tried
 from forget512.scoring import COMPETITION_RUNS, QualityAt, convergence
 
 VERSIONS = ("torch", "cuda", "device", "engine", "host")

@@ -1,32 +1,112 @@
-"""Bank: writes and reads the records of one algorithm on one benchmark, at most one finished a seed."""
+"""Banks: one that is read, and one that runs are added to; each holds at most one finished record a seed."""
 
-from functools import cached_property
+import json
+from collections.abc import Iterator
+from typing import Any
 
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.source import source_hash, source_text
-from forget512.harness.hashing import canonical_json, sha256
-from forget512.harness.store.files import Store
-from forget512.harness.store.import_notes import read_origins
-from forget512.harness.store.layout import list_records
-from forget512.harness.store.record import Damaged, RunRecord, decode, record_name
-from forget512.harness.store.runs import Failure, Runs, Targets, read
+from forget512.harness.hashing import canonical_json
+from forget512.harness.store import layout
+from forget512.harness.store.backends.contract import Store
+from forget512.harness.store.benchmarks import StoredBenchmark, Targets
+from forget512.harness.store.listing import ListedBank, identified, list_bank, list_banks
+from forget512.harness.store.record import Damaged, RunRecord, decode, decode_confidences
+from forget512.harness.store.runs import Runs
+
+
+def read_record(store: Store, name: str, bank: Runs) -> RunRecord:
+    """Read one record of a bank.
+
+    Raises:
+        Damaged: the file is not a record, or not the bank's record of this name, or does not fit the forget set.
+        FileNotFoundError
+    """
+    record = decode(store.get(name))
+    check_record(record, name, bank.key)
+    if record.status == "finished" and record.forget_logits.shape[:1] != bank.targets.forget.shape:
+        raise Damaged(f"it has logits of {len(record.forget_logits)} examples")
+    return record
+
+
+def check_record(record: RunRecord, name: str, key: str) -> None:
+    """Raises Damaged for a record of another bank, or under another record's name. key: at least its first digits."""
+    if not record.bank.startswith(key):
+        raise Damaged(f"it belongs to another bank ({record.bank[:12]})")
+    if record.name(name.removesuffix(f"/{layout.file_name(name)}")) != name:
+        raise Damaged(f"it is the record {layout.file_name(record.name(''))}")
+
+
+def read_records(store: Store, listed: ListedBank, bank: Runs) -> Iterator[tuple[str, Damaged]]:
+    """Read the listed records that a bank lacks; yields the names of damaged ones, with what is wrong."""
+    known = {(failure.seed, failure.attempt) for failure in bank.failures}
+    for name in [
+        *(name for seed, name in listed.finished.items() if seed not in bank.readings),
+        *(name for attempt, name in listed.attempts.items() if attempt not in known),
+    ]:
+        try:
+            bank.take(read_record(store, name, bank))
+        except FileNotFoundError:
+            continue  # it was set aside since it was listed
+        except Damaged as error:
+            yield name, error
+
+
+class StoredBank(Runs):
+    """A bank that is read, without its data set and without running anybody's code.
+
+    What is damaged is listed in `damaged` and left where it is.
+    """
+
+    def __init__(self, listed: ListedBank, benchmark: StoredBenchmark, mode: str = "released"):
+        """Raises Damaged: its bank.json is not valid."""
+        super().__init__(listed.identity, benchmark.targets, mode)
+        self.listed, self.origins = listed, listed.origins
+        for name, error in read_records(listed.store, listed, self):
+            self.damaged.append(f"{name}: {error}; it is not counted")
+        for name in listed.confidences:
+            try:
+                self.take_confidences(decode_confidences(listed.store.get(name)))
+            except (Damaged, FileNotFoundError) as error:
+                self.damaged.append(f"{name}: {error}; it is not counted")
+
+    @property
+    def source(self) -> dict[str, Any] | None:
+        """The text of its algorithm's source, for people to read: nothing runs it. None where it was not saved."""
+        try:
+            return json.loads(self.listed.store.get(f"{self.folder}/{layout.SOURCE}"))
+        except (FileNotFoundError, ValueError, RecursionError):
+            return None
+
+    @property
+    def tried(self) -> int:
+        """How many seeds were begun: the last one that finished or failed, and all before it."""
+        return 1 + max([*self.readings, *(failure.seed for failure in self.failures)], default=-1)
+
+
+def stored_banks(
+    store: Store, benchmark: StoredBenchmark, mode: str = "released"
+) -> tuple[list[StoredBank], list[str]]:
+    """All banks of a benchmark, and what is wrong with those that cannot be read."""
+    banks, wrong = identified(list_banks(store, benchmark.fingerprint))
+    return [StoredBank(bank, benchmark, mode) for bank in banks], wrong
 
 
 class Bank(Runs):
-    """Records in a store: those of (benchmark, algorithm, its hyper-parameters, its source, the original model)."""
+    """A bank that runs are added to: that of a benchmark, an algorithm, its hyper-parameters, and an original model.
+
+    A damaged record is set aside and listed in `damaged`; its seed is missing again.
+    """
 
     def __init__(
         self, store: Store, benchmark: Benchmark, algorithm: Algorithm, original: str | None, mode: str = "released"
     ):
         """original: SHA-256 of the original model's file; None for `retrain`, which does not start from it.
 
-        mode: in which confidences are read.
+        mode: in which confidences are taken.
         """
-        super().__init__()
-        self.store, self.benchmark, self.algorithm, self.mode = store, benchmark, algorithm, mode
-        self.name = algorithm.name
-        self.identity = {
+        identity: dict[str, Any] = {
             "benchmark": benchmark.fingerprint,
             "algorithm": algorithm.method,
             "hyper_parameters": algorithm.hyper_parameters,
@@ -34,83 +114,57 @@ class Bank(Runs):
             "original": None if algorithm.from_scratch else original,
             **algorithm.unusual,
         }
-        self.key = sha256(self.identity)
-        self.folder = f"banks/{benchmark.fingerprint[:12]}/{algorithm.method}-{self.key[:12]}"
+        probe = benchmark.probe_targets
+        super().__init__(identity, Targets(benchmark.forget_targets, probe["retain"], probe["test"]), mode)
+        self.store, self.benchmark, self.algorithm = store, benchmark, algorithm
+        self.name = algorithm.name
         self._described = False
 
     def refresh(self) -> None:
-        """Read the records that are new in the store. A damaged one is set aside and listed in `damaged`."""
-        self.origins = read_origins(self.store, self.folder)
-        for seed, attempt, name in list_records(self.store, self.folder):
-            if attempt is None and seed in self.readings:
-                continue
-            if attempt is not None and any((f.seed, f.attempt) == (seed, attempt) for f in self.failures):
-                continue
-            try:
-                self._take(self._read(name))
-            except FileNotFoundError:
-                continue  # another driver has set it aside
-            except Damaged as error:
-                self._set_aside(name, error)
+        """Read the records that are new in the store."""
+        listed = list_bank(self.store, self.folder)
+        self.origins = listed.origins
+        for name, error in read_records(self.store, listed, self):
+            self._set_aside(name, error)
 
     def add(self, data: bytes) -> RunRecord:
-        """Keep an encoded record, durably. Where the seed was finished before, the first stays."""
+        """Save an encoded record, durably. Where the seed was finished before, the first record stays."""
         record = decode(data)
         if not self._described:
             self._describe()
-        name = f"{self.folder}/{record_name(record)}"
+        name = record.name(self.folder)
         if not self.store.put_if_absent(name, data):
             try:
-                record = self._read(name)
+                record = read_record(self.store, name, self)
             except FileNotFoundError:
-                self.store.put_if_absent(name, data)  # what stood there was set aside by another driver
+                self.store.put_if_absent(name, data)  # another driver has set the other record aside
             except Damaged as error:
                 self._set_aside(name, error)
                 self.store.put_if_absent(name, data)
-        self._take(record)
+        self.take(record)
         return record
 
     def finished(self, seed: int) -> bool:
         """Whether somebody has finished this seed by now; reads it if so."""
         if seed not in self.readings:
-            name = f"{self.folder}/{seed:05d}.finished.safetensors"
             try:
-                self._take(self._read(name))
+                self.take(read_record(self.store, layout.record_name(self.folder, seed), self))
             except (FileNotFoundError, Damaged):
                 return False
         return True
 
-    @cached_property
-    def _targets(self) -> Targets:
-        probe = self.benchmark.probe_targets
-        return Targets(self.benchmark.forget_targets, probe["retain"], probe["test"])
-
     def _describe(self) -> None:
-        self.store.put_if_absent(f"{self.folder}/bank.json", canonical_json(self.identity).encode())
+        self.store.put_if_absent(f"{self.folder}/{layout.IDENTITY}", canonical_json(self.identity).encode())
         text = source_text(self.algorithm.method, self.algorithm.files)
         if source_hash(text) == self.algorithm.source:  # else our files were edited since the command began
-            self.store.put_if_absent(f"{self.folder}/source.json", canonical_json(text).encode())
-        name = f"benchmarks/{self.benchmark.fingerprint[:12]}.json"
+            self.store.put_if_absent(f"{self.folder}/{layout.SOURCE}", canonical_json(text).encode())
+        name = layout.benchmark_name(self.benchmark.fingerprint)
         description = canonical_json(self.benchmark.description).encode()
         if not self.store.put_if_absent(name, description) and self.store.get(name) != description:
             self.store.set_aside(name)  # an older version's, or imported with what the data show to be wrong
             self.store.put_if_absent(name, description)
         self._described = True
 
-    def _read(self, name: str) -> RunRecord:
-        record = decode(self.store.get(name))
-        if record.bank != self.key:
-            raise Damaged(f"it belongs to another bank ({record.bank[:12]})")
-        if record_name(record) != name.rpartition("/")[2]:
-            raise Damaged(f"it is the record {record_name(record)}")
-        return record
-
     def _set_aside(self, name: str, error: Damaged) -> None:
         aside = self.store.set_aside(name)
         self.damaged.append(f"{name}: {error}; set aside as {aside}, it is run again")
-
-    def _take(self, record: RunRecord) -> None:
-        if record.status == "finished":
-            self.readings[record.seed] = read(record, self._targets, self.mode)
-        else:
-            self.failures.append(Failure(record.seed, record.attempt, record.error, record.traceback, record.output))

@@ -1,23 +1,23 @@
-"""Verify a store: every file against its own checksum and against what it should be."""
+"""Verifies a store: each file has its checksum, and is what its name states."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from forget512.harness.candidates.source import source_hash
+from forget512.harness.candidates.source import Unreadable, source_hash
 from forget512.harness.hashing import sha256
-from forget512.harness.store.confidences import decode_confidences
-from forget512.harness.store.files import Store, StoreUnavailable
-from forget512.harness.store.import_notes import PREFIX, decode_origin, origin_name
-from forget512.harness.store.originals import ACCURACIES
-from forget512.harness.store.record import CONFIDENCES, RECORD_NAME, Damaged, RunRecord, decode, record_name
-from forget512.harness.workflows.examination import EXAMINED
+from forget512.harness.store import layout
+from forget512.harness.store.backends.contract import Store, StoreUnavailable
+from forget512.harness.store.bank import check_record
+from forget512.harness.store.import_notes import decode_origin
+from forget512.harness.store.listing import ListedBank, list_banks
+from forget512.harness.store.record import ACCURACIES, Damaged, RunRecord, decode, decode_confidences
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One file: its name, what is wrong with it (empty: nothing), and whether it is not there or must stay."""
+    """One file: its name, what is wrong with it (empty: nothing), and whether it is missing or must stay."""
 
     name: str
     problem: str = ""
@@ -30,25 +30,23 @@ def verify(store: Store) -> Iterator[Checked]:
     A record must have its checksum and name, belong to its bank, and have the benchmark's numbers of examples; a bank's
     folder must be named by its identity, a benchmark's file by its fingerprint, an original model by its content.
     """
-    names = {part: [name for name, _ in store.list(part)] for part in ("benchmarks", "banks", "originals")}
+    originals = {name for name, _ in store.list(layout.ORIGINALS)}
     descriptions: dict[str, Any] = {}
-    for name in names["benchmarks"]:
+    for name, _ in list(store.list(layout.BENCHMARKS)):
         yield _checked(store, name, lambda data, name=name: _benchmark(data, name, descriptions))
-    for name in names["originals"]:
-        yield _checked(store, name, lambda data, name=name: _original(data, name, set(names["originals"])))
-    folders: dict[str, list[str]] = {}
-    for name in names["banks"]:
-        folders.setdefault(name.rpartition("/")[0], []).append(name)
-    for folder, files in folders.items():
-        yield from _bank(store, folder, files, descriptions)
+    for name in sorted(originals):
+        yield _checked(store, name, lambda data, name=name: _original(data, name, originals))
+    for bank in list_banks(store):
+        yield from _bank(bank, descriptions)
 
 
-def _bank(store: Store, folder: str, files: list[str], descriptions: dict[str, Any]) -> Iterator[Checked]:
-    """bank.json, then the records; without a sound bank.json the folder's name must do."""
-    key, description = folder.rpartition("-")[2], descriptions.get(folder.split("/")[1])
-    described = f"{folder}/bank.json"
-    records = [name for name in files if RECORD_NAME.fullmatch(name.rpartition("/")[2])]
-    if described in files:
+def _bank(bank: ListedBank, descriptions: dict[str, Any]) -> Iterator[Checked]:
+    """bank.json, then the other files; without a valid bank.json, the name gives 12 digits of the key."""
+    store, folder, description = bank.store, bank.folder, descriptions.get(bank.benchmark)
+    *_, key = layout.parse_bank_folder(folder)
+    described = f"{folder}/{layout.IDENTITY}"
+    records = [*bank.finished.values(), *bank.attempts.values()]
+    if described in bank.sizes:
         checked = _checked(store, described, lambda data: _identity(data, folder))
         yield checked
         if not checked.problem:
@@ -56,18 +54,19 @@ def _bank(store: Store, folder: str, files: list[str], descriptions: dict[str, A
     elif records:
         yield Checked(described, "is missing: the next run of this algorithm writes it again", missing=True)
     if records and description is None:
-        name = f"benchmarks/{folder.split('/')[1]}.json"
+        name = layout.benchmark_name(bank.benchmark)
         yield Checked(name, f"is missing or damaged, and {folder} needs it", missing=True)
-    if f"{folder}/{EXAMINED}" in files:
-        yield _checked(store, f"{folder}/{EXAMINED}", lambda data: _examined(data, store, described))
-    if f"{folder}/source.json" in files:
-        yield _checked(store, f"{folder}/source.json", lambda data: _source(data, store, described))
-    for name in files:
-        file = name.rpartition("/")[2]
-        if file.startswith(PREFIX):  # never set aside: without it, others' runs would pass for own ones
-            yield replace(_checked(store, name, lambda data, file=file: _origin(data, file)), missing=True)
-        elif file.startswith(CONFIDENCES.partition("{")[0]):
-            yield _checked(store, name, lambda data, file=file: _confidences(data, file, description))
+    for file, check in ((layout.EXAMINED, _examined), (layout.SOURCE, _source)):
+        if bank.has(file):
+            try:
+                yield _checked(store, f"{folder}/{file}", lambda data, check=check: check(data, store, described))
+            except Unreadable as error:
+                yield Checked(f"{folder}/{file}", str(error), missing=True)
+    for name in bank.sizes:
+        if layout.parse_import_note(name):  # never set aside: without it, imported runs would pass for this machine's
+            yield replace(_checked(store, name, lambda data, name=name: _origin(data, name, folder)), missing=True)
+    for name in bank.confidences:
+        yield _checked(store, name, lambda data, name=name: _confidences(data, name, folder, description))
     for name in records:
         yield _checked(store, name, lambda data, name=name: _record(decode(data), name, key, description))
 
@@ -78,45 +77,40 @@ def _checked(store: Store, name: str, check: Any) -> Checked:
     except FileNotFoundError:
         return Checked(name)  # removed or set aside meanwhile
     except StoreUnavailable as error:
-        list(store.list("benchmarks"))  # raises where not this file alone cannot be read
+        list(store.list(layout.BENCHMARKS))  # raises unless this file alone cannot be read
         return Checked(name, f"cannot be read ({error.why})")
     except Damaged as error:
         return Checked(name, str(error))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return Checked(name, f"it cannot be read as what it should be ({type(error).__name__})")
+        return Checked(name, f"it does not hold what its name states ({type(error).__name__})")
     return Checked(name)
 
 
 def _benchmark(data: bytes, name: str, descriptions: dict[str, Any]) -> None:
     description = json.loads(data)
     fingerprint = sha256(description["identity"])
-    if description["fingerprint"] != fingerprint or name != f"benchmarks/{fingerprint[:12]}.json":
-        raise Damaged(f"its identity has the fingerprint {fingerprint[:12]}, another one than it says")
+    if description["fingerprint"] != fingerprint or name != layout.benchmark_name(fingerprint):
+        raise Damaged(f"its identity has another fingerprint ({fingerprint[:12]}) than it states")
     if description.pop("sha256", None) not in (None, sha256(description)):  # older versions wrote none
         raise Damaged("its checksum does not match")
     descriptions[fingerprint[:12]] = description
 
 
 def _original(data: bytes, name: str, names: set[str]) -> None:
-    if name.endswith(".safetensors"):
-        if sha256(data) != name.rpartition("/")[2].removesuffix(".safetensors"):
+    if (digest := layout.parse_original(name)) is not None:
+        if sha256(data) != digest:
             raise Damaged("its content is not the one that it is named by")
-        return
-    if name.endswith("-accuracies.json"):
+    elif layout.is_accuracies(name):
         if not all(0 <= json.loads(data)[each] <= 1 for each in ACCURACIES):
-            raise Damaged("its accuracies are no fractions")
-        return
-    target = f"originals/{json.loads(data)['sha256']}.safetensors"
-    if target not in names:
+            raise Damaged("its accuracies are not fractions between 0 and 1")
+    elif (target := layout.original_name(json.loads(data)["sha256"])) not in names:
         raise Damaged(f"it points at {target}, which is missing")
 
 
 def _identity(data: bytes, folder: str) -> None:
-    identity = json.loads(data)
-    _, fingerprint, bank = folder.split("/")
-    expected = f"{identity['algorithm']}-{sha256(identity)[:12]}"
-    if bank != expected or identity["benchmark"][:12] != fingerprint:
-        raise Damaged(f"it describes {identity['benchmark'][:12]}/{expected}, not this folder")
+    expected = layout.bank_folder(json.loads(data))
+    if expected != folder:
+        raise Damaged(f"it describes {expected}, not this folder")
 
 
 def _examined(data: bytes, store: Store, described: str) -> None:
@@ -130,16 +124,15 @@ def _source(data: bytes, store: Store, described: str) -> None:
         raise Damaged("it is not the source that the bank is named by")
 
 
-def _origin(data: bytes, file: str) -> None:
-    if origin_name(decode_origin(data).sha256) != file:
+def _origin(data: bytes, name: str, folder: str) -> None:
+    if layout.import_note_name(folder, decode_origin(data).sha256) != name:
         raise Damaged("it is of another import than it is named by")
 
 
-def _confidences(data: bytes, file: str, description: dict[str, Any] | None) -> None:
-    arrays = decode_confidences(data)
-    runs, examples = arrays["confidences"].shape
-    if CONFIDENCES.format(runs) != file:
-        raise Damaged(f"it holds {runs} runs, another number than its name says")
+def _confidences(data: bytes, name: str, folder: str, description: dict[str, Any] | None) -> None:
+    runs, examples = decode_confidences(data)["confidences"].shape
+    if layout.confidences_name(folder, runs) != name:
+        raise Damaged(f"it holds {runs} runs, another number than its name states")
     if description is not None and examples != len(description["forget_targets"]):
         raise Damaged(
             f"it has confidences of {examples} examples, and the benchmark {len(description['forget_targets'])}"
@@ -147,10 +140,7 @@ def _confidences(data: bytes, file: str, description: dict[str, Any] | None) -> 
 
 
 def _record(record: RunRecord, name: str, key: str, description: dict[str, Any] | None) -> None:
-    if record_name(record) != name.rpartition("/")[2]:
-        raise Damaged(f"it is the record {record_name(record)}")
-    if not record.bank.startswith(key):  # 12 digits of it where bank.json is not sound
-        raise Damaged(f"it belongs to another bank ({record.bank[:12]})")
+    check_record(record, name, key)
     if record.status == "finished" and description is not None:
         shape = len(description["forget_targets"]), description["identity"]["data"]["classes"]
         if record.forget_logits.shape != shape:

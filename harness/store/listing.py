@@ -1,43 +1,135 @@
-"""Lists a benchmark's banks from file names, without opening a record."""
+"""Lists a store's banks from file names, without opening a record."""
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from json import loads
 from typing import Any
 
-from forget512.harness.store.files import Store
+from forget512.harness.hashing import canonical_json
+from forget512.harness.store import layout
+from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.import_notes import Origin, read_origins
-from forget512.harness.store.layout import list_records
 from forget512.harness.store.record import Damaged
-from forget512.harness.store.stored_bank import count_confidences, read_identity
 
 
-@dataclass(eq=False)
 class ListedBank:
-    """A bank by its files' names. seeds: those with a finished run. failed: how many have failures alone. tried,
-    origins: as a StoredBank's.
+    """A bank by the names of its files, as far as one listing shows it.
+
+    name: as a table shows it. sizes: bytes of each file, by name. finished: seed -> its record's name. attempts:
+    (seed, number) -> the name of a failed attempt's record. confidences: names of imported confidences.
     """
 
-    folder: str
-    name: str
-    identity: dict[str, Any]
-    seeds: tuple[int, ...]
-    failed: int
-    tried: int
-    origins: list[Origin]
+    def __init__(self, store: Store, folder: str, sizes: Mapping[str, int]):
+        self.store, self.folder, self.sizes = store, folder, sizes
+        self.benchmark, self.name, _ = layout.parse_bank_folder(folder)
+        self.finished: dict[int, str] = {}
+        self.attempts: dict[tuple[int, int], str] = {}
+        self.confidences: list[str] = []
+        seeds: set[int] = set()
+        for name in sizes:
+            if record := layout.parse_record(name):
+                seed, attempt = record
+                if attempt is None:
+                    self.finished[seed] = name
+                else:
+                    self.attempts[seed, attempt] = name
+            elif (runs := layout.parse_confidences(name)) is not None:
+                self.confidences.append(name)
+                seeds.update(range(runs))
+        self.seeds = tuple(sorted(seeds | self.finished.keys()))
 
     @property
     def readings(self) -> tuple[int, ...]:
-        """As much of them as counting needs."""
+        """Seeds with a finished run: as much of a bank's readings as counting needs."""
         return self.seeds
 
+    @cached_property
+    def last_failures(self) -> dict[int, str]:
+        """Seeds with failed attempts alone, and the name of the last one's record."""
+        finished = set(self.seeds)
+        return {seed: name for (seed, _), name in sorted(self.attempts.items()) if seed not in finished}
 
-def _list(store: Store, folder: str) -> ListedBank | None:
-    try:
-        identity = read_identity(store, folder)
-    except Damaged:
-        return None  # `leaderboard` and `verify-store` name it
-    records = list_records(store, folder)
-    seeds = {seed for seed, attempt, _ in records if attempt is None} | set(range(count_confidences(store, folder)))
-    failed = {seed for seed, attempt, _ in records if attempt is not None} - seeds
-    tried = 1 + max(seeds | failed, default=-1)
-    origins = read_origins(store, folder)
-    return ListedBank(folder, identity["algorithm"], identity, tuple(sorted(seeds)), len(failed), tried, origins)
+    @property
+    def failed(self) -> int:
+        """How many seeds have failed attempts alone."""
+        return len(self.last_failures)
+
+    @property
+    def tried(self) -> int:
+        """How many seeds were begun: the last one that finished or failed, and all before it."""
+        return 1 + max([*self.seeds, *self.last_failures], default=-1)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(self.sizes.values())
+
+    def has(self, file: str) -> bool:
+        """Whether the folder holds a file of this name (layout.IDENTITY, …)."""
+        return f"{self.folder}/{file}" in self.sizes
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the bank's key is the hash of.
+
+        Raises:
+            Damaged: bank.json cannot be read, or is another bank's.
+        """
+        name = f"{self.folder}/{layout.IDENTITY}"
+        try:
+            identity = loads(self.store.get(name))
+            known = isinstance(identity["source"], str) and isinstance(identity["hyper_parameters"], dict)
+            folder = layout.bank_folder(identity)
+        except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise Damaged(f"{name} cannot be read ({type(error).__name__})") from error
+        if not known or not isinstance(identity["algorithm"], str):
+            raise Damaged(f"{name} does not name an algorithm, its hyper-parameters and source")
+        if folder != self.folder:
+            raise Damaged(f"{name} is another bank's")
+        return identity
+
+    @property
+    def imported(self) -> bool:
+        """Whether an import brought some of its runs."""
+        return any(layout.parse_import_note(name) for name in self.sizes)
+
+    @cached_property
+    def origins(self) -> list[Origin]:
+        """The imports that brought some of its runs. Raises UserError where a note on one cannot be read."""
+        return read_origins(self.store, self.sizes)
+
+
+def list_bank(store: Store, folder: str) -> ListedBank:
+    """The bank in one folder; without files if there is none."""
+    return ListedBank(store, folder, dict(store.list(folder)))
+
+
+def list_banks(store: Store, fingerprint: str | None = None) -> list[ListedBank]:
+    """The banks of one benchmark, or of all. fingerprint: at least its first 12 digits."""
+    sizes: dict[str, dict[str, int]] = defaultdict(dict)
+    for name, size in store.list(layout.banks_folder(fingerprint) if fingerprint else layout.BANKS):
+        if folder := layout.bank_of(name):
+            sizes[folder][name] = size
+    return [ListedBank(store, folder, files) for folder, files in sizes.items()]
+
+
+def identified(banks: Iterable[ListedBank]) -> tuple[list[ListedBank], list[str]]:
+    """The banks that have a valid bank.json, and what is wrong with the bank.json of others."""
+    found, wrong = [], []
+    for bank in banks:
+        try:
+            if bank.has(layout.IDENTITY) and bank.identity:
+                found.append(bank)
+        except Damaged as error:
+            wrong.append(str(error))
+    return found, wrong
+
+
+def settings_tried(store: Store, fingerprint: str) -> dict[tuple[str, str], int]:
+    """(algorithm, source) -> how many settings of it have finished runs on a benchmark."""
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    banks, _ = identified(bank for bank in list_banks(store, fingerprint) if bank.finished)
+    for identity in (bank.identity for bank in banks):
+        found[identity["algorithm"], identity["source"]].add(canonical_json(identity["hyper_parameters"]))
+    return {source: len(settings) for source, settings in found.items()}

@@ -1,7 +1,6 @@
-"""Run record: what is kept of one seeded execution of one algorithm, as one safetensors file."""
+"""How runs are kept in safetensors files: a record for each, or the confidences alone of many that were imported."""
 
 import json
-import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -10,10 +9,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from forget512.harness.hashing import canonical_json, sha256
+from forget512.harness.store.layout import record_name
 
-RECORD_NAME = re.compile(r"(\d+)\.(finished|failed-(\d+))\.safetensors")
-# What a bank holds in place of records where confidences alone are known of its runs; the number is that of the runs.
-CONFIDENCES = "confidences-{}.safetensors"
+ACCURACIES = ("retain_accuracy", "forget_accuracy", "validation_accuracy", "test_accuracy")
+SCORED_ACCURACIES = tuple(name for name in ACCURACIES if name != "validation_accuracy")
+PER_RUN = (*SCORED_ACCURACIES, "seconds")  # what may be known of an imported run besides its confidences
 ARRAYS = ("forget_logits", "probe_retain_logits", "probe_test_logits")
 NO_DIGEST = "0" * 64
 
@@ -28,7 +28,7 @@ def no_logits() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a run was done: kept beside its numbers, no part of a bank's identity."""
+    """Where a run was executed. It is kept with its numbers, and not part of a bank's identity."""
 
     torch: str
     cuda: str | None
@@ -65,22 +65,20 @@ class RunRecord:
     probe_retain_logits: np.ndarray = field(default_factory=no_logits)
     probe_test_logits: np.ndarray = field(default_factory=no_logits)
 
+    def name(self, folder: str) -> str:
+        """Its file's, in a bank's folder."""
+        return record_name(folder, self.seed, None if self.status == "finished" else self.attempt)
+
     def encode(self) -> bytes:
         """The file's bytes: arrays, one canonical JSON entry, and a SHA-256 over all of them."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ARRAYS}
         values["provenance"] = asdict(self.provenance)
-        for name in ("error", "traceback", "output"):  # may name files that are no UTF-8
+        for name in ("error", "traceback", "output"):  # may name files that are not UTF-8
             values[name] = values[name].encode("utf-8", "backslashreplace").decode()
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}
         blob = save(arrays, metadata={"record": canonical_json(values), "sha256": NO_DIGEST})
         # The digest is taken with zeros in its own place, and so covers every other byte.
         return blob.replace(_entry(NO_DIGEST), _entry(sha256(blob)), 1)
-
-
-def record_name(record: RunRecord) -> str:
-    """Seed, status and attempt, so that listing opens nothing."""
-    kind = "finished" if record.status == "finished" else f"failed-{record.attempt}"
-    return f"{record.seed:05d}.{kind}.safetensors"
 
 
 def decode(data: bytes) -> RunRecord:
@@ -90,17 +88,21 @@ def decode(data: bytes) -> RunRecord:
         Damaged: any byte differs from what `encode` gave.
     """
     try:
-        # load() gives no metadata: the header is 8 bytes of length, then JSON.
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        digest = header["__metadata__"]["sha256"]
+        metadata = _metadata(data)
+        digest = metadata["sha256"]
         if sha256(data.replace(_entry(digest), _entry(NO_DIGEST), 1)) != digest:
             raise Damaged("its checksum does not match")
-        values = json.loads(header["__metadata__"]["record"])
+        values = json.loads(metadata["record"])
         values["provenance"] = Provenance(**values["provenance"])
         arrays: dict[str, Any] = load(data)
         return RunRecord(**values, **arrays)
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise Damaged(f"it is no run record ({type(error).__name__})") from error
+        raise Damaged(f"it is not a run record ({type(error).__name__})") from error
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """A safetensors file's, which load() does not give: the header is 8 bytes of length, then JSON."""
+    return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
 
 
 def _entry(digest: str) -> bytes:
@@ -120,3 +122,47 @@ def failed(record: RunRecord, error: str, traceback: str = "", output: str = "")
         traceback=traceback,
         output=output,
     )
+
+
+def encode_confidences(arrays: dict[str, np.ndarray]) -> bytes:
+    """A safetensors file with its checksum. arrays: see `check_confidences`."""
+    return save(arrays, metadata={"sha256": _checksum(arrays)})
+
+
+def decode_confidences(data: bytes) -> dict[str, np.ndarray]:
+    """What `encode_confidences` was given.
+
+    Raises:
+        Damaged: the file holds anything else, or its checksum does not match.
+    """
+    try:
+        arrays, digest = load(data), _metadata(data)["sha256"]
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"it is not a file of confidences ({type(error).__name__})") from error
+    check_confidences(arrays)
+    if digest != _checksum(arrays):
+        raise Damaged("its checksum does not match")
+    return arrays
+
+
+def check_confidences(arrays: dict[str, np.ndarray]) -> None:
+    """Raises Damaged unless arrays are `confidences` (N, S) and the known ones of PER_RUN (N,), all finite float64."""
+    if "confidences" not in arrays:
+        raise Damaged("it holds no confidences")
+    for name, values in arrays.items():
+        dimensions = 2 if name == "confidences" else 1
+        if (
+            name not in ("confidences", *PER_RUN)
+            or values.dtype != np.float64
+            or values.ndim != dimensions
+            or len(values) != len(arrays["confidences"])
+        ):
+            raise Damaged(f"{name} is {values.dtype} of shape {values.shape}")
+        if not np.isfinite(values).all():
+            raise Damaged(f"{name} has values that are not finite")
+        if name in PER_RUN and ((values < 0).any() or (name in ACCURACIES and (values > 1).any())):
+            raise Damaged(f"{name} has values that no run can have")
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    return sha256([[name, list(values.shape), sha256(values.tobytes())] for name, values in sorted(arrays.items())])

@@ -1,16 +1,16 @@
-"""Chooses the reference bank, and counts the settings that were tried."""
+"""Chooses the reference bank."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from forget512.harness.benchmark.benchmark import Benchmark
-from forget512.harness.hashing import canonical_json, sha256
+from forget512.harness.candidates.algorithm import RETRAIN
+from forget512.harness.hashing import sha256
+from forget512.harness.store.backends.contract import Store
+from forget512.harness.store.bank import StoredBank
 from forget512.harness.store.benchmarks import parse_benchmark
-from forget512.harness.store.files import Store
-from forget512.harness.store.import_notes import Origin, read_origins
-from forget512.harness.store.record import Damaged
-from forget512.harness.store.stored_bank import RETRAIN, StoredBank, bank_folders, read_identity
+from forget512.harness.store.import_notes import Origin
+from forget512.harness.store.listing import identified, list_banks
 
 
 class Countable(Protocol):
@@ -32,8 +32,8 @@ AnyBank = TypeVar("AnyBank", bound=Countable)
 def choose_reference(banks: Iterable[AnyBank], runs: int) -> AnyBank | None:
     """The bank of `retrain` that candidates are scored against, everywhere; None if there is none of 2 runs.
 
-    It is the one with the most finished runs of the first `runs`; of several, one that was done here; then the one with
-    the most runs in all.
+    It is the one with the most finished runs of the first `runs`; of several, one that was not imported; then the one
+    with the most runs in all.
     """
 
     def order(bank: AnyBank) -> tuple[int, bool, int, str]:
@@ -45,31 +45,6 @@ def choose_reference(banks: Iterable[AnyBank], runs: int) -> AnyBank | None:
 
 def imported_references(store: Store, benchmark: Benchmark, own: str, mode: str) -> list[StoredBank]:
     """The banks of `retrain` that were imported. own: the key of the one that this program would fill itself."""
-    found = []
     stored = parse_benchmark(benchmark.description)
-    for folder in bank_folders(store, stored.fingerprint[:12]):
-        try:
-            identity = read_identity(store, folder)
-        except Damaged:
-            continue
-        if identity["algorithm"] == RETRAIN and sha256(identity) != own and read_origins(store, folder):
-            found.append(StoredBank(store, folder, stored, mode))
-    return found
-
-
-def settings_tried(store: Store, short: str) -> dict[tuple[str, str], int]:
-    """(algorithm, source) -> how many settings of it have finished runs on a benchmark."""
-    finished = {name.rpartition("/")[0] for name, _ in store.list(f"banks/{short}") if ".finished." in name}
-    found: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for identity in _identities(store, short, finished):
-        found[identity["algorithm"], identity["source"]].add(canonical_json(identity["hyper_parameters"]))
-    return {source: len(settings) for source, settings in found.items()}
-
-
-def _identities(store: Store, short: str, folders: set[str]) -> Iterator[dict[str, Any]]:
-    for folder in bank_folders(store, short):
-        if folder in folders:
-            try:
-                yield read_identity(store, folder)
-            except Damaged:
-                continue  # said by whoever reads the bank
+    banks, _ = identified(bank for bank in list_banks(store, stored.fingerprint) if bank.name == RETRAIN)
+    return [StoredBank(bank, stored, mode) for bank in banks if sha256(bank.identity) != own and bank.origins]

@@ -1,14 +1,17 @@
 """Runs: what scoring needs of a bank's records, in memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
+from forget512.harness.hashing import sha256
+from forget512.harness.store.benchmarks import Targets
 from forget512.harness.store.import_notes import Origin
-from forget512.harness.store.record import Provenance, RunRecord
-from forget512.scoring import MODES
+from forget512.harness.store.layout import bank_folder
+from forget512.harness.store.record import PER_RUN, Damaged, Provenance, RunRecord
+from forget512.scoring import MODES, logit_scaled_confidence
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,6 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Targets:
-    """True classes: forget (S,), and of the probe's examples; the latter None in stores of older versions."""
-
-    forget: np.ndarray
-    retain_probe: np.ndarray | None = None
-    test_probe: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
 class Failure:
     """One failed attempt."""
 
@@ -70,19 +64,41 @@ class Failure:
 class Runs:
     """The runs of a bank as far as they were read, by seed.
 
-    name: as a table shows it. folder: in the store. identity: what its key is the hash of. origins: what of it was
-    imported, and from where.
+    name: as a table shows it. identity: what `key` is the hash of. folder: in the store. origins: imports that brought
+    some of the runs. damaged: a line for each file that cannot be used.
     """
 
-    name: str
-    folder: str
-    identity: dict[str, Any]
-
-    def __init__(self) -> None:
+    def __init__(self, identity: dict[str, Any], targets: Targets, mode: str):
+        """mode: in which confidences are taken."""
+        self.identity, self.targets, self.mode = identity, targets, mode
+        self.name: str = identity["algorithm"]
+        self.key, self.folder = sha256(identity), bank_folder(identity)
         self.readings: dict[int, Reading] = {}
         self.failures: list[Failure] = []
         self.damaged: list[str] = []
-        self.origins: list[Origin] = []
+        self.origins: Sequence[Origin] = ()
+
+    def take(self, record: RunRecord) -> None:
+        """Add a finished run, or a failed attempt."""
+        if record.status == "finished":
+            self.readings[record.seed] = read(record, self.targets, self.mode)
+        else:
+            self.failures.append(Failure(record.seed, record.attempt, record.error, record.traceback, record.output))
+
+    def take_confidences(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Add runs of which confidences alone are known, seeds 0 … N-1. arrays: see `record.check_confidences`.
+
+        Raises:
+            Damaged: they cannot be used in this mode, or do not fit the forget set.
+        """
+        if MODES[self.mode].confidence is not logit_scaled_confidence:
+            raise Damaged(f"confidences without logits have no meaning in mode {self.mode}")
+        if arrays["confidences"].shape[1:] != self.targets.forget.shape:
+            raise Damaged(f"confidences of shape {arrays['confidences'].shape} do not fit the benchmark's forget set")
+        unknown: dict[str, Any] = dict.fromkeys(("correct", "retain_probe", "test_probe", "provenance"))
+        for seed, confidences in enumerate(arrays["confidences"]):
+            known: dict[str, Any] = {name: float(arrays[name][seed]) if name in arrays else None for name in PER_RUN}
+            self.readings[seed] = Reading(confidences, **known, **unknown)
 
     def columns(self, seeds: list[int]) -> Columns:
         """The readings of these seeds, in this order."""

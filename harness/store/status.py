@@ -1,20 +1,19 @@
 """What a store holds: benchmarks, banks, how complete they are, and why runs failed."""
 
-import json
-import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
-from forget512.harness.store.files import Store
-from forget512.harness.store.record import CONFIDENCES, RECORD_NAME, Damaged, decode
-
-CONFIDENCES_NAME = re.compile(CONFIDENCES.format(r"(\d+)"))
+from forget512.harness.store.backends.contract import Store
+from forget512.harness.store.benchmarks import read_benchmark
+from forget512.harness.store.layout import file_name
+from forget512.harness.store.listing import ListedBank, list_banks
+from forget512.harness.store.record import Damaged, decode
 
 
 @dataclass(frozen=True)
 class BankStatus:
-    """finished: seeds with a finished record. failures: reason -> seeds with it (their last attempt's)."""
+    """finished: seeds with a finished run. failures: reason -> seeds with it (their last attempt's)."""
 
     benchmark: str
     bank: str
@@ -37,44 +36,27 @@ def status(store: Store, known: dict[str, str] | None = None) -> list[BenchmarkS
 
     known: why runs failed, by their records' names, which are not read again; what is read is added.
     """
-    reasons = {} if known is None else known
-    found: dict[str, dict[str, list[tuple[str, int]]]] = {}
-    for name, size in store.list("banks"):
-        parts = name.split("/")
-        if len(parts) == 4:  # banks/<benchmark>/<bank>/<file>; whatever else lies there is not ours
-            found.setdefault(parts[1], {}).setdefault(parts[2], []).append((parts[3], size))
-    return [_benchmark(store, fingerprint, banks, reasons) for fingerprint, banks in found.items()]
+    found: dict[str, list[BankStatus]] = {}
+    for bank in list_banks(store):
+        found.setdefault(bank.benchmark, []).append(_bank(bank, {} if known is None else known))
+    return [_benchmark(store, fingerprint, banks) for fingerprint, banks in found.items()]
 
 
-def _benchmark(
-    store: Store, fingerprint: str, banks: dict[str, list[tuple[str, int]]], known: dict[str, str]
-) -> BenchmarkStatus:
+def _benchmark(store: Store, fingerprint: str, banks: list[BankStatus]) -> BenchmarkStatus:
     try:
-        description = json.loads(store.get(f"benchmarks/{fingerprint}.json"))
-        name, model = description["name"], description["identity"]["model"]["name"]
-    except (FileNotFoundError, ValueError, KeyError):
-        name, model = "unknown", "unknown"
-    return BenchmarkStatus(
-        fingerprint, name, model, [_bank(store, fingerprint, bank, files, known) for bank, files in banks.items()]
-    )
+        found = read_benchmark(store, fingerprint)
+    except Damaged:
+        return BenchmarkStatus(fingerprint, "unknown", "unknown", banks)
+    return BenchmarkStatus(fingerprint, found.name, found.identity["model"]["name"], banks)
 
 
-def _bank(store: Store, fingerprint: str, bank: str, files: list[tuple[str, int]], known: dict[str, str]) -> BankStatus:
-    matches = [(file, match) for file, _ in files if (match := RECORD_NAME.fullmatch(file))]
-    finished = {int(match[1]) for _, match in matches if not match[3]}
-    last = {int(match[1]): file for file, match in matches if match[3] and int(match[1]) not in finished}
+def _bank(bank: ListedBank, known: dict[str, str]) -> BankStatus:
     reasons: Counter[str] = Counter()
-    for file in last.values():
+    for name in bank.last_failures.values():
         with suppress(FileNotFoundError):  # set aside or pruned since it was listed
-            reasons[_reason(store, f"banks/{fingerprint}/{bank}/{file}", known)] += 1
-    confidences = [int(match[1]) for file, _ in files if (match := CONFIDENCES_NAME.fullmatch(file))]
+            reasons[_reason(bank.store, name, known)] += 1
     return BankStatus(
-        fingerprint,
-        bank,
-        max(len(finished), *confidences, 0),
-        reasons.total(),
-        dict(reasons),
-        sum(size for _, size in files),
+        bank.benchmark, file_name(bank.folder), len(bank.seeds), reasons.total(), dict(reasons), bank.size
     )
 
 
@@ -82,6 +64,6 @@ def _reason(store: Store, name: str, known: dict[str, str]) -> str:
     if name not in known:
         try:
             known[name] = decode(store.get(name)).error
-        except Damaged as error:  # not remembered: under this name there may be another one day
+        except Damaged as error:  # not remembered: its run may be repeated under this name
             return f"damaged record: {error}"
     return known[name]

@@ -1,28 +1,24 @@
 """Terminal list of the built-in algorithms."""
 
-import inspect
 import json
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from forget512.algorithms import METHODS, NAMED, SMALL
-from forget512.harness.candidates.user_file import defaults
+from forget512.algorithms import ALGORITHMS
 
 
 def show_algorithms() -> RenderableType:
     """Every algorithm of ours: whose it is, what it does, what it reads, and what can be set."""
     parts: list[RenderableType] = []
-    for method in METHODS:
-        summary = (inspect.getdoc(method.function) or "").splitlines()[0]
-        searched = [f"small ({dataset})" for owner, dataset in SMALL if owner == method.name]
-        names = [method.published, *(name for owner, name in NAMED if owner == method.name), *searched]
-        values = [f"{name}={json.dumps(value)}" for name, value in defaults(method.function).items()]
+    for method in ALGORITHMS.values():
+        names = [method.published, *method.presets, *(f"small ({dataset})" for dataset in method.small)]
+        values = [f"{name}={json.dumps(value)}" for name, value in method.defaults.items()]
         reads = " and ".join(method.reads) or "no set"
         about = f"  ({method.paper}; reads {reads}; presets {', '.join(names)})"
         parts.append(Text.assemble((method.name, "bold"), about))
-        parts += [Padding(Text(line), (0, 0, 0, 4)) for line in (summary, " ".join(values)) if line]
+        parts += [Padding(Text(line), (0, 0, 0, 4)) for line in (method.summary, " ".join(values)) if line]
     note = (
         "Take a preset as NAME:PRESET. `small` is taken by itself where the data set has one, else the published one."
     )

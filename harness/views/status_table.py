@@ -1,4 +1,4 @@
-"""What a person sees of a store: `status`, once or again and again."""
+"""Terminal table of `status`, printed once or updated while the store fills."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -50,7 +50,7 @@ def _growth(bank: BankStatus, runs: int, seen: Seen) -> tuple[str, str]:
 
 
 def show_watched(looks: Iterator[Seen], runs: int, where: str, target: Console) -> None:
-    """The store's state, drawn anew at each look; without a terminal, what changed is printed now and then."""
+    """Update the table at each look; without a terminal, print now and then what changed."""
     if target.is_terminal:
         with Live(console=target, auto_refresh=False) as live:
             for seen in looks:

@@ -12,8 +12,8 @@ from forget512.harness.errors import UserError
 from forget512.harness.hashing import sha256
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.events import Event
+from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import Store
 from forget512.harness.store.originals import keep_given, load_accuracies, load_original
 from forget512.harness.store.record import RunRecord
 from forget512.harness.store.reference import choose_reference, imported_references

@@ -13,15 +13,16 @@ from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.errors import UserError
 from forget512.harness.exchange.checkpoints import Checkpoint, NotACheckpoint, as_named, list_checkpoints, read_state
 from forget512.harness.hashing import canonical_json, sha256
+from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import Store
+from forget512.harness.store.layout import EXAMINED
+from forget512.harness.store.listing import list_banks
 from forget512.harness.store.record import RunRecord, failed
 from forget512.harness.worker.examine import NotExaminable
 from forget512.harness.worker.runner import Runner, Unit
 from forget512.harness.workflows.evaluation import Evaluation
 from forget512.harness.workflows.filling import Filling
 
-EXAMINED = "examined.json"  # beside a bank's records: where its checkpoints came from
 AHEAD = 2  # checkpoints in memory, for each actor
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -79,12 +80,10 @@ class Examination(Filling):
         self.runs = len(self.checkpoints)
         self.digests = [sha256(checkpoint.read()) for checkpoint in self.checkpoints]
         self.bank = Bank(store, benchmark, Algorithm(name, name, {}, sha256(self.digests)), None, mode)
-        for folder in {other.rpartition("/")[0] for other, _ in store.list(self.bank.folder.rpartition("/")[0])}:
-            if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{12}}", folder.rpartition("/")[2]) and (
-                folder != self.bank.folder
-            ):
+        for other in list_banks(store, benchmark.fingerprint):
+            if other.name == name and other.folder != self.bank.folder:
                 raise UserError(
-                    f"--as {name} names other checkpoints in this store already ({folder}): choose another."
+                    f"--as {name} names other checkpoints in this store already ({other.folder}): choose another."
                 )
         self.bank.refresh()
         self._waiting: Iterator[int] | None = None

@@ -14,11 +14,12 @@ from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.events import Event
 from forget512.harness.scheduling.queue import Done, Lost, Note, Schedule
 from forget512.harness.scheduling.ray_pool import Pool
+from forget512.harness.store.backends.contract import Store, StoreUnavailable
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import Store, StoreUnavailable
-from forget512.harness.store.originals import keep_accuracies, keep_original, original_seeds
+from forget512.harness.store.originals import keep_accuracies, keep_original, original_key
 from forget512.harness.store.record import RunRecord, decode
 from forget512.harness.worker.runner import ExamineOriginal, Runner, TrainOriginal, Unit
+from forget512.harness.worker.seeds import Seeds
 
 FIRST_RUNS = 3  # of a bank: if all fail with the same error, or all are lost, the others would be as well
 # A candidate's run may take ten times what its others took, or a retraining where none has finished; at least a minute.
@@ -62,11 +63,15 @@ class Filling(ABC):
 
     @abstractmethod
     def progress(self) -> dict[str, tuple[int, int]]:
-        """(finished, wanted) runs by the name of a bank."""
+        """(finished, wanted) runs by the label of a bank."""
 
     def to_run(self) -> dict[str, int]:
-        """How many runs are still to be executed, by the name of a bank."""
+        """How many runs are still to be executed, by the label of a bank."""
         return {name: wanted - finished for name, (finished, wanted) in self.progress().items()}
+
+    def label(self, bank: Bank) -> str:
+        """What `progress` calls a bank."""
+        return bank.name
 
     def usual_seconds(self, bank: Bank | None) -> float | None:
         """Seconds that a run of a bank usually takes; None where that is not known."""
@@ -88,7 +93,7 @@ class Filling(ABC):
         """
         if not devices:
             return None
-        banks = {bank.name: bank for bank in self.filled}
+        banks = {self.label(bank): bank for bank in self.filled}
         total = 0.0
         for name, count in self.to_run().items():
             seconds = banks[name].median_seconds() if name in banks else None
@@ -99,7 +104,8 @@ class Filling(ABC):
 
     def train_original(self) -> TrainOriginal:
         """The unit of work that trains the original model."""
-        return TrainOriginal(self.retrain, original_seeds(self.benchmark, self.retrain, self.number))
+        key = original_key(self.benchmark, self.retrain)
+        return TrainOriginal(self.retrain, Seeds(key, self.number))
 
     def keep_original(self, trained: bytes) -> bytes:
         """Save a trained original model; the bytes of the one that counts (another command's, if that was first)."""

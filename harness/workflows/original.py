@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from forget512.harness.benchmark.benchmark import Benchmark
+from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import Store
 from forget512.harness.store.originals import load_original
 from forget512.harness.worker.runner import Unit
 from forget512.harness.workflows.filling import Filling

@@ -1,10 +1,8 @@
 """Retry: a benchmark's failed runs once more, without adding others."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 from forget512.algorithms import ALGORITHMS
 from forget512.harness.benchmark.benchmark import Benchmark
@@ -12,12 +10,13 @@ from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
 from forget512.harness.hashing import sha256
+from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import Store
-from forget512.harness.store.layout import list_records
+from forget512.harness.store.layout import EXAMINED, file_name, original_name
+from forget512.harness.store.listing import ListedBank, list_banks
+from forget512.harness.store.record import Damaged
 from forget512.harness.worker.runner import RunSeed, Unit
 from forget512.harness.worker.seeds import Seeds
-from forget512.harness.workflows.examination import EXAMINED
 from forget512.harness.workflows.filling import Filling
 
 
@@ -39,12 +38,15 @@ class Retry(Filling):
         self.banks: list[Bank] = []
         self.left: list[str] = []  # banks with failures that cannot be run again, each with the reason
         wanted = {*names, *(_stem(candidate.method) for candidate in candidates)}
-        for folder, identity in _failed_banks(store, benchmark):
-            if wanted and _stem(identity["algorithm"]) not in wanted:
+        for listed in list_banks(store, benchmark.fingerprint):
+            if not listed.failed or (wanted and _stem(listed.name) not in wanted):
                 continue
-            found = self._find(folder, identity, candidates)
+            try:
+                found = self._find(listed, candidates)
+            except Damaged as error:
+                raise UserError(f"{error}: `verify-store` says what else is damaged.") from error
             if isinstance(found, str):
-                self.left.append(f"{folder}: {found}")
+                self.left.append(f"{listed.folder}: {found}")
             else:
                 found.refresh()
                 self.banks.append(found)
@@ -76,9 +78,13 @@ class Retry(Filling):
 
     def progress(self) -> dict[str, tuple[int, int]]:
         return {
-            bank.name: (len(seeds & bank.readings.keys()), len(seeds))
+            self.label(bank): (len(seeds & bank.readings.keys()), len(seeds))
             for bank, seeds in zip(self.banks, self._seeds, strict=True)
         }
+
+    def label(self, bank: Bank) -> str:
+        """Banks of one algorithm differ in their original models or hyper-parameters."""
+        return file_name(bank.folder)
 
     def usual_seconds(self, bank: Bank | None) -> float | None:
         return super().usual_seconds(bank) or self._retraining_seconds
@@ -89,12 +95,13 @@ class Retry(Filling):
         reference.refresh()
         return reference.median_seconds()
 
-    def _find(self, folder: str, identity: dict[str, Any], candidates: Sequence[Algorithm]) -> Bank | str:
-        """The bank with its algorithm, or why it cannot be run again."""
+    def _find(self, listed: ListedBank, candidates: Sequence[Algorithm]) -> Bank | str:
+        """The bank with its algorithm, or why it cannot be run again. Raises Damaged: bank.json is not valid."""
+        identity = listed.identity
         method, digest = identity["algorithm"], identity["original"]
         known = [candidate for candidate in candidates if candidate.method == method]
-        if any(name == f"{folder}/{EXAMINED}" for name, _ in self.store.list(folder)):
-            return "its checkpoints did not fit: mend them, and `examine` them under another name"
+        if listed.has(EXAMINED):
+            return "its checkpoints did not fit: fix them, and `examine` them under another name"
         if not known and "@" in method:
             now = [candidate.name for candidate in candidates if _stem(candidate.method) == _stem(method)]
             return f"its file is {now[0]} now" if now else f"give the file that {method} is"
@@ -111,7 +118,7 @@ class Retry(Filling):
             return f"the source of {method} has changed since: `evaluate` makes a new bank"
         if digest is not None and digest not in self.originals:
             try:
-                self.originals[digest] = self.store.get(f"originals/{digest}.safetensors")
+                self.originals[digest] = self.store.get(original_name(digest))
             except FileNotFoundError:
                 return "the original model that it started from is no longer in the store"
         return bank
@@ -120,18 +127,3 @@ class Retry(Filling):
 def _stem(method: str) -> str:
     """'idea' of 'idea@1a2b3c4d'."""
     return method.rpartition("@")[0] or method
-
-
-def _failed_banks(store: Store, benchmark: Benchmark) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Folders of banks in which a seed has failed and not finished, with their bank.json."""
-    top = f"banks/{benchmark.fingerprint[:12]}"
-    for folder in sorted({name.rpartition("/")[0] for name, _ in store.list(top)}):
-        records = list_records(store, folder)
-        finished = {seed for seed, attempt, _ in records if attempt is None}
-        if {seed for seed, attempt, _ in records if attempt is not None} - finished:
-            try:
-                yield folder, json.loads(store.get(f"{folder}/bank.json"))
-            except (FileNotFoundError, ValueError) as error:
-                raise UserError(
-                    f"{folder}/bank.json cannot be read: `verify-store` says what else is damaged."
-                ) from error

@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.benchmark.network_file import NetworkFile
-from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.candidates.algorithm import RETRAIN, Algorithm
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.files import NOTEBOOK
 from forget512.harness.candidates.finding import find_algorithms
@@ -27,10 +27,10 @@ from forget512.harness.candidates.user_file import ENTRY, changed, describe_erro
 from forget512.harness.errors import UserError
 from forget512.harness.hashing import sha256
 from forget512.harness.isolation.environment import drop_secrets
+from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import Store
-from forget512.harness.store.originals import ACCURACIES, keep_given, keep_original, load_original, original_seeds
-from forget512.harness.store.record import Provenance, RunRecord
+from forget512.harness.store.originals import keep_given, keep_original, load_original, original_key
+from forget512.harness.store.record import ACCURACIES, SCORED_ACCURACIES, Provenance, RunRecord
 from forget512.harness.worker.examine import Examiner, NotExaminable
 from forget512.harness.worker.runner import ENGINE
 from forget512.harness.worker.seeds import Seeds
@@ -88,7 +88,7 @@ def try_algorithm(
     set_up_torch()
     if name == "all":
         raise UserError("try takes one algorithm, and all are several: name one of them, or a file.")
-    if name.partition(":")[0] == "retrain":
+    if name.partition(":")[0] == RETRAIN:
         raise UserError("try retrain: that is the reference, which unlearning is held against; name an algorithm.")
     drop_secrets()  # the store is open
     function = _import(Path(name)) if name.endswith((".py", NOTEBOOK)) else None
@@ -123,8 +123,8 @@ def try_algorithm(
     warnings = [*weight_warnings(load(original), state, watch.net), *watch.warnings]
     retrained = {
         kind: statistics.fmean(getattr(reading, kind) for reading in reference.readings.values())
-        for kind in ACCURACIES
-        if kind != "validation_accuracy" and reference.readings
+        for kind in SCORED_ACCURACIES
+        if reference.readings
     }
     return TriedRun(algorithm.name, seed, seconds, retraining, timed, before, after, retrained, warnings, state)
 
@@ -175,7 +175,7 @@ def _original(
     if kept is not None:
         return kept
     say("the store has no original model of this benchmark: training one first (one retraining; it is kept)")
-    seeds = original_seeds(benchmark, retrain)
+    seeds = Seeds(original_key(benchmark, retrain), 0)
     state = unlearner.train_original(retrain.function, retrain.hyper_parameters, seeds)
     return keep_original(store, benchmark, retrain, save(state))
 

@@ -9,13 +9,12 @@ are the seeds of its runs.
 import ast
 import json
 import shlex
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, product
-from pathlib import Path
 from typing import Any
 
+from forget512.algorithms import ALGORITHMS
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import published
@@ -24,8 +23,6 @@ from forget512.harness.errors import UserError
 from forget512.harness.results.board import Board, leaderboard
 from forget512.harness.results.rows import Row
 from forget512.harness.workflows.evaluation import Evaluation
-
-GRIDS = Path(__file__).resolve().parent / "grids.toml"
 
 
 @dataclass(frozen=True)
@@ -75,18 +72,17 @@ def settings_of(
     axes = [_axis(text) for text in grid]
     bases = with_settings(algorithms, settings)
     with_settings(bases, [f"{name}={values[0]}" for name, values in axes])  # names and kinds are right
-    grids = tomllib.loads(GRIDS.read_text())
-    grids |= grids.get(dataset, {})
     found: dict[str, Setting] = {}
     for named, base in sorted(zip(algorithms, bases, strict=True), key=lambda pair: pair[0].method):
+        ours = ALGORITHMS[base.method].grid_for(dataset) if base.method in ALGORITHMS else []
         if axes:
             own = _axes_of(base, axes)
             points = [dict(zip(own, values, strict=True)) for values in product(*own.values())]
-        elif base.method in grids:
+        elif ours:
             if settings or ":" in base.name:
                 raise UserError("without --grid our own grids are tried, on published settings: give --grid as well.")
             base = replace(published(base.method, dataset), name=base.name)
-            points = [{name: repr(value) for name, value in point.items()} for point in grids[base.method]]
+            points = [{name: repr(value) for name, value in point.items()} for point in ours]
         elif not base.hyper_parameters:
             points = [{}]
         else:

@@ -1,15 +1,15 @@
-"""A store that fills while one looks: its state again and again, and how fast each bank grows."""
+"""Watches a store that fills: reads its state repeatedly, and measures how fast each bank grows."""
 
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from forget512.harness.store.bucket import ObjectStore
-from forget512.harness.store.files import Store, StoreUnavailable
+from forget512.harness.store.backends.bucket import Bucket
+from forget512.harness.store.backends.contract import Store, StoreUnavailable
 from forget512.harness.store.status import BankStatus, BenchmarkStatus, status
 
-EVERY = 2.0  # seconds between two looks, as `watch` has it
+EVERY = 2.0  # seconds between two looks, as with `watch`
 EVERY_IN_A_BUCKET = 15.0  # where each listing is paid for
 RECENT = 50  # finished runs that a pace is taken over: 1/√50, so 14 % of it is chance
 
@@ -18,9 +18,9 @@ Key = tuple[str, str]  # benchmark, bank
 
 @dataclass(frozen=True)
 class Seen:
-    """One look. paces: finished runs a second, of banks that grew while we looked.
+    """One look. paces: finished runs a second, of banks that have grown since the first look.
 
-    unavailable: why the store cannot be read now; the rest is what was seen last.
+    unavailable: why the store cannot be read now; the rest is then from the last look that succeeded.
     """
 
     benchmarks: list[BenchmarkStatus]
@@ -38,7 +38,7 @@ class Seen:
 
 
 class Paces:
-    """Counts finished runs as they appear. What a store held before says nothing of how fast it grows now."""
+    """Measures banks by the runs that finish while it watches; those that were there before do not count."""
 
     def __init__(self) -> None:
         self._counts: dict[Key, deque[tuple[float, int]]] = {}  # when a count was first seen, oldest first
@@ -65,10 +65,10 @@ def watch(store: Store) -> Iterator[Seen]:
     """The store's state every EVERY seconds, without end. A store that takes long to list is left alone for as long.
 
     Raises:
-        StoreUnavailable: at the first look. Later it is told, and what comes next may be better.
+        StoreUnavailable: at the first look. Later, `Seen.unavailable` has the reason, and the next look tries again.
     """
     paces, reasons = Paces(), dict[str, str]()
-    pause = EVERY_IN_A_BUCKET if isinstance(store, ObjectStore) else EVERY
+    pause = EVERY_IN_A_BUCKET if isinstance(store, Bucket) else EVERY
     seen: Seen | None = None
     while True:
         began = time.monotonic()

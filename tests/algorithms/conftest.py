@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 
-from forget512.algorithms import METHODS
+from forget512.algorithms import ALGORITHMS
 from forget512.algorithms.training import Images, cosine, train
 from forget512.harness.benchmark import networks
 
@@ -66,11 +66,10 @@ def small_sets(make_images) -> tuple[Images, Images, Images]:
 @pytest.fixture(scope="session")
 def loaders(small_sets, make_loader) -> Callable[..., dict[str, DataLoader]]:
     """loaders(function, batch_size, retain=…): new ones of the sets that a method reads, by name."""
-    reads = {method.function: method.reads for method in METHODS}
 
     def make(function: Callable, batch_size: int = 8, **images: Images) -> dict[str, DataLoader]:
         sets = dict(zip(("retain", "forget", "validation"), small_sets, strict=True)) | images
-        return {name: make_loader(sets[name], batch_size) for name in reads[function]}
+        return {name: make_loader(sets[name], batch_size) for name in ALGORITHMS[function.__name__].reads}
 
     return make
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -12,48 +14,19 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Subset
 
-from forget512.algorithms import METHODS
+from forget512.algorithms import ALGORITHMS
 from forget512.algorithms.training import Images
+from forget512.harness.candidates.user_file import defaults, fractional
+from forget512.harness.isolation.environment import ROOT
 from support.running import changed, is_finite, run
 
-# Settings for one epoch, or little of it. A method may stand here more than once.
-SHORT = {
-    "retrain": {"epochs": 1},
-    "original": {},
-    "finetune": {"epochs": 1},
-    "forget_remember": {"draws": (2,), "epochs": (1,)},
-    "forget_remember_2": {"draws": (2,), "epochs": (1,), "lr": (0.01,)},
-    "fanchuan": {"rounds": 1, "retain_batch": 8},
-    "kookmin": {"epochs": 1},
-    "seif": {"epochs": 1},
-    "sebastian": {"epochs": 0.6},
-    "toshi_marvelous": {"epochs": 1},
-    "amnesiacs": {"warmup_epochs": 1, "epochs": 1},
-    "sun": {"epochs": 1, "factors": (1,)},
-    "neggrad": {"epochs": 1},
-    "neggrad_plus": {"epochs": 1, "pull": 0.1},
-    "random_labels": {"epochs": 1},
-    "scrub": {"epochs": 1, "msteps": 1, "retain_batch": 4, "forget_batch": 4},
-    "bad_teacher": {"epochs": 1},
-    "salun": {"epochs": 1},
-    "l1_sparse": {"epochs": 1},
-    "fisher": {"samples": 4},
-    "influence": {"samples": 4},
-    "ssd": {"samples": 4, "alpha": 0.5, "lam": 0.5},
-    "cf_k": {"epochs": 1},
-    "eu_k": {"epochs": 1},
-    "boundary_shrink": {"epochs": 1},
-    "unsir": {"noise_images": 2, "noise_steps": 2},
-    "distil": {"epochs": 1},
-}
-FUNCTIONS = {method.name: method.function for method in METHODS}
-READS = {method.name: method.reads for method in METHODS}
-each = pytest.mark.parametrize("name", SHORT)
+each = pytest.mark.parametrize("name", ALGORITHMS)
 
 
 def perform(name: str, net: nn.Module, loaders: dict[str, DataLoader], seed: int = 0) -> nn.Module:
     """Run a method with the sets that it reads; the others raise when anything of them is asked for."""
-    return run(FUNCTIONS[name], net, seed=seed, **{s: loaders[s] for s in READS[name]}, **SHORT[name])
+    method = ALGORITHMS[name]
+    return run(method.function, net, seed=seed, **{s: loaders[s] for s in method.reads}, **method.short)
 
 
 def has_changed(name: str, net: nn.Module, before: nn.Module) -> bool:
@@ -62,24 +35,56 @@ def has_changed(name: str, net: nn.Module, before: nn.Module) -> bool:
 
 
 def test_only_published_defaults_are_called_so():
-    ours = {method.name for method in METHODS if method.published == "ours"}
+    ours = {method.name for method in ALGORITHMS.values() if method.published == "ours"}
     assert ours == {"retrain", "original", "distil"}
 
 
-def test_every_method_stands_here():
-    assert set(SHORT) == set(FUNCTIONS)
+@each
+def test_its_entry_says_what_its_function_says(name):
+    method = ALGORITHMS[name]
+    assert (method.name, method.function.__module__.rpartition(".")[2]) == (name, method.module)
+    assert method.summary == (inspect.getdoc(method.function) or "").splitlines()[0]
+    assert json.dumps(method.defaults) == json.dumps(defaults(method.function))
+    assert method.fractional == fractional(method.function)
+
+
+@each
+def test_its_settings_are_of_values_that_it_has(name):
+    method = ALGORITHMS[name]
+    grids = [*method.grid, *(point for grid in method.grid_on.values() for point in grid)]
+    for values in (*method.presets.values(), *method.small.values(), *grids, method.short):
+        assert values.keys() <= method.defaults.keys()
+
+
+def test_methods_are_listed_and_imported_without_torch():
+    code = "import sys, forget512.algorithms as a; print(*dir(a)); [m.defaults for m in a.ALGORITHMS.values()]"
+    code += "; print('torch' in sys.modules); from forget512.algorithms import ssd, training; print(ssd.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    listed, loaded, name = done.stdout.splitlines()
+    assert set(listed.split()) == {"ALGORITHMS", *ALGORITHMS} and (loaded, name) == ("False", "ssd")
+
+
+def test_a_name_that_is_not_there_is_an_import_error():
+    with pytest.raises(ImportError, match="cannot import name 'no_such'"):
+        from forget512.algorithms import no_such  # noqa: F401
+
+
+@pytest.mark.parametrize("part", ["algorithms", "scoring", "harness"])
+def test_a_part_is_imported_as_one_of_forget512_alone(part):
+    done = subprocess.run([sys.executable, "-c", f"import {part}"], capture_output=True, text=True, cwd=ROOT)
+    assert f"ImportError: import forget512.{part}, not {part}" in done.stderr
 
 
 @each
 def test_it_takes_four_arguments_and_plain_values_by_name(name):
-    parameters = list(inspect.signature(FUNCTIONS[name]).parameters.values())
+    parameters = list(inspect.signature(ALGORITHMS[name].function).parameters.values())
     assert [p.name for p in parameters[:4]] == ["net", "retain", "forget", "validation"]
     for parameter in parameters[4:]:
         assert parameter.kind is parameter.KEYWORD_ONLY
         json.dumps(parameter.default, allow_nan=False)
         if parameter.annotation == Sequence[float]:  # --set reads the values as of the default's kind
             assert all(type(value) is float for value in parameter.default)
-    assert (inspect.getdoc(FUNCTIONS[name]) or "").splitlines()[0].endswith((".", ".)"))
+    assert (inspect.getdoc(ALGORITHMS[name].function) or "").splitlines()[0].endswith((".", ".)"))
 
 
 @each
@@ -119,8 +124,9 @@ def test_it_reads_its_sets_alone_and_copes_with_a_last_batch_of_one_and_one_forg
 )
 def test_a_number_that_counts_nothing_is_refused(small_sets, make_loader, make_net, name, settings, sentence):
     sets = dict(zip(("retain", "forget", "validation"), small_sets, strict=True))
+    method = ALGORITHMS[name]
     with pytest.raises(ValueError, match=sentence):
-        run(FUNCTIONS[name], make_net(), **{s: make_loader(sets[s]) for s in READS[name]}, **settings)
+        run(method.function, make_net(), **{s: make_loader(sets[s]) for s in method.reads}, **settings)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +135,10 @@ def test_a_number_that_counts_nothing_is_refused(small_sets, make_loader, make_n
 )
 def test_a_set_that_gives_no_batch_is_refused(small_sets, make_loader, make_net, name, empty):
     sets = dict(zip(("retain", "forget", "validation"), small_sets, strict=True))
-    loaders = {s: make_loader(sets[s], 64, drop_last=True) if s == empty else make_loader(sets[s]) for s in READS[name]}
+    method = ALGORITHMS[name]
+    loaders = {s: make_loader(sets[s]) for s in method.reads} | {empty: make_loader(sets[empty], 64, drop_last=True)}
     with pytest.raises(ValueError, match="a pass over this loader gives no batch"):
-        run(FUNCTIONS[name], make_net(), **loaders)
+        run(method.function, make_net(), **loaders)
 
 
 @each

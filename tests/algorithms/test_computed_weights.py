@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from torch.nn.utils.parametrizations import weight_norm
 
-from forget512.algorithms import METHODS
+from forget512.algorithms import ALGORITHMS
 from support.running import changed, run
 
 WRITERS = {  # a layer that the method would write to
@@ -23,7 +23,7 @@ SETTINGS = {"distil": {"start": "noise"}}
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_what_would_be_lost_is_not_written(small_sets, make_loader, make_net, name):
-    method = next(each for each in METHODS if each.name == name)
+    method = ALGORITHMS[name]
     net, before = make_net(), make_net()
     for each in (net, before):
         weight_norm(each.get_submodule(WRITERS[name]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from forget512.algorithms import METHODS
-from forget512.harness.candidates.user_file import defaults
+from forget512.algorithms import ALGORITHMS
 
 PUBLISHED = {
     "forget_remember": {
@@ -50,6 +51,5 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_defaults_are_the_published_ones(name):
-    (method,) = (method for method in METHODS if method.name == name)
-    found = defaults(method.function)
+    found = json.loads(json.dumps(ALGORITHMS[name].defaults))
     assert {key: found[key] for key in PUBLISHED[name]} == PUBLISHED[name]

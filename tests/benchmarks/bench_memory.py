@@ -14,7 +14,7 @@ import psutil
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.scheduling.compute import Compute
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.workflows.evaluation import Evaluation
 
 
@@ -37,7 +37,7 @@ def main():
     me, actors = psutil.Process(), {}
     with tempfile.TemporaryDirectory() as folder:
         algorithms = [built_in("finetune", arguments.dataset)]
-        evaluation = Evaluation(benchmark, algorithms, arguments.runs, Store(Path(folder)))
+        evaluation = Evaluation(benchmark, algorithms, arguments.runs, Folder(Path(folder)))
         for _ in evaluation.run(Compute("cpu", 2, 0.0)):
             for process in me.children(recursive=True):
                 if "ray::Actor" in " ".join(process.cmdline()):

@@ -22,7 +22,7 @@ import ray
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.candidates.files import load_candidates
 from forget512.harness.scheduling.compute import Compute
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.worker.runner import RunSeed
 from forget512.harness.workflows import evaluation as evaluations
 
@@ -58,7 +58,7 @@ def main() -> None:
         )
         benchmark = make_benchmark("digits", epochs=1)
         evaluation = evaluations.Evaluation(
-            benchmark, load_candidates([candidate]), options.runs, Store(Path(folder) / "store")
+            benchmark, load_candidates([candidate]), options.runs, Folder(Path(folder) / "store")
         )
         for event in evaluation.run(Compute("cpu", 2, 0.0)):
             if event.kind in ("failed", "lost"):

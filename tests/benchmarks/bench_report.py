@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from forget512.harness.benchmark.dataset import Dataset
+from forget512.harness.benchmark.data.dataset import Dataset
 from forget512.harness.results import stored_rows
 from forget512.harness.results.contents import find_contents
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.views.html import page
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -48,7 +48,7 @@ def main() -> None:
         dataset = images(options.examples, options.images)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         start = time.perf_counter()
-        size = page.write_page(find_contents(Store(root)), out, dataset=dataset, command="bench_report.py")
+        size = page.write_page(find_contents(Folder(root)), out, dataset=dataset, command="bench_report.py")
         seconds = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(f"{options.candidates} candidates, {options.examples} examples, {options.runs} v {options.runs} runs")

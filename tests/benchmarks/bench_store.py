@@ -53,23 +53,22 @@ def measure(*what: Any) -> int:
 
 def measure_many(root: Path) -> int:
     from forget512.harness.results.contents import find_contents
-    from forget512.harness.store.benchmarks import read_benchmark, stored_benchmarks
-    from forget512.harness.store.files import Store
-    from forget512.harness.store.layout import list_records
-    from forget512.harness.store.reference import settings_tried
+    from forget512.harness.store.backends.folder import Folder
+    from forget512.harness.store.bank import StoredBank
+    from forget512.harness.store.benchmarks import choose_benchmark
+    from forget512.harness.store.listing import list_banks, settings_tried
     from forget512.harness.store.status import status
-    from forget512.harness.store.stored_bank import StoredBank, bank_folders
 
-    store = Store(root)
-    short = stored_benchmarks(store)[0]
-    described, folders = read_benchmark(store, short), bank_folders(store, short)
-    records = sum(len(list_records(store, folder)) for folder in folders)
-    print(f"{records:,} records in {len(folders)} banks:")
+    store = Folder(root)
+    benchmark = choose_benchmark(store)
+    banks = list_banks(store)
+    records = sum(len(bank.finished) for bank in banks)
+    print(f"{records:,} records in {len(banks)} banks:")
     seconds = timed("listed with their sizes", lambda: list(store.list("banks")))
     timed("status", lambda: status(store))
-    timed("settings tried (each board)", lambda: settings_tried(store, short))
+    timed("settings tried (each board)", lambda: settings_tried(store, benchmark.fingerprint))
     timed("contents (report, figures)", lambda: find_contents(store))
-    timed("a bank found and opened", lambda: StoredBank(store, bank_folders(store, short)[0], described))
+    timed("a bank found and opened", lambda: StoredBank(list_banks(store)[0], benchmark))
     return int(seconds > LIMIT * max(records, 100_000) / 100_000)
 
 

@@ -20,8 +20,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from forget512.harness.scheduling.queue import Schedule
-from forget512.harness.store.files import Store
-from forget512.harness.store.record import RECORD_NAME, decode
+from forget512.harness.store.backends.folder import Folder
+from forget512.harness.store.listing import list_banks
+from forget512.harness.store.record import decode
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from support.simulated import SimulatedCluster, Unit, exponential, results
@@ -40,15 +41,10 @@ SETTINGS = {
 }
 
 
-def measured_seconds(store: Store, algorithm: str, runs: int) -> list[float]:
+def measured_seconds(store: Folder, algorithm: str, runs: int) -> list[float]:
     """Of the finished runs of the largest bank of an algorithm, cut at LONGEST."""
-    banks: dict[str, list[str]] = {}
-    for name, _ in store.list("banks"):
-        folder, _, file = name.rpartition("/")
-        match = RECORD_NAME.fullmatch(file)
-        if folder.rpartition("/")[2].startswith(f"{algorithm}-") and match and not match[3]:
-            banks.setdefault(folder, []).append(name)
-    names = max(banks.values(), key=len, default=[])
+    banks = [list(bank.finished.values()) for bank in list_banks(store) if bank.name == algorithm]
+    names = max(banks, key=len, default=[])
     if len(names) < runs:
         sys.exit(f"{store} has {len(names)} runs of {algorithm}, {runs} are needed")
     seconds = np.array([decode(store.get(name)).seconds for name in sorted(names)[:runs]])
@@ -81,7 +77,7 @@ def main() -> None:
     parser.add_argument("--retrain-seconds", type=float, default=60.0)
     parser.add_argument("--out", type=Path, default=Path("docs"))
     options = parser.parse_args()
-    store = Store(options.store)
+    store = Folder(options.store)
     times = {name: measured_seconds(store, name, 512) for name in ("retrain", options.candidate)}
     factor = options.retrain_seconds / statistics.median(times["retrain"])
     work = [

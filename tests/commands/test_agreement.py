@@ -10,7 +10,7 @@ import pytest
 from forget512.harness.results.board import leaderboard
 from forget512.harness.results.contents import find_contents
 from forget512.harness.results.store_boards import boards
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.views.array_reports import compare_report
 from forget512.harness.views.html.page import write_page
 from forget512.harness.views.text import comparison_text
@@ -31,7 +31,7 @@ def stored(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def board(stored):
-    (found,), _ = boards(Store(stored[0]))
+    (found,), _ = boards(Folder(stored[0]))
     return found.board
 
 
@@ -41,7 +41,7 @@ def test_the_boards_pairs_are_tied_and_decided(board):
 
 
 def test_the_report_has_the_leaderboards_ranks_and_its_pairs_in_words(stored, board, tmp_path):
-    write_page(find_contents(Store(stored[0])), tmp_path / "out")
+    write_page(find_contents(Folder(stored[0])), tmp_path / "out")
 
     def values(name: str):
         text = (tmp_path / "out" / "data" / f"{name}.js").read_text()

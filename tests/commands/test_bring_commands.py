@@ -1,6 +1,7 @@
 """split, examine, retry, verify-store and prune as a user gives them."""
 
 import io
+import json
 import subprocess
 import sys
 
@@ -9,7 +10,8 @@ import pytest
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.files import load_candidates
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
+from forget512.harness.store.layout import bank_folder
 from forget512.harness.workflows.evaluation import Evaluation
 from support.commands import command, run_cli
 
@@ -51,9 +53,10 @@ def test_a_mistake_is_one_line(refused, tmp_path, arguments, said):
 @pytest.fixture
 def store(tmp_path):
     """A store with a bank of a method of ours whose code has changed: its bank.json and a damaged record."""
-    folder = tmp_path / "store" / "banks" / ("0" * 12) / "finetune-000000000000"
+    identity = {"benchmark": "0" * 64, "algorithm": "finetune", "hyper_parameters": {}, "source": "old"}
+    folder = tmp_path / "store" / bank_folder(identity)
     folder.mkdir(parents=True)
-    (folder / "bank.json").write_text('{"algorithm": "finetune", "source": "old"}')
+    (folder / "bank.json").write_text(json.dumps(identity))
     (folder / "00000.finished.safetensors").write_bytes(b"damaged")
     return tmp_path / "store"
 
@@ -62,10 +65,10 @@ def test_verify_store_names_what_is_damaged_and_sets_it_aside_when_asked(store, 
     for arguments in ([], ["--set-aside"]):
         status, out, err = command(monkeypatch, capsys, "verify-store", "--store", store, *arguments)
         assert status == 1 and err == ""
-        assert "finetune-000000000000/00000.finished.safetensors: it is no run record" in out
+        assert "/00000.finished.safetensors: it is not a run record" in out
     assert "moved to damaged/banks/" in out
     status, out, _ = command(monkeypatch, capsys, "verify-store", "--store", store)
-    assert (status, out.splitlines()[-1]) == (0, f"{store}: 0 files OK, 0 damaged.")
+    assert (status, out.splitlines()[-1]) == (0, f"{store}: 1 files OK, 0 damaged.")
 
 
 @pytest.mark.parametrize(("answer", "left"), [("n\n", True), ("", True), ("y\n", False)])
@@ -96,7 +99,7 @@ def test_existing_identities_are_as_they_were(tmp_path):
     assert benchmark.fingerprint.startswith("a83e752f047c")
     path = tmp_path / "idea.py"
     path.write_text(f"{HEAD}): pass\n")
-    evaluation = Evaluation(benchmark, [], 2, Store(tmp_path / "store"))
+    evaluation = Evaluation(benchmark, [], 2, Folder(tmp_path / "store"))
     assert evaluation.reference.identity.keys() == {"benchmark", "algorithm", "hyper_parameters", "source", "original"}
     for algorithm in (built_in("finetune", "digits"), load_candidates([path])[0]):
         assert algorithm.unusual == {}

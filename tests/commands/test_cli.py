@@ -61,7 +61,7 @@ def test_more_gpus_than_there_are_is_one_line(refused):
     ("text", "said"),
     [
         ("0 1 2 1437", "1437 is out of range, training images are 0 … 1436"),
-        ("5 5", "5 stands there more than once"),
+        ("5 5", "5 occurs more than once"),
         ("", "is empty"),
         ("one", "cannot be read"),
         (" ".join(map(str, range(1437))), "nothing would be retained"),

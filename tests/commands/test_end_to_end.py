@@ -11,7 +11,7 @@ from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.finding import find_algorithms
 from forget512.harness.results.board import leaderboard
 from forget512.harness.scheduling.compute import Compute
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.store.record import decode
 from forget512.harness.workflows.evaluation import Evaluation
 from support.commands import contents, finished_records
@@ -34,7 +34,7 @@ def quick():
 def done(ray_session, benchmark, quick, tmp_path_factory):
     """A finished evaluation by two actors, and its store."""
     store = tmp_path_factory.mktemp("done")
-    evaluation = Evaluation(benchmark, quick, RUNS, Store(store))
+    evaluation = Evaluation(benchmark, quick, RUNS, Folder(store))
     events = list(evaluation.run(Compute("cpu", 2, 0.0)))
     return store, evaluation, events
 
@@ -67,7 +67,7 @@ def test_a_record_keeps_forget_and_probe_logits(done, benchmark):
 def test_the_same_command_again_runs_nothing(done, benchmark, quick):
     store, *_ = done
     before = {path: path.stat().st_mtime_ns for path in finished_records(store)}
-    again = Evaluation(benchmark, quick, RUNS, Store(store))
+    again = Evaluation(benchmark, quick, RUNS, Folder(store))
     assert list(again.run(Compute("cpu", 2, 0.0))) == []
     assert {path: path.stat().st_mtime_ns for path in finished_records(store)} == before
 
@@ -75,7 +75,7 @@ def test_the_same_command_again_runs_nothing(done, benchmark, quick):
 def test_a_second_candidate_trains_no_reference_network(done, benchmark, tmp_path):
     store, *_ = done
     other = find_algorithms(["finetune"], ["lr=0.02"], "digits")
-    events = list(Evaluation(benchmark, other, 2, Store(store)).run(Compute("cpu", 2, 0.0)))
+    events = list(Evaluation(benchmark, other, 2, Folder(store)).run(Compute("cpu", 2, 0.0)))
     assert {event.algorithm for event in events if event.kind != "joined"} == {"finetune"}
     for path in finished_records(store):  # leave the shared store as it was
         if "finetune" in path.parent.name and path.parent.name != _folder(done[1], "finetune"):
@@ -85,17 +85,17 @@ def test_a_second_candidate_trains_no_reference_network(done, benchmark, tmp_pat
 def test_results_do_not_depend_on_actors_order_or_resumption(done, benchmark, quick, tmp_path):
     store, *_ = done
     one = Compute("cpu", 1, 0.0)
-    run = Evaluation(benchmark, quick[:1], 2, Store(tmp_path)).run(one)  # fewer runs and algorithms first
+    run = Evaluation(benchmark, quick[:1], 2, Folder(tmp_path)).run(one)  # fewer runs and algorithms first
     for _ in range(3):
         next(run)
     run.close()  # stopped in the middle
-    list(Evaluation(benchmark, quick[::-1], RUNS, Store(tmp_path)).run(one))
+    list(Evaluation(benchmark, quick[::-1], RUNS, Folder(tmp_path)).run(one))
     assert contents(tmp_path) == contents(store)
 
 
 def test_killing_actors_loses_nothing_finished_and_changes_no_bit(done, benchmark, quick, tmp_path):
     store, *_ = done
-    evaluation = Evaluation(benchmark, quick, RUNS, Store(tmp_path))
+    evaluation = Evaluation(benchmark, quick, RUNS, Folder(tmp_path))
     killed = 0
     finished = (event for event in evaluation.run(Compute("cpu", 2, 0.0)) if event.kind == "finished")
     for number, _ in enumerate(finished):
@@ -115,7 +115,7 @@ def test_a_damaged_record_is_named_set_aside_and_run_again(done, benchmark, quic
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)
-    again = Evaluation(benchmark, quick, RUNS, Store(store))
+    again = Evaluation(benchmark, quick, RUNS, Folder(store))
     assert len(again.damaged) == 1 and victim.name in again.damaged[0]
     events = again.run(Compute("cpu", 1, 0.0))
     assert [e.seed for e in events if e.kind == "finished"] == [int(victim.name[:5])]
@@ -135,7 +135,7 @@ def test_an_algorithm_whose_first_runs_fail_alike_stops_and_the_others_go_on(ray
         "    return net\n"
     )
     algorithms = find_algorithms([str(bad), str(some)], [], "digits")
-    evaluation = Evaluation(benchmark, algorithms, 10, Store(tmp_path / "store"))
+    evaluation = Evaluation(benchmark, algorithms, 10, Folder(tmp_path / "store"))
     events = list(evaluation.run(Compute("cpu", 1, 0.0)))
     failed = [e for e in events if e.kind == "failed" and e.algorithm.startswith("bad@")]
     assert 3 <= len(failed) <= 4  # one may be in flight
@@ -148,13 +148,13 @@ def test_an_algorithm_whose_first_runs_fail_alike_stops_and_the_others_go_on(ray
     assert row.score is None and row.failure.output.strip() == "so far" and "1 / 0" in row.failure.traceback
     assert not evaluation.complete
     # The candidate's own failures are not run again by the same command, unless that is asked for.
-    assert not Evaluation(benchmark, algorithms, 10, Store(tmp_path / "store")).missing(algorithms[0])
-    assert Evaluation(benchmark, algorithms, 10, Store(tmp_path / "store"), retry_failed=True).missing(algorithms[0])
+    assert not Evaluation(benchmark, algorithms, 10, Folder(tmp_path / "store")).missing(algorithms[0])
+    assert Evaluation(benchmark, algorithms, 10, Folder(tmp_path / "store"), retry_failed=True).missing(algorithms[0])
 
 
 def test_a_bank_short_of_its_runs_is_scored_only_when_asked(done, benchmark, quick):
     store, *_ = done
-    evaluation = Evaluation(benchmark, quick, RUNS + 1, Store(store))
+    evaluation = Evaluation(benchmark, quick, RUNS + 1, Folder(store))
     assert all(row.score is None and (row.runs, row.wanted) == (RUNS, RUNS + 1) for row in leaderboard(evaluation).rows)
     assert all(row.score is not None for row in leaderboard(evaluation, partial=True).rows)
 

@@ -8,7 +8,7 @@ import pytest
 
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.results.contents import find_contents
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.views.html.page import write_page
 from support.browser import open_browser
 from support.synthetic import fill
@@ -24,7 +24,7 @@ def report(tmp_path_factory) -> Path:
     benchmark = make_benchmark("digits", forget_fraction=0.05)  # 72 images: two pages
     candidates = {"near": (0.1, 0.9), "far": (0.8, 0.6), NASTY: (1.5, 0.4)}
     fill(folder / "store", benchmark.description, candidates, 10)
-    write_page(find_contents(Store(folder / "store")), folder / "report", dataset=benchmark.dataset)
+    write_page(find_contents(Folder(folder / "store")), folder / "report", dataset=benchmark.dataset)
     return folder / "report" / "index.html"
 
 

@@ -8,7 +8,7 @@ import pytest
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.event_log import EventLog
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.workflows.evaluation import Evaluation
 from support.commands import contents
 
@@ -19,7 +19,7 @@ def test_a_clock_that_is_set_back_changes_no_record_and_ends_nothing(ray_session
     benchmark = make_benchmark("digits", epochs=1)
     backwards = itertools.count(time.time(), -3600)
     for name in ("usual", "set back"):
-        evaluation = Evaluation(benchmark, [], 3, Store(tmp_path / name))
+        evaluation = Evaluation(benchmark, [], 3, Folder(tmp_path / name))
         log = EventLog(tmp_path / f"{name}.jsonl", evaluation)
         if name == "set back":
             monkeypatch.setattr(time, "time", lambda: next(backwards))

@@ -8,7 +8,7 @@ import pytest
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.errors import UserError
 from forget512.harness.scheduling.compute import Compute
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.workflows import filling as doing
 from forget512.harness.workflows.evaluation import Evaluation
 
@@ -17,7 +17,7 @@ TWO = Compute("cpu", 2, 0.0)
 
 @pytest.fixture
 def evaluation(ray_session, tmp_path):
-    return Evaluation(make_benchmark("digits", epochs=1), [], 8, Store(tmp_path / "store"))
+    return Evaluation(make_benchmark("digits", epochs=1), [], 8, Folder(tmp_path / "store"))
 
 
 def test_it_waits_says_so_and_goes_on_when_the_store_is_back(evaluation, tmp_path, monkeypatch):
@@ -45,7 +45,7 @@ def test_after_its_patience_it_stops_with_one_sentence_and_the_rest_is_done_late
                 (tmp_path / "store").rename(tmp_path / "elsewhere")
     assert time.monotonic() - began < 120
     (tmp_path / "elsewhere").rename(tmp_path / "store")
-    again = Evaluation(evaluation.benchmark, [], 8, Store(tmp_path / "store"))
+    again = Evaluation(evaluation.benchmark, [], 8, Folder(tmp_path / "store"))
     assert len(again.reference.seeds(8)) == 2 and not again.damaged
     list(again.run(TWO))
     assert again.complete

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from forget512.harness.hashing import sha256
+from forget512.harness.store.layout import bank_folder, benchmark_name
 from forget512.harness.store.record import Provenance, RunRecord, decode
 
 CLASSES, PROBE = 10, 1000
@@ -47,9 +48,9 @@ def fill(
 
     Returns the banks' folders by name.
     """
-    (root / "benchmarks").mkdir(parents=True, exist_ok=True)
-    fingerprint = description["fingerprint"]
-    (root / "benchmarks" / f"{fingerprint[:12]}.json").write_text(json.dumps(description))
+    described = root / benchmark_name(description["fingerprint"])
+    described.parent.mkdir(parents=True, exist_ok=True)
+    described.write_text(json.dumps(description))
     targets = np.array(description["forget_targets"])
     probes = {name: np.array(classes) for name, classes in description["probe_targets"].items()}
     means = np.random.default_rng(0).normal(3, 2, len(targets))
@@ -76,7 +77,7 @@ def fill(
                 probe_retain_logits=make_logits(rng, probes["retain"], around["retain"]),
                 probe_test_logits=make_logits(rng, probes["test"], around["test"]),
             )
-            (folders[name] / f"{seed:05d}.finished.safetensors").write_bytes(record.encode())
+            Path(record.name(str(folders[name]))).write_bytes(record.encode())
     return folders
 
 
@@ -89,11 +90,10 @@ def make_bank(root: Path, description: dict[str, Any], method: str, number: int)
         "source": "0" * 64,
         "original": None if method == "retrain" else "1" * 64,
     }
-    key = sha256(identity)
-    folder = root / "banks" / description["fingerprint"][:12] / f"{method}-{key[:12]}"
+    folder = root / bank_folder(identity)
     folder.mkdir(parents=True)
     (folder / "bank.json").write_text(json.dumps(identity))
-    return folder, key
+    return folder, sha256(identity)
 
 
 def copy_runs(source: Path, folder: Path, key: str, runs: int) -> None:

@@ -21,8 +21,8 @@ from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.files import load_candidates
 from forget512.harness.hashing import sha256
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import Store
 from forget512.harness.store.originals import keep_original
 from forget512.harness.store.record import Provenance, RunRecord, failed
 from forget512.harness.views.console import console
@@ -133,8 +133,8 @@ def server(training: TrainingPart, original: bytes) -> Iterator[ForkServer]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def store(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "store")
 
 
 PROVENANCE = Provenance(torch="2.6", cuda=None, device="cpu", share=1.0, engine="eager", host="here")
@@ -246,7 +246,7 @@ def filled_store(make_tiny, tiny_npz, make_record, original, tmp_path_factory) -
     """16 runs of retrain, of two settings of finetune, and of a candidate; 15 of forget_remember, whose 16th failed."""
     folder = tmp_path_factory.mktemp("filled")
     tiny = make_tiny(forget_fraction=0.5)  # 30 forgotten
-    store = Store(folder / "store")
+    store = Folder(folder / "store")
     retrained = built_in("retrain", tiny.dataset.name, tiny.recipe.hyper_parameters)
     keep_original(store, tiny, retrained, original)
     idea = folder / "idea.py"

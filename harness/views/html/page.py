@@ -13,7 +13,7 @@ import jinja2
 import numpy as np
 from plotly.offline import get_plotlyjs
 
-from forget512.harness.benchmark.dataset import Dataset
+from forget512.harness.benchmark.data.dataset import Dataset
 from forget512.harness.errors import UserError
 from forget512.harness.results.board import make_board
 from forget512.harness.results.contents import Contents

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from forget512.harness.benchmark.dataset import Dataset
-from forget512.harness.benchmark.loading import cifar10, digits, load_dataset
+from forget512.harness.benchmark.data.dataset import Dataset
+from forget512.harness.benchmark.data.loading import cifar10, digits, load_dataset
 from forget512.harness.errors import UserError
 from forget512.harness.store.benchmarks import StoredBenchmark
 

@@ -1,4 +1,4 @@
-"""Whole groups forgotten."""
+"""Forget sets of whole groups."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def test_more_names_than_a_files_name_may_be_long(tmp_path):
         (lambda text: text.replace("index,group\n", ""), "its first line must be index,group"),
         (lambda text: "", "its first line must be index,group"),
         (lambda text: text.replace("\n7,p7\n", "\n"), "lacks image 7 (1 of 60"),
-        (lambda text: text + "7,p8\n", "line 62: image 7 has a group already (p7)"),
+        (lambda text: text + "7,p8\n", "line 62: image 7 already has a group (p7)"),
         (lambda text: text + "60,p8\n", "line 62: 60 is out of range, training images are 0 … 59"),
-        (lambda text: text.replace("\n7,p7\n", "\nseven,p7\n"), "line 9: 'seven,p7' is no index and group"),
-        (lambda text: text.replace("\n7,p7\n", "\n7\n"), "line 9: '7' is no index and group"),
+        (lambda text: text.replace("\n7,p7\n", "\nseven,p7\n"), "line 9: 'seven,p7' is not an index and a group"),
+        (lambda text: text.replace("\n7,p7\n", "\n7\n"), "line 9: '7' is not an index and a group"),
         (lambda text: text.replace("\n7,p7\n", "\n-7,p7\n"), "line 9: '-7,p7'"),
     ],
 )

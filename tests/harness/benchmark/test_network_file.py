@@ -58,8 +58,9 @@ def test_its_source_is_part_of_the_fingerprint_and_its_place_is_not(make_tiny, w
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "my_net.py").rename(tmp_path / "elsewhere" / "my_net.py")
     moved = make_tiny(model=f"{tmp_path / 'elsewhere' / 'my_net.py'}:build")
-    edited = make_tiny(model=write(GOOD + "\n# another day\n") + ":build")
-    assert one.fingerprint == moved.fingerprint != edited.fingerprint
+    reworded = make_tiny(model=write(GOOD + "\n# another day\n") + ":build")
+    edited = make_tiny(model=write(GOOD + "\nDAY = 2\n") + ":build")
+    assert one.fingerprint == moved.fingerprint == reworded.fingerprint != edited.fingerprint
     assert [line.split(":")[0] for line in differences(one.identity, edited.identity)] == ["model.source_sha256"]
 
 

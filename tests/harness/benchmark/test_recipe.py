@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
+from forget512.algorithms.baselines import retrain
 from forget512.harness.benchmark.making import DEFAULTS, make_benchmark
-from forget512.harness.benchmark.recipe import read_recipe
+from forget512.harness.benchmark.recipe import OPTIMIZERS, SCHEDULES, read_recipe
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
 
@@ -21,6 +22,12 @@ def recipe(tmp_path):
         return tmp_path / "recipe.toml"
 
     return write
+
+
+def test_a_recipe_knows_the_optimizers_schedules_and_mirroring_of_retrain():
+    assert (tuple(retrain.OPTIMIZERS), tuple(retrain.SCHEDULES)) == (OPTIMIZERS, SCHEDULES)
+    for padding in (0, 4):
+        assert dataclasses.replace(USUAL, padding=padding).values["mirror"] == retrain.usual_mirror(padding)
 
 
 def test_what_the_file_names_is_taken_and_the_rest_is_as_usual(recipe):

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from forget512.algorithms import versions
+from forget512.algorithms.code_hash import code_hash
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.files import load_candidates
@@ -46,7 +48,21 @@ def test_the_name_depends_on_the_text_alone(write):
     text = f"{HEAD}):\n    return net\n"
     one, other = load(write(text)), load(write(text, "elsewhere/idea.py"))
     assert one.name == other.name
-    assert load(write(text + "# another line\n")).name != one.name
+    assert load(write(text + "    net = None\n")).name != one.name
+
+
+def test_formatting_comments_and_docstrings_change_neither_name_nor_bank(write):
+    one = load(write(f"{HEAD}, lr=1e-3):\n    return net\n"))
+    text = f'"""An idea."""\n\n{HEAD},\n  lr = 0.001):  # usual\n  """Unlearn."""\n\n  return (net)'
+    other = load(write(text))
+    assert (other.name, other.bank) == (one.name, one.bank) and other.files["idea.py"] == text.encode()
+
+
+def test_another_name_of_ours_is_another_candidate_and_its_place_is_not(write):
+    text = "from forget512.algorithms.literature.freeze import {} as unlearning\n"
+    one, other = load(write(text.format("eu_k"))), load(write(text.format("cf_k")))
+    assert one.source != other.source
+    assert load(write("from forget512.algorithms import eu_k as unlearning\n")).bank == one.bank
 
 
 def test_keyword_defaults_are_the_hyper_parameters(write):
@@ -157,13 +173,13 @@ def test_an_algorithm_of_ours_may_be_the_candidate(write):
     own = built_in("forget_remember", "tiny")
     assert found.hyper_parameters == own.hyper_parameters
     assert found.name.startswith("idea@") and list(found.files) == ["idea.py"]
-    alone = sha256([["idea.py", sha256(path.read_bytes())]])
-    assert found.source != alone  # our code is part of it
+    ours = versions.of_method("forget_remember")
+    assert found.source == sha256({"idea.py": code_hash(path.read_bytes()), **ours})
 
 
 def test_the_source_of_a_file_that_imports_nothing_of_ours_is_the_file(write):
     path = write(f"import json\n{HEAD}): pass")
-    assert load(path).source == sha256([["idea.py", sha256(path.read_bytes())]])
+    assert load(path).source == sha256({"idea.py": code_hash(path.read_bytes())})
 
 
 def test_printing_at_import_does_no_harm(write):

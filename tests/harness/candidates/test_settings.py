@@ -104,7 +104,7 @@ def test_what_a_file_calls_a_whole_number_stays_one(write):
         )
 
 
-@pytest.mark.parametrize("name", sorted(n for n, f in ALGORITHMS.items() if f.__annotations__.get("epochs") is float))
+@pytest.mark.parametrize("name", sorted(name for name, method in ALGORITHMS.items() if "epochs" in method.fractional))
 def test_epochs_of_a_built_in_may_be_a_fraction_where_its_signature_says_float(name):
     plain = built_in(name, "a data set without presets")
     (half,) = with_settings([plain], ["epochs=2.5"])

@@ -23,11 +23,11 @@ from forget512.harness.hashing import canonical_json, sha256
 from forget512.harness.results.board import evaluation_reference
 from forget512.harness.results.contents import find_contents
 from forget512.harness.results.store_boards import boards
+from forget512.harness.store.backends.folder import Folder
+from forget512.harness.store.bank import StoredBank
 from forget512.harness.store.benchmarks import read_benchmark
-from forget512.harness.store.confidences import decode_confidences
-from forget512.harness.store.files import Store
-from forget512.harness.store.record import decode
-from forget512.harness.store.stored_bank import StoredBank
+from forget512.harness.store.listing import list_bank
+from forget512.harness.store.record import decode, decode_confidences
 from forget512.harness.views.console import console
 from forget512.harness.views.reproduction import show_reproduction
 from forget512.harness.workflows.evaluation import Evaluation
@@ -47,7 +47,7 @@ def give(monkeypatch, capsys):
 def exported(filled_store, tmp_path_factory) -> Path:
     """A bundle of retrain, the candidate and one setting of finetune; not to be changed."""
     out = tmp_path_factory.mktemp("exported") / "idea.forget512"
-    export_banks(Store(filled_store.store), ["idea.py", "finetune (lr=0.5)"], out, None, "released", None)
+    export_banks(Folder(filled_store.store), ["idea.py", "finetune (lr=0.5)"], out, None, "released", None)
     return out
 
 
@@ -232,20 +232,21 @@ def huge_epochs(benchmark):
         (of_bank(1, source="\x1b[2J"), "no short printable text"),
         (of_bank(1, original="\x1b[2J"), "no short printable text"),
         (of_bank(1, batch_format="\x1b[2J"), "no short printable text"),
-        (edit("benchmark", huge_epochs), "epochs or sizes are none"),
+        (edit("benchmark", huge_epochs), "epochs or sizes are missing or invalid"),
         (of_bank(1, algorithm="retrain"), "its first bank, and no other, must be retrain's"),
         (of_bank(1, algorithm="idea@12345678"), "not called after its source"),
         (of_bank(1, benchmark="0" * 64), "of another benchmark"),
         (of_bank(1, hyper_parameters=[]), "does not say which algorithm"),
         (edit("banks.1.source.files", [["idea.py", "utf-8", "print('other code')"]]), "not the one that its bank"),
         (edit("banks.1.source.files", [["idea.py", "idna", "x"]]), "not the one that its bank"),
+        (edit("banks.1.source.files", [["idea.py", "utf-8", "x = = 2"]]), "Python cannot parse idea.py ("),
         (edit("banks.1.source", 7), "is no text"),
         (edit("banks.1.provenance", []), "not that of its runs"),
         (edit("benchmark.fingerprint", "0" * 64), "its fingerprint is not that of what it describes"),
         (edit("benchmark.forget_targets", [0] * 29), "29 forget targets for 30"),
-        (edit("benchmark.forget_targets", [99] * 30), "no class"),
+        (edit("benchmark.forget_targets", [99] * 30), "not a valid class index"),
         (edit("benchmark.forget_indices", list(range(30))), "its forget indices are not those"),
-        (edit("benchmark", []), "describes no benchmark"),
+        (edit("benchmark", []), "not a valid description of a benchmark"),
         (edit("mode", "best"), "'best' is not known"),
     ],
 )
@@ -306,7 +307,7 @@ def test_numbers_beyond_json_and_huge_counts_are_refused(give, exported, forged,
         values = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         text = file.metadata()["bundle"].replace('"runs":16', '"runs":NaN', 1)
     save_file(values, tmp_path / "nan", metadata={"bundle": text, "sha256": sha256(text.encode())})
-    assert "NaN stands in it" in refused("verify", tmp_path / "nan")
+    assert "contains NaN" in refused("verify", tmp_path / "nan")
 
 
 def test_another_benchmark_than_the_one_stated_is_refused(refused, exported, tmp_path):
@@ -332,17 +333,17 @@ def test_export_overwrites_nothing_and_names_what_it_cannot_find(refused, export
     assert exported.read_bytes() == before
     assert "Did you mean 'forget_remember'?" in refused("export", "forget_rember", tmp_path / "b", *store)
     assert "may be one of 2 banks" in refused("export", "finetune", tmp_path / "b", *store)
-    assert "--benchmark 0" in refused("export", "idea", tmp_path / "b", *store, "--benchmark", "0")
+    assert "has no benchmark 0: it holds" in refused("export", "idea", tmp_path / "b", *store, "--benchmark", "0")
     assert not (tmp_path / "b").exists()
 
 
 @pytest.fixture
 def published(filled_store, tmp_path) -> Path:
     """The published program's file with the reference's runs of the filled store."""
-    store = Store(filled_store.store)
+    store = Folder(filled_store.store)
     benchmark = read_benchmark(store, filled_store.benchmark.fingerprint[:12])
     (folder,) = filled_store.store.glob("banks/*/retrain-*")
-    bank = StoredBank(store, folder.relative_to(filled_store.store).as_posix(), benchmark)
+    bank = StoredBank(list_bank(store, folder.relative_to(filled_store.store).as_posix()), benchmark)
     columns = bank.columns(sorted(bank.readings))
     path = tmp_path / "retrain_confs.npz"
     np.savez(
@@ -363,7 +364,7 @@ def test_an_unreadable_origin_note_is_written_anew_by_the_same_import(give, refu
     note = next((tmp_path / "other").glob("banks/*/idea@*/origin-*.json"))
     sound = note.read_bytes()
     note.write_text("{")
-    assert "import the file that it is of" in refused("leaderboard", *store)
+    assert "import the file with the SHA-256" in refused("leaderboard", *store)
     status, out, _ = give("verify-store", *store, "--set-aside")
     assert status == 1 and note.name in out and note.exists()  # set aside, these runs would pass for own ones
     status, out, _ = give("import", exported, *store)
@@ -385,7 +386,7 @@ def test_score_and_compare_of_bank_folders_say_what_was_imported(give, exported,
 
 def test_a_reproduction_says_that_its_reference_was_imported(give, exported, filled_store, tmp_path):
     give("import", exported, "--store", tmp_path / "other")
-    evaluation = Evaluation(filled_store.benchmark, [], 16, Store(tmp_path / "other"))
+    evaluation = Evaluation(filled_store.benchmark, [], 16, Folder(tmp_path / "other"))
     shown = console(file=io.StringIO())
     reference = evaluation_reference(evaluation)
     shown.print(show_reproduction(Reproduction("A table", [], [], 1.0, True), evaluation, reference, []))
@@ -406,11 +407,11 @@ def test_all_commands_take_the_same_reference(give, published, filled_store, tmp
     if short:
         (own / "00003.finished.safetensors").unlink()
     chosen = (imported if short else own).name
-    assert find_contents(Store(store)).reference.folder.endswith(chosen)
-    assert Evaluation(filled_store.benchmark, [], 16, Store(store)).reference.folder.endswith(chosen)
-    ((board,), _) = boards(Store(store))
+    assert find_contents(Folder(store)).reference.folder.endswith(chosen)
+    assert Evaluation(filled_store.benchmark, [], 16, Folder(store)).reference.folder.endswith(chosen)
+    ((board,), _) = boards(Folder(store))
     assert any((own if short else imported).name in note and "another reference" in note for note in board.notes)
-    export_banks(Store(store), ["idea"], tmp_path / "b", None, "released", None)
+    export_banks(Folder(store), ["idea"], tmp_path / "b", None, "released", None)
     bundle, _ = verify(tmp_path / "b")
     assert sha256(bundle.manifest["banks"][0]["identity"])[:12] == chosen.rpartition("-")[2]
 

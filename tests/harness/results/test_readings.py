@@ -10,7 +10,7 @@ import pytest
 
 from forget512.harness.results.contents import find_contents
 from forget512.harness.results.readings import READINGS, other_readings, readings_json, readings_lines
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.store.runs import Columns
 from forget512.harness.views.array_reports import score_report
 from forget512.harness.views.html.page import write_page
@@ -45,7 +45,7 @@ def test_a_new_reading_is_one_entry_and_appears_in_json_text_and_report(tmp_path
     assert list(found) == [*READINGS] and set(found["mean_gap"]) == {"gap"}
     line = f"mean gap {found['mean_gap']['gap']:.4f}"
     assert f"  {line}\n" in score_report(scored, as_json=False, per_example=True)
-    write_page(find_contents(Store(tmp_path / "store")), tmp_path / "report")
+    write_page(find_contents(Folder(tmp_path / "store")), tmp_path / "report")
     (script,) = (tmp_path / "report" / "data").glob("c*.js")
     assert f'"{line}"' in script.read_text()
 

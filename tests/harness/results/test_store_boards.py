@@ -16,7 +16,7 @@ from forget512.harness.results.board import Pairing, _rank
 from forget512.harness.results.labels import label, usual_runs
 from forget512.harness.results.rows import Row
 from forget512.harness.results.store_boards import boards, is_floor
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.scoring import Comparison
 from support.commands import command
 
@@ -90,7 +90,7 @@ def test_a_benchmark_that_cannot_be_scored_is_left_out_with_its_reason(filled_st
     store = filled_store.copy(tmp_path / "store")
     (store / "banks" / "0123456789ab" / "finetune-x").mkdir(parents=True)
     (store / "banks" / "0123456789ab" / "finetune-x" / "bank.json").write_text("{}")
-    found, left_out = boards(Store(store), runs=2)
+    found, left_out = boards(Folder(store), runs=2)
     assert len(found) == 1 and left_out == [
         "benchmark 0123456789ab is left out: benchmarks/0123456789ab.json is missing."
     ]

@@ -9,13 +9,13 @@ import ray
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.metrics import Metrics
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.workflows.evaluation import Evaluation
 
 
 @pytest.mark.slow
 def test_runs_seconds_and_what_waits_stand_at_the_nodes_port(ray_session, tmp_path):
-    evaluation = Evaluation(make_benchmark("digits", epochs=1), [], 4, Store(tmp_path / "store"))
+    evaluation = Evaluation(make_benchmark("digits", epochs=1), [], 4, Folder(tmp_path / "store"))
     metrics = Metrics(evaluation.benchmark.fingerprint, evaluation)
     for event in evaluation.run(Compute("cpu", 2, 0.0)):
         metrics.take(event)

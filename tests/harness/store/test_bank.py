@@ -11,8 +11,11 @@ import pytest
 from forget512.harness.benchmark.comparing import check_comparable
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
-from forget512.harness.store.bank import Bank
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
+from forget512.harness.store.bank import Bank, StoredBank
+from forget512.harness.store.benchmarks import parse_benchmark
+from forget512.harness.store.layout import benchmark_name, record_name
+from forget512.harness.store.listing import list_bank
 from forget512.harness.store.record import failed
 from forget512.scoring import logit_scaled_confidence
 
@@ -36,13 +39,13 @@ def bank(store, benchmark, finetune) -> Bank:
 
 def reopened(bank: Bank) -> Bank:
     """As another command would see it."""
-    other = Bank(Store(bank.store.root), bank.benchmark, bank.algorithm, ORIGINAL)
+    other = Bank(Folder(bank.store.root), bank.benchmark, bank.algorithm, ORIGINAL)
     other.refresh()
     return other
 
 
 def file_of(bank: Bank, seed: int):
-    return bank.store.root / bank.folder / f"{seed:05d}.finished.safetensors"
+    return bank.store.root / record_name(bank.folder, seed)
 
 
 # --- keeping and reading ---
@@ -105,7 +108,7 @@ def test_the_first_record_of_a_seed_stays(bank, make_record):
 def test_a_bank_says_what_it_is(bank, make_record):
     bank.add(make_record(bank, 0).encode())
     assert json.loads(bank.store.get(f"{bank.folder}/bank.json")) == bank.identity
-    description = json.loads(bank.store.get(f"benchmarks/{bank.benchmark.fingerprint[:12]}.json"))
+    description = json.loads(bank.store.get(benchmark_name(bank.benchmark.fingerprint)))
     assert description == bank.benchmark.description
 
 
@@ -177,6 +180,37 @@ def test_a_record_under_another_seeds_name_does_not_count(bank, make_record):
     assert found.seeds(5) == [0]
     found.add(make_record(bank, 1).encode())
     assert found.seeds(5) == [0, 1] and reopened(bank).seeds(5) == [0, 1]
+
+
+def test_a_record_of_another_number_of_examples_does_not_count(bank, make_record):
+    bank.add(make_record(bank, 0).encode())
+    file_of(bank, 1).write_bytes(make_record(bank.key, 1, examples=4).encode())
+    found = reopened(bank)
+    assert found.seeds(5) == [0] and "logits of 4 examples" in found.damaged[0] and not file_of(bank, 1).exists()
+
+
+@pytest.mark.parametrize("other", [b"half a record", None, 3])
+def test_a_bank_that_is_read_counts_what_one_that_is_written_counts_and_leaves_damage_alone(bank, make_record, other):
+    for seed in range(3):
+        bank.add(make_record(bank, seed).encode())
+    bank.add(failed(make_record(bank, 4), "error").encode())
+    wrong = other if isinstance(other, bytes) else make_record("key" if other is None else bank, 3).encode()
+    file_of(bank, 1).write_bytes(wrong)
+    read = StoredBank(list_bank(bank.store, bank.folder), parse_benchmark(bank.benchmark.description))
+    assert file_of(bank, 1).read_bytes() == wrong and "00001" in read.damaged[0]
+    written = reopened(bank)
+    assert read.seeds(5) == written.seeds(5) == [0, 2] and read.failures == written.failures
+    assert np.array_equal(read.columns([0, 2]).confidences, written.columns([0, 2]).confidences)
+    assert (read.key, read.folder, read.identity) == (bank.key, bank.folder, bank.identity)
+
+
+def test_a_banks_folder_is_listed_once(bank, make_record, monkeypatch):
+    bank.add(make_record(bank, 0).encode())
+    listed, of_store = [], bank.store.list
+    monkeypatch.setattr(bank.store, "list", lambda prefix: listed.append(prefix) or of_store(prefix))
+    bank.refresh()
+    StoredBank(list_bank(bank.store, bank.folder), parse_benchmark(bank.benchmark.description))
+    assert listed == [bank.folder] * 2
 
 
 def test_a_damaged_record_that_appeared_meanwhile_makes_way_for_a_new_run(bank, make_record):

@@ -10,9 +10,11 @@ import pytest
 
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
+from forget512.harness.store.backends.bucket import Bucket
+from forget512.harness.store.backends.contract import StoreUnavailable
+from forget512.harness.store.backends.folder import Folder
+from forget512.harness.store.backends.opening import open_store
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.bucket import ObjectStore
-from forget512.harness.store.files import Store, StoreUnavailable, open_store
 from support.commands import command
 
 ORIGINAL = "0" * 64
@@ -42,7 +44,7 @@ def sentence(where, **how):
 
 
 def test_a_folder_is_a_store_on_disk_and_a_url_is_one_in_a_bucket(tmp_path, remote):
-    assert type(open_store(tmp_path)) is Store and type(remote) is ObjectStore
+    assert type(open_store(tmp_path)) is Folder and type(remote) is Bucket
 
 
 def test_a_bucket_alone_will_do(bucket):
@@ -51,7 +53,7 @@ def test_a_bucket_alone_will_do(bucket):
 
 
 def test_another_kind_of_url_is_refused_naming_what_is_allowed():
-    assert sentence("ftp://host/path") == "--store ftp://… is of no known kind: give a folder, s3://… or gs://…"
+    assert sentence("ftp://host/path") == "--store ftp://… is not supported: give a folder, s3://… or gs://…"
 
 
 @pytest.mark.parametrize("url", ["s3://", "s3://key:SECRET@bucket/path", "s3://b?versionId=1", "s3://b/p#1"])
@@ -131,7 +133,7 @@ def test_a_store_that_is_gone_meanwhile_is_unavailable_and_goes_on_when_it_is_ba
             lambda: remote.get("a/1"),
             lambda: list(remote.list("a")),
         ):
-            with pytest.raises(StoreUnavailable, match=r"any more \(EndpointConnectionError: .* same command again"):
+            with pytest.raises(StoreUnavailable, match=r"\(EndpointConnectionError: .* rerun the command"):
                 use()
     finally:
         s3.start()
@@ -219,8 +221,8 @@ def test_a_good_record_that_another_driver_puts_meanwhile_is_not_removed(remote,
 def test_what_the_client_libraries_log_is_not_printed_beside_the_sentence():
     code = """
 import logging
-from forget512.harness.store import bucket
-for name in bucket.TALKERS:
+from forget512.harness.store.backends import bucket
+for name in bucket.LOGGERS:
     logging.getLogger(name + ".deep").error("Traceback")
 logging.getLogger("else").error("heard")
 """

@@ -19,7 +19,9 @@ import pytest
 
 from forget512.harness.errors import UserError
 from forget512.harness.exchange.arrays import read_side
-from forget512.harness.store.files import TEMPORARY, Store, StoreUnavailable, open_store
+from forget512.harness.store.backends.contract import StoreUnavailable
+from forget512.harness.store.backends.folder import TEMPORARY, Folder
+from forget512.harness.store.backends.opening import open_store
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -96,7 +98,7 @@ def test_of_many_threads_one_wins_and_its_content_is_whole(either):
 def test_of_many_processes_one_wins_each_name(either, where):
     code = """
 import sys
-from forget512.harness.store.files import open_store
+from forget512.harness.store.backends.opening import open_store
 store, me = open_store(sys.argv[1]), sys.argv[2]
 print(*[i for i in range(40) if store.put_if_absent(f"folder/{i}", me.encode() * 5000)])
 """
@@ -112,7 +114,7 @@ def test_a_killed_writer_leaves_nothing_partial_under_a_name(either, where):
     code = """
 import sys
 from itertools import count
-from forget512.harness.store.files import open_store
+from forget512.harness.store.backends.opening import open_store
 store = open_store(sys.argv[1])
 print("ready", flush=True)
 for i in count():
@@ -188,20 +190,20 @@ def test_a_store_that_cannot_be_made_is_refused(tmp_path, below):
     (tmp_path / "file").write_text("a file, not a folder")
     root = tmp_path / "file" / below
     with pytest.raises(UserError, match=r"--store .* cannot be written \(.+\)"):
-        Store(root)
+        Folder(root)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_a_store_where_nobody_may_write_is_refused():
     with pytest.raises(UserError, match="--store /proc/forget512 cannot be written"):
-        Store(Path("/proc/forget512"))
+        Folder(Path("/proc/forget512"))
     with pytest.raises(UserError, match="--store /proc/self cannot be written"):
-        Store(Path("/proc/self"))
+        Folder(Path("/proc/self"))
 
 
 def test_a_store_that_can_be_written_no_more_says_so(store):
     (store.root / "a").write_text("a file in the way")
-    with pytest.raises(StoreUnavailable, match=r"cannot be written any more .*give the same command again"):
+    with pytest.raises(StoreUnavailable, match=r"Cannot write to --store .* Finished runs are safe; fix .* rerun"):
         store.put_if_absent("a/1", b"1")
 
 
@@ -210,7 +212,7 @@ def test_a_folder_that_is_gone_is_unavailable_and_never_made_anew(store, tmp_pat
     store.put_if_absent("a/1", b"1")
     store.root.rename(tmp_path / "unmounted")
     for use in uses(store):
-        with pytest.raises(StoreUnavailable, match="any more \\(No such file or directory\\)"):
+        with pytest.raises(StoreUnavailable, match="\\(No such file or directory\\)"):
             use()
     assert not store.root.exists()
     (tmp_path / "unmounted").rename(store.root)
@@ -226,7 +228,8 @@ def test_a_full_disk_is_unavailable_leaves_nothing_half_written_and_goes_on_when
     """The kernel refuses to write, as on a full disk: beyond the size that it allows this process's files."""
     code = """
 import os, resource, signal, sys
-from forget512.harness.store.files import StoreUnavailable, open_store
+from forget512.harness.store.backends.contract import StoreUnavailable
+from forget512.harness.store.backends.opening import open_store
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = open_store(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
@@ -239,13 +242,14 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
 print(store.put_if_absent("a/1", b"1" * 200_000), len(store.get("a/1")))
 """
     said, left, after = python(code, store.root).communicate(timeout=60)[0].splitlines()
-    assert "cannot be written any more (File too large): what was finished before is kept" in said
+    assert "(File too large). Finished runs are safe" in said
     assert left == "[]" and after == "True 200000"
 
 
 MOUNTED = """
 import os, subprocess, sys
-from forget512.harness.store.files import StoreUnavailable, open_store
+from forget512.harness.store.backends.contract import StoreUnavailable
+from forget512.harness.store.backends.opening import open_store
 root = sys.argv[1]
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", root], check=True)
 store = open_store(root + "/store")
@@ -273,7 +277,7 @@ os.remove(root + "/store/a/1")
 put("a/2", 700_000)
 """
     first, full, left, after = in_a_mount_of_its_own(code, tmp_path)
-    assert "cannot be written any more (No space left on device)" in full
+    assert full.startswith("Cannot write to --store ") and "(No space left on device)" in full
     assert (first, left, after) == ("True", "['1'] 700000", "True")
 
 
@@ -287,7 +291,7 @@ subprocess.run(["mount", "-o", "remount,rw", root], check=True)
 put("a/2", 10)
 """
     first, denied, elsewhere, read, after = in_a_mount_of_its_own(code, tmp_path)
-    assert all("cannot be written any more (Read-only file system)" in line for line in (denied, elsewhere))
+    assert all("(Read-only file system)" in line for line in (denied, elsewhere))
     assert (first, read, after) == ("True", "10 [('a/1', 10)]", "True")
 
 
@@ -302,7 +306,7 @@ put("a/2", 10)
 """
     (tmp_path / "mount").mkdir()
     first, gone, beneath, after = in_a_mount_of_its_own(code, tmp_path / "mount")
-    assert "cannot be written any more (No such file or directory)" in gone
+    assert "(No such file or directory)" in gone
     assert (first, beneath, after) == ("True", "[]", "True")
 
 

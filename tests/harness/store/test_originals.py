@@ -18,8 +18,9 @@ from forget512.harness.store.originals import (
     keep_original,
     load_accuracies,
     load_original,
-    original_seeds,
+    original_key,
 )
+from forget512.harness.worker.seeds import Seeds
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def state(original):
 
 
 def test_originals_of_other_numbers_have_other_seeds_and_places(store, benchmark, retrain):
-    seeds = [original_seeds(benchmark, retrain, number) for number in range(3)]
-    assert len({each.of("global") for each in seeds}) == 3 and seeds[0] == original_seeds(benchmark, retrain)
+    seeds = [Seeds(original_key(benchmark, retrain), number) for number in range(3)]
+    assert len({each.of("global") for each in seeds}) == 3
     for number in range(3):
         keep_original(store, benchmark, retrain, b"model %d" % number, number)
     assert [load_original(store, benchmark, retrain, number) for number in range(4)] == [

@@ -12,7 +12,7 @@ from PIL import Image
 
 from forget512.harness.errors import UserError
 from forget512.harness.results.contents import find_contents
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.views.figures import COLUMN, PAGE, draw_reproduction, read_reproduction, write_figures
 from support.synthetic import describe, fill
 
@@ -38,7 +38,7 @@ TABLES = [
 def stored(tmp_path_factory):
     root = tmp_path_factory.mktemp("figures") / "store"
     fill(root, describe(6), {"near": (0.1, 0.9), "cost_$x$": (1.0, 0.5)}, 8)
-    return find_contents(Store(root))
+    return find_contents(Folder(root))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from forget512.algorithms import ALGORITHMS
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import Doubtful, MachineFault
@@ -144,7 +143,7 @@ def test_a_method_of_ours_for_which_memory_runs_out_is_the_machines_fault(perfor
     def greedy(net, retain, forget, validation):
         torch.empty(1 << 60, dtype=torch.uint8)
 
-    monkeypatch.setitem(ALGORITHMS, "greedy", greedy)
+    monkeypatch.setattr(Algorithm, "function", staticmethod(greedy))
     with pytest.raises(RuntimeError, match="can't allocate memory"):
         perform(Algorithm("greedy", "greedy", {}, source="0"))
 
@@ -153,7 +152,7 @@ def test_a_method_of_ours_at_which_a_gpu_reports_an_error_is_the_machines_fault(
     def unlucky(net, retain, forget, validation):
         raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
 
-    monkeypatch.setitem(ALGORITHMS, "unlucky", unlucky)
+    monkeypatch.setattr(Algorithm, "function", staticmethod(unlucky))
     with pytest.raises(RuntimeError, match="uncorrectable ECC error"):
         perform(Algorithm("unlucky", "unlucky", {}, source="0"))
 
@@ -168,7 +167,7 @@ def test_a_candidate_that_eats_more_than_its_actors_share_is_stopped(training, b
     places = int(machine_memory() // 1e9)
     runner = Runner(training, benchmark.examination_part, "cpu", 1.0, places)
     body = "held = []\nfor _ in range(60):\n    held.append(b'x' * 50_000_000)\n    time.sleep(0.05)"
-    record = decode(RunSeed(candidate(body, "import time"), Seeds("bank", 0)).perform(runner, original))
+    record = decode(RunSeed(candidate(body, "import time"), Seeds("bank", 0)).perform(runner, original, None))
     runner.fork_server.close()
     assert failed(record)
     assert record.error.endswith(f"a run may hold {runner.memory / 1e9:.2f} GB here")

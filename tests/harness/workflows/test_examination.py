@@ -16,7 +16,7 @@ from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.errors import UserError
 from forget512.harness.results.board import leaderboard
 from forget512.harness.scheduling.compute import Compute
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.store.record import decode
 from forget512.harness.worker.runner import Runner
 from forget512.harness.workflows.examination import Examination, ExamineCheckpoint
@@ -137,11 +137,11 @@ def test_the_bank_is_named_by_its_name_and_its_checkpoints(folder, examine, tmp_
     assert again.bank.key == bank.key and again.complete
     elsewhere = tmp_path / "elsewhere"
     folder.rename(elsewhere)
-    assert Examination(benchmark, elsewhere, "outside", Store(tmp_path / "other")).bank.key == bank.key
+    assert Examination(benchmark, elsewhere, "outside", Folder(tmp_path / "other")).bank.key == bank.key
     changed = load((elsewhere / "net_0.safetensors").read_bytes())
     changed["fc.bias"] += 1
     (elsewhere / "net_0.safetensors").write_bytes(save(changed))
-    assert Examination(benchmark, elsewhere, "outside", Store(tmp_path / "other")).bank.key != bank.key
+    assert Examination(benchmark, elsewhere, "outside", Folder(tmp_path / "other")).bank.key != bank.key
     refusal(lambda: examine(elsewhere), "--as outside names other checkpoints", "choose another")
 
 

@@ -64,7 +64,9 @@ def failed_bank(store, benchmark, idea, original: bytes, make_record) -> Bank:
 def test_runs_from_several_original_models_each_start_from_their_own(store, benchmark, idea, originals, make_record):
     """The candidate returns the original as it is."""
     banks = [failed_bank(store, benchmark, idea, each, make_record) for each in originals]
-    assert "finished" in [event.kind for event in Retry(benchmark, store, [], [idea]).run(ONE)]
+    work = Retry(benchmark, store, [], [idea])
+    assert [event.kind for event in work.run(ONE)].count("finished") == 2
+    assert list(work.progress().values()) == [(1, 1), (1, 1)]
     training, cpu = benchmark.training_part, torch.device("cpu")
     examiner = Examiner(training, benchmark.examination_part, Unlearner(training, cpu, images_on=cpu).images, cpu)
     for bank, original in zip(banks, originals, strict=True):

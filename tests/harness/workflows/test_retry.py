@@ -14,12 +14,12 @@ from forget512.harness.candidates.files import load_candidates
 from forget512.harness.errors import UserError
 from forget512.harness.hashing import sha256
 from forget512.harness.scheduling.compute import Compute
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.check import verify
-from forget512.harness.store.files import Store
-from forget512.harness.store.originals import ACCURACIES, keep_original
+from forget512.harness.store.originals import keep_original
 from forget512.harness.store.prune import prunable, prune
-from forget512.harness.store.record import failed
+from forget512.harness.store.record import ACCURACIES, failed
 from forget512.harness.workflows.examination import Examination
 from forget512.harness.workflows.retry import Retry
 
@@ -54,12 +54,12 @@ def write(path: Path, text: str):
 # --- verify ---
 
 
-def problems(store: Store) -> dict[str, str]:
+def problems(store: Folder) -> dict[str, str]:
     return {checked.name: checked.problem for checked in verify(store) if checked.problem}
 
 
 @pytest.fixture
-def filled(store, fill, retrain, benchmark, tmp_path, original) -> Store:
+def filled(store, fill, retrain, benchmark, tmp_path, original) -> Folder:
     """Reference, a method of ours with a failure, and an examined bank without records."""
     fill(retrain)
     fill(built_in("finetune", "digits"), failing=(1,))
@@ -129,6 +129,14 @@ def test_missing_descriptions_are_named(filled):
     next(filled.root.glob("originals/*.safetensors")).unlink()
     found = problems(filled)
     assert len(found) == 3 and sum("is missing" in text for text in found.values()) == 3
+
+
+def test_a_candidate_in_syntax_that_this_python_does_not_know_is_not_called_damaged(filled, fill, tmp_path):
+    folder = fill(write(tmp_path / "idea.py", f"{HEAD}): pass")).folder
+    path = filled.root / folder / "source.json"
+    path.write_text(path.read_text().replace("pass", "if 1 then 2"))
+    (found,) = [checked for checked in verify(filled) if checked.problem]
+    assert found.missing and found.problem.startswith("this version of Python cannot parse idea.py (")
 
 
 # --- prune ---

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from forget512.algorithms import METHODS, SMALL
+from forget512.algorithms import ALGORITHMS
 from forget512.harness.benchmark.development import development
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.candidates.algorithm import Algorithm
@@ -152,10 +152,10 @@ def test_a_grid_that_does_not_fit_is_one_sentence(grid, sentence):
 
 @pytest.mark.parametrize("dataset", ["digits", "cifar10-mini"])
 def test_our_own_grids_are_of_values_that_the_methods_have(dataset):
-    for method in METHODS:
-        if method.name not in ("retrain", "original"):
-            found = settings_of([built_in(method.name, dataset)], [], [], dataset)
-            assert 3 <= len(found) <= 6, method.name
+    for name in ALGORITHMS:
+        if name not in ("retrain", "original"):
+            found = settings_of([built_in(name, dataset)], [], [], dataset)
+            assert 3 <= len(found) <= 6, name
 
 
 def test_a_data_set_may_have_grids_of_its_own():
@@ -194,15 +194,16 @@ def test_values_given_twice_are_one_sentence(again):
 
 
 def test_every_preset_is_a_setting_that_its_grid_tries():
-    for method, dataset in SMALL:
-        preset = built_in(method, dataset)
-        found = settings_of([preset], [], [], dataset)
-        assert preset.bank in [setting.algorithm.bank for setting in found], (method, dataset)
+    for name, method in ALGORITHMS.items():
+        for dataset in method.small:
+            preset = built_in(name, dataset)
+            found = settings_of([preset], [], [], dataset)
+            assert preset.bank in [setting.algorithm.bank for setting in found], (name, dataset)
 
 
 def test_the_set_line_gives_the_very_setting_that_was_tried():
     """On top of what the bare name stands for, presets included."""
-    names = [method.name for method in METHODS if method.name != "retrain"]
+    names = [name for name in ALGORITHMS if name != "retrain"]
     for setting in settings_of([built_in(name, "digits") for name in names], [], [], "digits"):
         named = built_in(setting.algorithm.method, "digits")
         lines = [part for part in shlex.split(setting.set_line) if part != "--set"]

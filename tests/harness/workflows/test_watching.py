@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from forget512.harness.store.files import StoreUnavailable
+from forget512.harness.store.backends.contract import StoreUnavailable
 from forget512.harness.store.record import failed
 from forget512.harness.store.status import BankStatus, BenchmarkStatus, status
 from forget512.harness.views.console import console

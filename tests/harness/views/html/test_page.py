@@ -18,8 +18,8 @@ from hypothesis.extra.numpy import arrays as drawn
 from forget512.harness.errors import UserError
 from forget512.harness.results.contents import find_contents
 from forget512.harness.results.densities import STEP, pooled_densities
+from forget512.harness.store.backends.folder import Folder
 from forget512.harness.store.benchmarks import StoredBenchmark
-from forget512.harness.store.files import Store
 from forget512.harness.views.html.packing import QUANTILES, density_json, epsilon_json, pack_rules, pack_side
 from forget512.harness.views.html.page import write_page
 from forget512.harness.views.html.thumbnails import find_dataset, make_sprite
@@ -42,7 +42,7 @@ def root(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def report(root, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("out") / "report"
-    write_page(find_contents(Store(root)), out, command="forget512 report --store 'a&b'")
+    write_page(find_contents(Folder(root)), out, command="forget512 report --store 'a&b'")
     return out
 
 
@@ -193,7 +193,7 @@ def test_a_short_bank_is_scored_only_when_asked(tmp_path):
     root = tmp_path / "store"
     folders = fill(root, describe(EXAMPLES), {"near": (0.1, 0.9)}, 4)
     copy_runs(folders["near"], *make_bank(root, describe(EXAMPLES), "short", 7), 3)
-    stored = find_contents(Store(root))
+    stored = find_contents(Folder(root))
     write_page(stored, tmp_path / "whole")
     assert [row["name"] for row in values(tmp_path / "whole", "board")["candidates"]] == ["near"]
     assert "3 of 4" in (tmp_path / "whole" / "index.html").read_text()
@@ -210,7 +210,7 @@ def test_two_candidates_of_another_n_than_the_boards_are_not_compared(tmp_path):
     folders = fill(root, describe(EXAMPLES), {"near": (0.1, 0.9)}, 10)
     for number in (7, 8):
         copy_runs(folders["near"], *make_bank(root, describe(EXAMPLES), "short", number), 8)
-    write_page(find_contents(Store(root)), tmp_path / "out", partial=True)
+    write_page(find_contents(Folder(root)), tmp_path / "out", partial=True)
     texts = values(tmp_path / "out", "pairs")
     assert "Both have N = 8, which is not the board's N: F falls with N, so they are not compared." in texts.values()
 
@@ -218,20 +218,20 @@ def test_two_candidates_of_another_n_than_the_boards_are_not_compared(tmp_path):
 def test_banks_of_one_method_are_told_apart_by_what_differs(tmp_path):
     fill(tmp_path / "store", describe(3), {"idea": (0, 1)}, 2)
     make_bank(tmp_path / "store", describe(3), "idea", 5)
-    names = {bank.name for bank in find_contents(Store(tmp_path / "store")).candidates}
+    names = {bank.name for bank in find_contents(Folder(tmp_path / "store")).candidates}
     assert names == {"idea (number=1)", "idea (number=5)"}
 
 
 def test_a_folder_that_holds_something_else_is_refused(root, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="holds something that is no report"):
-        write_page(find_contents(Store(root)), tmp_path)
+        write_page(find_contents(Folder(root)), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_report_is_written_over_an_older_one(tmp_path):
     fill(tmp_path / "store", describe(3), {"near": (0, 1)}, 3)
-    stored, out = find_contents(Store(tmp_path / "store")), tmp_path / "out"
+    stored, out = find_contents(Folder(tmp_path / "store")), tmp_path / "out"
     write_page(stored, out)
     (out / "data" / "c999.js").write_text("old")
     write_page(stored, out)
@@ -243,7 +243,7 @@ def test_a_damaged_record_is_not_counted_and_named_on_the_page(tmp_path, bank):
     folders = fill(tmp_path / "store", describe(3), {"near": (0, 1)}, 4)
     broken = next((tmp_path / "store").rglob(f"{bank}-*/00001.finished.safetensors"))
     broken.write_bytes(broken.read_bytes()[:-1])
-    contents = find_contents(Store(tmp_path / "store"))
+    contents = find_contents(Folder(tmp_path / "store"))
     write_page(contents, tmp_path / "out", partial=True)
     assert len(contents.damaged) == 1 and "verify-store --set-aside" in contents.damaged[0]
     assert "00001.finished.safetensors" in (tmp_path / "out" / "index.html").read_text()
@@ -251,14 +251,13 @@ def test_a_damaged_record_is_not_counted_and_named_on_the_page(tmp_path, bank):
 
 
 def test_a_report_that_fails_leaves_the_older_one_and_nothing_beside_it(tmp_path):
-    fill(tmp_path / "store", describe(3), {"near": (0, 1)}, 3)
-    stored, out = find_contents(Store(tmp_path / "store")), tmp_path / "out"
-    write_page(stored, out)
+    near = fill(tmp_path / "store", describe(3), {"near": (0, 1)}, 3)["near"]
+    store, out = Folder(tmp_path / "store"), tmp_path / "out"
+    write_page(find_contents(store), out)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    for identity in (tmp_path / "store").rglob("near-*/*.json"):
-        identity.write_text("{")
-    with pytest.raises(UserError, match="verify-store --set-aside"):
-        write_page(stored, out)
+    (near / "origin-000000000000.json").write_text("{")
+    with pytest.raises(UserError, match=r"origin-0+\.json in the store is damaged"):
+        write_page(find_contents(store), out)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert {path.name for path in tmp_path.iterdir()} == {"store", "out"}
 
@@ -266,10 +265,10 @@ def test_a_report_that_fails_leaves_the_older_one_and_nothing_beside_it(tmp_path
 @pytest.mark.parametrize("name", ["thesis.txt", "data/table.csv"])
 def test_a_reports_folder_with_something_of_the_users_is_refused(root, tmp_path, name):
     out = tmp_path / "out"
-    write_page(find_contents(Store(root)), out)
+    write_page(find_contents(Folder(root)), out)
     (out / name).write_text("mine")
     with pytest.raises(UserError, match="holds something that is no report"):
-        write_page(find_contents(Store(root)), out)
+        write_page(find_contents(Folder(root)), out)
     assert (out / name).read_text() == "mine"
 
 

@@ -1,4 +1,4 @@
-"""Data sets from a folder of images, in torchvision's ImageFolder layout."""
+"""Reads a data set from a folder of images, in torchvision's ImageFolder layout."""
 
 from pathlib import Path
 
@@ -8,28 +8,29 @@ from forget512.harness.errors import UserError, first_line
 
 USUAL_SIZE = 32
 LEAST_SIZE = 4
-TEST_SHARE = 5  # one image in so many of each class, where the folder has no test images of its own
+TEST_SHARE = 5  # one image in five of each class, if the folder has no test images of its own
 
 Samples = list[tuple[str, int]]  # (file, class)
 
 
 def read_image_folder(folder: Path, size: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """x_train (n, size, size, 3) uint8, y_train (n,) int64, x_test, y_test.
+    """Read x_train (n, size, size, 3) uint8, y_train (n,) int64, x_test and y_test. size: pixels, 32 if None.
 
-    `train/CLASS/…` with `test/CLASS/…` (or `val/CLASS/…`); or `CLASS/…` alone, of which a fifth of each class, drawn by
-    a fixed seed from the files in order, is the test set. Classes are numbered by their folders' names in order, images
-    stand in the order of their paths. Each becomes RGB, is cut to a square about its middle and resized (bilinear).
+    The folder holds `train/CLASS/…` with `test/CLASS/…` (or `val/CLASS/…`), or `CLASS/…` alone: then a fifth of each
+    class, drawn by a fixed seed from the files in order, is the test set. Classes are numbered in the order of their
+    folders' names; images come in the order of their paths. Each image becomes RGB, is cropped to the square at its
+    centre and resized (bilinear).
 
     Raises:
         UserError: the layout does not fit, or an image cannot be read.
     """
     size = USUAL_SIZE if size is None else size
     if size < LEAST_SIZE:
-        raise UserError(f"--image-size {size}: images of {LEAST_SIZE} × {LEAST_SIZE} pixels are the least.")
+        raise UserError(f"--image-size {size}: the smallest size is {LEAST_SIZE} × {LEAST_SIZE} pixels.")
     if (folder / "train").is_dir():
         part = next((name for name in ("test", "val") if (folder / name).is_dir()), None)
         if part is None:
-            raise UserError(f"--dataset {folder} has train/ but neither test/ nor val/ beside it: add one of them.")
+            raise UserError(f"--dataset {folder} has train/ but neither test/ nor val/: add one of them.")
         classes, train = _list(folder / "train")
         others, test = _list(folder / part)
         if classes != others:
@@ -50,7 +51,7 @@ def _list(folder: Path) -> tuple[list[str], Samples]:
         found = ImageFolder(str(folder))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"--dataset {folder} is no folder of images by class (CLASS/image.png): {first_line(error)}."
+            f"--dataset {folder} is not a folder of images by class (CLASS/image.png): {first_line(error)}."
         ) from error
     return found.classes, found.samples
 
@@ -83,6 +84,6 @@ def _images(samples: Samples, size: int) -> np.ndarray:
             with Image.open(name) as image:
                 square = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
                 pixels[i] = np.asarray(square)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # PIL has each of them
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # PIL raises each of them
             raise UserError(f"{name} cannot be read as an image: {first_line(error)}.") from error
     return pixels

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from forget512.harness.benchmark.loading import load_dataset
+from forget512.harness.benchmark.data.loading import load_dataset
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.errors import UserError
 
@@ -83,7 +83,7 @@ def test_large_images_get_the_usual_network_for_them(folder):
 
 def test_layouts_that_do_not_fit_are_one_line(folder, tmp_path):
     (tmp_path / "empty").mkdir()
-    refusal(tmp_path / "empty", "is no folder of images by class")
+    refusal(tmp_path / "empty", "is not a folder of images by class")
     refusal(folder, "--image-size 2", size=2)
     paint(folder / "train" / "emu" / "0.png", 0)
     refusal(folder, "class 'emu' is not in both of train/ and test/")

@@ -1,4 +1,4 @@
-"""Loads data sets by name: digits (embedded), those of torchvision, .npz files, image folders."""
+"""Loads a data set by its name: digits (embedded), one of torchvision's, a .npz file, or a folder of images."""
 
 import contextlib
 import sys
@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from forget512.harness.benchmark.dataset import Dataset
-from forget512.harness.benchmark.image_folder import read_image_folder
-from forget512.harness.benchmark.npz import NPZ_KEYS, read_npz
+from forget512.harness.benchmark.data.dataset import Dataset
+from forget512.harness.benchmark.data.image_folder import read_image_folder
+from forget512.harness.benchmark.data.npz import NPZ_KEYS, read_npz
 from forget512.harness.errors import UserError, first_line, one_of
 
 TORCHVISION = {"cifar100": "CIFAR100", "svhn": "SVHN", "mnist": "MNIST", "fashionmnist": "FashionMNIST"}  # its classes
@@ -21,7 +21,7 @@ CIFAR10_MINI = (500, 200)  # training and test images of each class, the first i
 def load_dataset(name: str, data_dir: Path, image_size: int | None = None) -> Dataset:
     """Load a data set by its name, from a path that ends in .npz, or from a folder of images.
 
-    image_size: that a folder's images are resized to; 32 if None.
+    image_size: pixels to which the images of a folder are resized; 32 if None.
 
     Raises:
         UserError: unknown name, file missing or malformed, or no network to download from.
@@ -80,10 +80,10 @@ def cifar10(data_dir: Path) -> Dataset:
 
 
 def from_torchvision(name: str, data_dir: Path) -> Dataset:
-    """CIFAR-100 (100 classes), SVHN (without its extra images), MNIST or Fashion-MNIST, as torchvision keeps them.
+    """Load CIFAR-100 (100 classes), SVHN (without its extra images), MNIST or Fashion-MNIST through torchvision.
 
     Raises:
-        UserError: not in data_dir, and not to be downloaded.
+        UserError: the data set is not in data_dir and cannot be downloaded.
     """
     import torchvision
 
@@ -105,7 +105,7 @@ def from_torchvision(name: str, data_dir: Path) -> Dataset:
 
 
 def _open(kind: Callable, title: str, data_dir: Path, instead: str, **part: Any) -> Any:
-    """A part of a torchvision data set; downloaded where it is not in data_dir."""
+    """Open a part of a torchvision data set, and download it if it is not in data_dir."""
     try:
         try:
             return kind(data_dir, download=False, **part)

@@ -1,4 +1,4 @@
-"""Retraining and fine-tuning on the retain set."""
+"""Retraining on the retain set."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from forget512.algorithms import finetune, retrain
-from forget512.algorithms.training import Images
+from forget512.algorithms import retrain
 from support.running import changed, run
 
 
@@ -115,10 +114,3 @@ def test_images_are_mirrored_and_shifted_as_said(make_images, make_loader, make_
 def test_unknown_words_are_refused(make_net, settings):
     with pytest.raises(ValueError, match="choose one of"):
         run(retrain, make_net(), **settings)
-
-
-def test_fine_tuning_follows_the_labels(make_images, make_loader, make_net):
-    images = make_images()
-    relabelled = Images(images.pixels, images.targets.flip(0), [120.0], [70.0])
-    one, other = (run(finetune, make_net(), make_loader(each), epochs=1) for each in (images, relabelled))
-    assert changed(one, other)

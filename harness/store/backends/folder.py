@@ -1,60 +1,29 @@
-"""A store of immutable files: put_if_absent, get, list. Here on a local disk; object_store.py has the other kind."""
+"""A store in a folder of a disk."""
 
 import contextlib
 import errno
 import os
-import re
 import tempfile
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
-from forget512.harness.errors import UserError, first_line
+from forget512.harness.errors import UserError
+from forget512.harness.store.backends.contract import Store
+from forget512.harness.store.layout import aside_name
 
 TEMPORARY = ".writing-"
-URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)  # one slash too: what a Path makes of two
-
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # of file systems without hard links
 
 
-class StoreUnavailable(UserError):
-    """A store that could be used before cannot now. The reason may pass: a full disk, a lost mount, no network.
-
-    why: a few words.
-    """
-
-    def __init__(self, text: str, why: str):
-        super().__init__(text)
-        self.why = why
-
-
-def open_store(where: str | Path, existing: bool = False) -> "Store":
-    """The store in a folder, or at s3://BUCKET/PATH or gs://BUCKET/PATH. existing: one without runs is refused,
-    and nothing is written yet: it may be read-only.
-
-    Raises:
-        UserError: it cannot be used, or is not there.
-    """
-    if url := URL.fullmatch(str(where)):
-        from forget512.harness.store.bucket import ObjectStore  # needs libraries that few have
-
-        return ObjectStore(url[1].lower(), url[2], existing)
-    return Store(Path(where), existing)
-
-
-class Store:
-    """Files by name ('banks/…/00017.finished.safetensors') under a folder.
-
-    A name, once it can be seen, holds the whole of what was put, durably; it is never written again. str() is what a
-    user called the store. Every method raises StoreUnavailable where the store cannot be reached, read or written.
-    """
-
-    failures: type[Exception] = OSError
+class Folder(Store):
+    """Files by name below a folder."""
 
     def __init__(self, root: Path, existing: bool = False):
-        """Open, and make if need be. existing: refuse what is not there, and write nothing yet.
+        """Open the folder; make it if it does not exist. existing: refuse that instead, and write nothing yet.
 
         Raises:
-            UserError: root cannot be written, or is not there.
+            UserError: root cannot be written, or does not exist.
         """
         self.root = root
         if existing:
@@ -71,49 +40,6 @@ class Store:
 
     def __str__(self) -> str:
         return str(self.root)
-
-    def put_if_absent(self, name: str, data: bytes) -> bool:
-        """Write data under name unless it exists; whether it was written. Durable on return."""
-        with self._available("written"):
-            return self._put(name, data)
-
-    def get(self, name: str) -> bytes:
-        """The bytes under name. Raises FileNotFoundError."""
-        with self._available("read"):
-            data = self._get(name)
-        if data is None:
-            raise FileNotFoundError(name)
-        return data
-
-    def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Names under a folder with their sizes in bytes, in order, folder by folder; opens no file."""
-        with self._available("read"):
-            yield from self._list(prefix)
-
-    def remove(self, name: str) -> None:
-        """Delete a file, and its folder once that is empty. For what a user asked to be pruned, nothing else."""
-        with self._available("written"):
-            self._remove(name)
-
-    def set_aside(self, name: str) -> str:
-        """Move a damaged file to damaged/, out of the way of its repetition; the name it has there."""
-        with self._available("written"):
-            return self._set_aside(name)
-
-    @contextlib.contextmanager
-    def _available(self, done: str) -> Iterator[None]:
-        try:
-            yield
-        except self.failures as error:
-            why = self._why(error)
-            raise StoreUnavailable(
-                f"--store {self} cannot be {done} any more ({why}): what was finished before is kept; "
-                "mend it and give the same command again.",
-                why,
-            ) from error
-
-    def _why(self, error: Exception) -> str:
-        return getattr(error, "strerror", None) or first_line(error)
 
     def _put(self, name: str, data: bytes) -> bool:
         target = self.root / name
@@ -166,11 +92,7 @@ class Store:
             (self.root / name).parent.rmdir()
 
     def _set_aside(self, name: str) -> str:
-        aside = f"damaged/{name}"
-        number = 0
-        while (self.root / aside).exists():
-            number += 1
-            aside = f"damaged/{name}.{number}"
+        aside = next(new for number in count() if not (self.root / (new := aside_name(name, number))).exists())
         self._make_folder((self.root / aside).parent)
         with contextlib.suppress(FileNotFoundError):  # another driver was first
             os.replace(self.root / name, self.root / aside)

@@ -1,7 +1,7 @@
-"""A store in a bucket of S3, of what speaks like it, or of Google Cloud Storage: the same promises as on a disk.
+"""A store in a bucket of S3, of a server with its interface, or of Google Cloud Storage.
 
-There is no rename there. A record is one conditional put: the server refuses a name that exists, and shows what it took
-only when it has the whole. fsspec's `mode="create"` sends that condition; a server that does not keep it is refused.
+A bucket cannot rename. A record is one conditional put: the server refuses a name that exists, and shows an object only
+when it has the whole. fsspec's `mode="create"` sends that condition; a server that ignores it is refused.
 """
 
 import logging
@@ -11,12 +11,12 @@ from itertools import count
 from typing import Any
 
 from forget512.harness.errors import UserError
-from forget512.harness.store.files import Store
+from forget512.harness.store.backends.contract import Store
+from forget512.harness.store.layout import FOLDERS, aside_name, order
 
 LIBRARIES = {"s3": "s3fs", "gs": "gcsfs"}
-TALKERS = ("botocore", "aiobotocore", "s3fs", "gcsfs")  # they log tracebacks of what is told here in one sentence
+LOGGERS = ("botocore", "aiobotocore", "s3fs", "gcsfs")  # they log tracebacks of what our errors say in one sentence
 BUCKET_AND_PATH = re.compile(r"([A-Za-z0-9._-]+)(/[^?#]*)?")
-PARTS = ("benchmarks", "originals", "banks")  # the smallest first
 MARKER = ".forget512"
 PATIENCE = {  # seconds, and tries of each request: half a minute with a server that takes it and does not answer
     "connect_timeout": 5,
@@ -25,10 +25,10 @@ PATIENCE = {  # seconds, and tries of each request: half a minute with a server 
 }
 # What servers and libraries call it -> what it means. Their own messages are not shown: who knows what is in them.
 CAUSES = {
-    "there is no such bucket; make it, or mend its name": {
+    "there is no such bucket; create it, or correct its name": {
         *("NoSuchBucket", "InvalidBucketName", "FileNotFoundError", "404"),
     },
-    "no credentials were found; give them as other tools take them, in the environment or in their files": {
+    "no credentials were found; set them in the environment or in configuration files, as for other tools": {
         *("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ProfileNotFound"),
     },
     "the credentials are refused, or do not allow this": {
@@ -42,12 +42,12 @@ CAUSES = {
     },
 }
 
-for _name in TALKERS:
+for _name in LOGGERS:
     logging.getLogger(_name).addHandler(logging.NullHandler())
     logging.getLogger(_name).propagate = False
 
 
-class ObjectStore(Store):
+class Bucket(Store):
     """Objects by name below scheme://bucket/path."""
 
     failures = Exception  # two client libraries over two HTTP stacks have no base class in common
@@ -56,22 +56,22 @@ class ObjectStore(Store):
         """existing: refuse a store without runs, and write nothing yet.
 
         Raises:
-            UserError: no such kind of store, no library for it, or it cannot be used.
+            UserError: the scheme is not supported, its library is missing, or the store cannot be used.
         """
         if scheme not in LIBRARIES:
-            raise UserError(f"--store {scheme}://… is of no known kind: give a folder, s3://… or gs://…")
+            raise UserError(f"--store {scheme}://… is not supported: give a folder, s3://… or gs://…")
         parts = BUCKET_AND_PATH.fullmatch(path.rstrip("/"))
         if not parts:  # and is not shown, for it may hold a password
             raise UserError(
-                f"--store {scheme}://… has more or less in it than a bucket and a path ({scheme}://BUCKET/PATH). "
-                "Credentials come from the environment or from the files of its other tools, never from here."
+                f"--store must have the form {scheme}://BUCKET/PATH (no credentials or query in the URL). Credentials "
+                "come from the environment or from the configuration files of other tools."
             )
         self.path = (parts[1] + (parts[2] or "")).rstrip("/")
         self.url = f"{scheme}://{self.path}"
         try:
             self.files = _connect(scheme, self.url)
             if existing:
-                empty = not any(True for part in PARTS for _ in self._list(part))
+                empty = not any(True for part in FOLDERS for _ in self._list(part))
             else:
                 keeps = not self._put(MARKER, b"A store of forget512.\n") or not self._put(MARKER, b"Overwritten.\n")
         except UserError:
@@ -83,7 +83,7 @@ class ObjectStore(Store):
         if not existing and not keeps:
             raise UserError(
                 f"--store {self} cannot be used: its server overwrites what exists although asked not to "
-                "(If-None-Match: *), so that finished runs could be lost. Give one that keeps to it, or a folder."
+                "(If-None-Match: *), so that finished runs could be lost. Use another server, or a folder."
             )
 
     def __str__(self) -> str:
@@ -111,7 +111,7 @@ class ObjectStore(Store):
     def _list(self, prefix: str) -> Iterator[tuple[str, int]]:
         found = self.files.find(self.path, prefix=f"{prefix}/", detail=True)
         names = {path.removeprefix(f"{self.path}/"): details["size"] for path, details in found.items()}
-        yield from sorted(names.items(), key=lambda item: item[0].split("/"))
+        yield from sorted(names.items(), key=lambda item: order(item[0]))
 
     def _remove(self, name: str) -> None:
         try:
@@ -121,14 +121,10 @@ class ObjectStore(Store):
                 raise
 
     def _set_aside(self, name: str) -> str:
-        aside = f"damaged/{name}"
         data = self._get(name)
         if data is None:  # another driver was first
-            return aside
-        for number in count(1):
-            if self._put(aside, data):
-                break
-            aside = f"damaged/{name}.{number}"
+            return aside_name(name, 0)
+        aside = next(new for number in count() if self._put(new := aside_name(name, number), data))
         if self._get(name) == data:  # else another driver has put a good one there meanwhile
             self._remove(name)
         return aside

@@ -1,10 +1,10 @@
-"""Reads a data set from one .npz file, and says what is wrong with it."""
+"""Reads a data set from one .npz file."""
 
 from pathlib import Path
 
 import numpy as np
 
-from forget512.harness.benchmark.dataset import Dataset
+from forget512.harness.benchmark.data.dataset import Dataset
 from forget512.harness.errors import UserError, first_line
 
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")  # as Keras's data sets name them
@@ -16,7 +16,7 @@ def read_npz(path: Path, name: str | None = None) -> Dataset:
     Images (n, H, W) or (n, H, W, channels) with whole numbers 0 … 255, labels (n,) or (n, 1).
 
     Raises:
-        UserError: what is wrong with which key.
+        UserError: names the key and what is wrong with it.
     """
     arrays, reading = {}, str(path)
     try:
@@ -70,7 +70,7 @@ def _images(array: np.ndarray, where: str) -> np.ndarray:
     if array.ndim != 4 or min(array.shape) == 0:
         raise UserError(f"{where} has shape {array.shape}: images must be (n, H, W) or (n, H, W, channels), not empty.")
     if array.shape[1] < 4 or array.shape[2] < 4:
-        raise UserError(f"{where} holds images of {array.shape[1]} × {array.shape[2]} pixels: 4 × 4 is the least.")
+        raise UserError(f"{where} holds images of {array.shape[1]} × {array.shape[2]} pixels: the least is 4 × 4.")
     if array.min() < 0 or array.max() > 255:
         raise UserError(f"{where} holds values {array.min()} … {array.max()}: images are 0 … 255.")
     return np.ascontiguousarray(array, np.uint8)
@@ -85,7 +85,7 @@ def _labels(array: np.ndarray, where: str) -> np.ndarray:
     if array.min() < 0:
         raise UserError(f"{where} holds label {array.min()}: labels are 0 … C-1.")
     if array.max() >= 2**31:
-        raise UserError(f"{where} holds label {array.max()}: that is no class number.")
+        raise UserError(f"{where} holds label {array.max()}: that is not a class number.")
     return array.astype(np.int64)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images and labels, as they stand in the source: not normalised, not shuffled.
+    """Images and labels as the source has them, neither normalised nor shuffled.
 
     x_train (n, H, W, channels) uint8, y_train (n,) int64 in 0 … classes-1; x_test and y_test likewise.
     """
@@ -35,7 +35,7 @@ class Dataset:
         n = len(self.x_train)
         levels = np.stack(
             [np.bincount(self.x_train[..., c].ravel(), minlength=256) for c in range(self.image_shape[2])]
-        )  # exact, and no float copy of the images
+        )  # exact, without a copy of the images as floats
         values = np.arange(256)
         count = n * self.image_shape[0] * self.image_shape[1]
         mean = levels @ values / count

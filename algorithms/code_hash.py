@@ -1,0 +1,137 @@
+"""The canonical hash of Python code: it changes with what the code does, not with its wording or who reads it.
+
+The hash is of the syntax tree: node types and fields, without positions, comments, docstrings and empty fields. It is
+the same under every version of Python and in every locale. Imports of forget512's own modules count as pairs (name
+imported, name bound), in no order: moving a module changes no hash, importing another name from it does.
+
+This file needs the standard library alone.
+"""
+
+import ast
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+PACKAGE = "forget512"
+IGNORED = ("kind", "type_comment", "type_ignores")  # fields: u"" for "", and comments
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def code_hash(source: bytes) -> str:
+    """The SHA-256 of a file's code, as 64 hex digits. source: the file's bytes, whose encoding is Python's business.
+
+    Raises:
+        SyntaxError: this version of Python cannot parse it.
+    """
+    tree = parse(source)
+    imports = sorted({(name.rpartition(".")[2], bound) for name, bound in own_imports(tree)})
+    digest = hashlib.sha256(json.dumps(imports).encode())
+    for token in _tokens(tree):
+        digest.update(f"\n{token}".encode())
+    return digest.hexdigest()
+
+
+def parse(source: bytes) -> ast.Module:
+    """The syntax tree of a file's bytes; SyntaxError whatever is wrong with them."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes such as "\d", at each reading
+            return ast.parse(source)
+    except (ValueError, RecursionError, MemoryError) as error:  # null bytes, or nested too deeply for the parser
+        raise SyntaxError(str(error) or type(error).__name__) from error
+
+
+def own_imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """The imports of forget512's modules, wherever they are: (full name of what is imported, name that it is bound to).
+
+    `from forget512.algorithms import ssd as s` gives ("forget512.algorithms.ssd", "s").
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                if _is_own(alias.name):
+                    yield alias.name, alias.asname or PACKAGE
+        elif isinstance(node, ast.ImportFrom) and not node.level and _is_own(node.module or ""):
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}", alias.asname or alias.name
+
+
+def _is_own(module: str) -> bool:
+    return module.partition(".")[0] == PACKAGE
+
+
+class _Mark(str):
+    """Punctuation between the tokens of a tree."""
+
+
+def _tokens(tree: ast.AST) -> Iterator[str]:
+    """The tree from top to bottom as lines of ASCII, from which it could be built again."""
+    waiting: list[Any] = [tree]  # a stack, not recursion: generated code is nested deeply
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, _Mark):
+            yield item
+        elif isinstance(item, ast.Constant):
+            yield f"Constant {_plain(item.value)}"
+        elif isinstance(item, ast.AST):
+            waiting.append(_Mark(")"))
+            for name, value in sorted(_fields(item).items(), reverse=True):
+                waiting += [value, _Mark(f"{name}=")]
+            waiting.append(_Mark(f"{type(item).__name__}("))
+        elif isinstance(item, list):
+            waiting += [_Mark("]"), *reversed(item), _Mark("[")]
+        else:
+            yield _plain(item)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        text = json.dumps(value)
+    elif isinstance(value, bytes | float):
+        text = value.hex()
+    elif isinstance(value, complex):
+        text = f"{value.real.hex()} {value.imag.hex()}"
+    elif type(value) is int:
+        text = hex(value)  # decimal digits are limited
+    else:
+        text = repr(value)  # True, False, None, Ellipsis
+    return f"{type(value).__name__} {text}"
+
+
+def _fields(node: ast.AST) -> dict[str, Any]:
+    """A node's fields that say something."""
+    fields = {name: value for name, value in ast.iter_fields(node) if name not in IGNORED}
+    if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+        fields["body"] = node.body[1:]
+    if isinstance(node, ast.JoinedStr):
+        fields["values"] = _joined(node.values)
+    if isinstance(node, ast.FormattedValue) and node.format_spec and not _fields(node.format_spec):
+        del fields["format_spec"]  # f"{x:}"
+    for name, value in fields.items():
+        if isinstance(value, list):
+            fields[name] = [each for item in value for each in _without_own_imports(item)]
+    return {name: value for name, value in fields.items() if value is not None and value != []}
+
+
+def _joined(parts: list[ast.expr]) -> list[ast.expr]:
+    """The parts of an f-string: Python versions cut its constant text in different places, and may have empty parts."""
+    found: list[ast.expr] = []
+    for part in parts:
+        last = found[-1] if found else None
+        if isinstance(part, ast.Constant) and isinstance(last, ast.Constant):
+            found[-1] = ast.Constant(str(last.value) + str(part.value))
+        elif not isinstance(part, ast.Constant) or part.value:
+            found.append(part)
+    return found
+
+
+def _without_own_imports(item: Any) -> list[Any]:
+    """[item], less what `own_imports` finds in this one statement."""
+    if isinstance(item, ast.Import):
+        others = [alias for alias in item.names if not _is_own(alias.name)]
+        return [ast.Import(others)] if others else []
+    if isinstance(item, ast.ImportFrom) and not item.level and _is_own(item.module or ""):
+        return []
+    return [item]
