@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.data import DataLoader, Subset
 
 from forget512.algorithms import ALGORITHMS
@@ -173,3 +174,79 @@ def test_it_works_under_bfloat16(small_sets, make_loader, make_original, name):
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
         found = perform(name, make_original(), {s: make_loader(i) for s, i in sets.items()})
     assert has_changed(name, found, make_original())
+
+
+# --- layers that compute their weight from other parameters ---
+
+WRITERS = {  # a layer that the method would write to
+    "forget_remember": "layer2.conv1",
+    "kookmin": "layer1.conv2",
+    "seif": "conv1",
+    "sebastian": "layer1.conv1",
+    "toshi_marvelous": "layer3.conv1",
+    "amnesiacs": "conv1",
+    "sun": "fc",
+    "distil": "layer1.conv1",
+}
+WRITING = {"distil": {"start": "noise"}}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_would_be_lost_is_not_written(small_sets, make_loader, make_net, name):
+    method = ALGORITHMS[name]
+    net, before = make_net(), make_net()
+    for each in (net, before):
+        weight_norm(each.get_submodule(WRITERS[name]))
+    sets = {s: make_loader(images) for s, images in zip(("retain", "forget", "validation"), small_sets, strict=True)}
+    with pytest.raises(ValueError, match=r"network's Parametrized\w+ computes its own from other parameters"):
+        run(method.function, net, **{s: sets[s] for s in method.reads}, **WRITING.get(name, {}))
+    assert not changed(net, before)
+
+
+# --- the published settings, as the publications state them: a method's own defaults ---
+
+PUBLISHED = {
+    "forget_remember": {
+        "draws": [2, 2, 2],
+        "epochs": [1, 2, 2],
+        "lr": [0.001],
+        "t_max": 2,
+        "sigma": 0.01,
+        "loss": "mse",
+        "pool": "no-fc-no-shortcut",
+        "selection": "random",
+        "unit": "layer",
+    },
+    "forget_remember_2": {
+        "draws": [2, 2, 1, 1],
+        "epochs": [2, 1, 1, 1],
+        "lr": [0.0005, 0.001, 0.001, 0.001, 0.001],
+        "sigma": 0.01,
+    },
+    "finetune": {"epochs": 1, "lr": 0.001, "momentum": 0.9, "weight_decay": 5e-4},
+    "fanchuan": {"uniform_lr": 0.005, "rounds": 8, "forget_lr": 3e-4, "temperature": 1.15, "retain_batch": 256,
+                 "retain_lr": 0.004, "weight_decay": 1e-2},
+    "kookmin": {"share": 0.3, "epochs": 5, "lr": 0.001, "kept_rate": 0.1, "weight_decay": 5e-4},
+    "seif": {"sigma": 0.6, "last_sigma": 0.005, "epochs": 4, "lr": 7e-4, "weight_decay": 5e-4},
+    "sebastian": {"share": 0.99, "class_power": -0.1, "epochs": 3.2, "lr": 5e-4, "weight_decay": 5e-4},
+    "toshi_marvelous": {"epochs": 3, "lr": 0.001, "weight_decay": 5e-4},
+    "amnesiacs": {"warmup_epochs": 3, "warmup_lr": 9e-4, "epochs": 3, "lr": 0.001, "temperature": 5.0,
+                  "weight_decay": 5e-4},
+    "sun": {"epochs": 5, "tensors": 9, "share": 0.7, "sigma": 0.04, "lr": 2e-4, "factors": [1, 1, 1, 5],
+            "weight_decay": 5e-4},
+    "neggrad_plus": {"alpha": 0.95, "lr": 0.01},
+    "random_labels": {"lr": 0.01, "epochs": 10},
+    "scrub": {"temperature": 2.0, "alpha": 0.5, "gamma": 1.0, "msteps": 3, "lr": 5e-4, "retain_batch": 32,
+              "forget_batch": 64, "decay_at": [0.5, 0.8, 0.9], "decay": 0.1},
+    "salun": {"share": 0.5, "lr": 0.01, "momentum": 0.0, "epochs": 10},
+    "l1_sparse": {"gamma": 5e-4, "epochs": 10, "lr": 0.01},
+    "ssd": {"alpha": 10.0, "lam": 1.0},
+    "cf_k": {"lr": 0.01, "weight_decay": 5e-4},
+    "unsir": {"lr": [0.02, 0.01], "epochs": [1, 1]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_defaults_are_the_published_ones(name):
+    found = json.loads(json.dumps(ALGORITHMS[name].defaults))
+    assert {key: found[key] for key in PUBLISHED[name]} == PUBLISHED[name]
