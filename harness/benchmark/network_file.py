@@ -4,14 +4,12 @@ The file travels as its text to wherever networks are built (actors, the process
 stood when the command began. Each process imports it once.
 """
 
-import importlib.util
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.abc import MetaPathFinder, SourceLoader
-from importlib.machinery import ModuleSpec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from forget512.harness.candidates.source import hash_of_files
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
 
 TRIED = 2  # inputs in the batch that a network is tried on
 _modules: dict[str, types.ModuleType] = {}  # of this process, by source
+_folders: list[TemporaryDirectory[str]] = []  # of the files that came along
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,12 @@ class NetworkFile:
         key = sha256([self.folder, self.source])
         if key not in _modules:
             first, *others = self.files
-            sys.meta_path.insert(0, _Files(self.folder, {name: self.files[name] for name in others}))
+            _folders.append(TemporaryDirectory(prefix="forget512-"))  # until this process ends: it may import later
+            for name in others:
+                copy = Path(_folders[-1].name, name)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_bytes(self.files[name])
+            sys.path.insert(0, _folders[-1].name)
             _modules[key] = import_file(Path(self.folder) / first, self.files[first])
         return getattr(_modules[key], self.function)
 
@@ -142,39 +146,3 @@ def read_network(text: str) -> NetworkFile:
     network = NetworkFile(function, folder, files)
     _modules[sha256([folder, network.source])] = module
     return network
-
-
-class _Files(MetaPathFinder):
-    """Imports modules from texts that came from elsewhere, under the names that they have in the user's folder."""
-
-    def __init__(self, folder: str, files: dict[str, bytes]):
-        self.folder, self.files = folder, files
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
-    ) -> ModuleSpec | None:
-        stem = fullname.replace(".", "/")
-        for name in (f"{stem}.py", f"{stem}/__init__.py"):
-            if name in self.files:
-                place = f"{self.folder}/{name}"
-                package = [str(Path(place).parent)] if name.endswith("__init__.py") else None
-                loader = _Text(place, self.files[name])
-                return importlib.util.spec_from_file_location(
-                    fullname, place, loader=loader, submodule_search_locations=package
-                )
-        if any(name.startswith(f"{stem}/") for name in self.files):
-            return ModuleSpec(fullname, None, is_package=True)  # a folder without __init__.py
-        return None
-
-
-class _Text(SourceLoader):
-    def __init__(self, place: str, source: bytes):
-        self.place, self.source = place, source
-
-    def get_filename(self, fullname: str) -> str:
-        return self.place
-
-    def get_data(self, path: str) -> bytes:
-        if path != self.place:
-            raise OSError(f"{path} was not sent along")  # a compiled file: there is none
-        return self.source

@@ -5,13 +5,12 @@ import sys
 import click
 
 from forget512.harness.cli import exchange, look, score, store, tune
-from forget512.harness.cli.help import Sections
+from forget512.harness.cli.help import SETTINGS, Sections
 from forget512.harness.cli.messages import complain
 from forget512.harness.errors import UserError
 from forget512.harness.scheduling.signals import Terminated, heed_sigterm
 
 PROGRAM = "forget512"
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 cli = Sections(
     PROGRAM,
