@@ -13,7 +13,7 @@ class GroupedOption(click.Option):
         self.group = group
 
 
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
 class GroupedCommand(click.Command):
