@@ -19,8 +19,8 @@ SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_
 class GroupedCommand(click.Command):
     """A command whose options stand in groups; those of no group come first, under "Options"."""
 
-    def __init__(self, *args: Any, **settings: Any):
-        super().__init__(*args, context_settings=SETTINGS, **settings)
+    def __init__(self, name: str | None, **settings: Any):
+        super().__init__(name, context_settings=SETTINGS, **settings)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {"Options": []}
