@@ -6,6 +6,7 @@ Imports are read from the syntax trees: lazy ones and those for type checkers co
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -188,7 +189,17 @@ def check_mirror(root: Path) -> Iterator[str]:
             yield f"{path.relative_to(root)}: there is no {tested.relative_to(root)} that it could test."
 
 
-CHECKS = [check_parts, check_circles, check_light, check_folders, check_packages, check_mirror]
+def check_documents(root: Path) -> Iterator[str]:
+    """A document names a test file by its path from the root, and after :: a test of this file, perhaps cut by a …."""
+    for document in sorted([*root.glob("*.md"), *root.glob("docs/*.md"), *root.glob("deploy/*.md")]):
+        for path, test, cut in re.findall(r"([\w/]*\btest_\w+\.py)(?:::(\w+)(…?))?", document.read_text()):
+            if not (root / path).is_file():
+                yield f"{document.relative_to(root)}: there is no {path}. Name the path from the root: tests/…"
+            elif f"def {test}{'' if cut or not test else '('}" not in (root / path).read_text():
+                yield f"{document.relative_to(root)}: {path} has no test {test}."
+
+
+CHECKS = [check_parts, check_circles, check_light, check_folders, check_packages, check_mirror, check_documents]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -229,6 +240,8 @@ PLANTED = [  # a message that begins with a colon follows the file's name
     (check_packages, "harness/new/__init__.py", "", "pyproject.toml does not list the package forget512.harness.new."),
     (check_packages, "harness/new/a.py", "", "harness/new/ has no __init__.py."),
     (check_mirror, "tests/harness/store/test_a.py", "", ": there is no harness/store/a.py"),
+    (check_documents, "docs/a.md", "`store/test_bank.py`", ": there is no store/test_bank.py. Name the path from the "),
+    (check_documents, "a.md", "tests/harness/store/test_bank.py::test_a", ": tests/harness/store/test_bank.py has no "),
 ]
 
 

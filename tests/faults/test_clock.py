@@ -20,7 +20,7 @@ def test_a_clock_that_is_set_back_changes_no_record_and_ends_nothing(ray_session
     backwards = itertools.count(time.time(), -3600)
     for name in ("usual", "set back"):
         evaluation = Evaluation(benchmark, [], 3, Folder(tmp_path / name))
-        log = EventLog(tmp_path / f"{name}.jsonl", evaluation)
+        log = EventLog(tmp_path / f"{name}.jsonl")
         if name == "set back":
             monkeypatch.setattr(time, "time", lambda: next(backwards))
         for event in evaluation.run(Compute("cpu", 2, 0.0), timeout=60.0):
