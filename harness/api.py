@@ -20,7 +20,7 @@ from forget512.harness.results.assessment import example_table
 from forget512.harness.results.board import Board, leaderboard
 from forget512.harness.results.rows import Row, bank_side
 from forget512.harness.scheduling.compute import Compute, choose_compute
-from forget512.harness.scheduling.event_log import EventLog
+from forget512.harness.scheduling.events import Event, EventLog
 from forget512.harness.scheduling.metrics import Metrics
 from forget512.harness.scheduling.options import WorkerOptions
 from forget512.harness.scheduling.signals import Terminated, gentle_signals
@@ -29,7 +29,7 @@ from forget512.harness.views.board_table import show_leaderboard
 from forget512.harness.views.console import console
 from forget512.harness.views.progress import live_progress, summed_up
 from forget512.harness.workflows.early_stopping import Looks
-from forget512.harness.workflows.evaluation import Evaluation, Event
+from forget512.harness.workflows.evaluation import Evaluation
 from forget512.harness.workflows.filling import Filling
 from forget512.harness.workflows.options import RunOptions, ScoreOptions
 from forget512.scoring import LEVEL, PerExample

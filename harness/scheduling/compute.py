@@ -7,17 +7,17 @@ import torch
 
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.scheduling.options import WorkerOptions
-from forget512.harness.scheduling.ray_session import _join, _nodes
+from forget512.harness.scheduling.ray_session import join, nodes
 
 DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
 class Compute:
-    """Where runs are executed. gpus_per_run: 1/k, or 0 on the CPU, where an actor owns one core.
+    """Where runs are executed. gpus_per_run: 1/k, or 0 on the CPU, where a worker has one core.
 
-    actors: at once; on the cluster at `address`, as many as it had room for when the command began. most: as many as
-    were asked for there; None: as it has room.
+    actors: number of workers; on the cluster at `address`, as many as it had room for when the command began. most: as
+    many as the command asks for; None: as many as there is room for.
     """
 
     device: str
@@ -28,10 +28,10 @@ class Compute:
 
     @property
     def share(self) -> float:
-        """Of its device that an actor has: times are comparable where it is 1."""
+        """Of its device that a worker has: times are comparable where it is 1."""
         if self.device == "cuda":
             return self.gpus_per_run
-        return 1.0 if self.address else min(1.0, len(_cores()) / max(1, self.actors))
+        return 1.0 if self.address else min(1.0, len(usable_cores()) / max(1, self.actors))
 
     def devices(self, actors: int | None = None) -> float:
         """Whole GPUs or cores at work: what times of runs that had their device alone are divided by."""
@@ -42,45 +42,36 @@ def choose_compute(options: WorkerOptions) -> Compute:
     """Check the options against this machine, or against the cluster at `address`, which is joined.
 
     Raises:
-        UserError: no such device, a fraction that is not 1/k, fewer than one actor, more GPUs than there are, or no
+        UserError: no such device, a fraction that is not 1/k, fewer than one worker, more GPUs than there are, or no
             cluster there.
     """
     device, actors, gpus_per_run, address = astuple(options)
     one_of("--device", device, DEVICES)
-    if address is not None:
-        _join(address)
-        here = f"the cluster at {address}"
-        gpus = round(sum(node["Resources"].get("GPU", 0) for node in _nodes()))
-        cores = round(sum(node["Resources"].get("CPU", 0) for node in _nodes()))
-    else:
-        here, gpus, cores = "this machine", torch.cuda.device_count(), len(_cores())
-    if device == "cuda" and address is not None and not gpus:
-        return Compute(
-            "cuda", 0, 1 / _check_fraction(gpus_per_run or 1.0), address, actors
-        )  # its GPUs are on their way
-    if device == "cuda" and not gpus:
-        raise UserError(f"--device cuda: {here} has no GPU that torch can use. Use --device cpu.")
     if actors is not None and actors < 1:
         raise UserError(f"--actors {actors}: at least 1 is needed.")
-    if gpus_per_run is not None:
-        _check_fraction(gpus_per_run)
-    if device == "cpu" or not gpus:
+    k = 1 if gpus_per_run is None else _check_fraction(gpus_per_run)
+    if address is None:
+        here, gpus, cores = "this machine", torch.cuda.device_count(), len(usable_cores())
+    else:
+        join(address)
+        resources = [node["Resources"] for node in nodes()]
+        gpus, cores = (round(sum(each.get(name, 0) for each in resources)) for name in ("GPU", "CPU"))
+        here = f"the cluster at {address}"
+    if device == "cpu" or (device == "auto" and not gpus):
         if gpus_per_run:
-            raise UserError(
-                f"--gpus-per-run {gpus_per_run:g}: "
-                + ("--device cpu uses no GPU." if device == "cpu" else f"{here} has no GPU.")
-            )
-        if address is None:
-            return Compute("cpu", actors or cores, 0.0)
-        return Compute("cpu", min(cores, actors or cores), 0.0, address, actors)
-    k = _check_fraction(gpus_per_run or 1.0)
-    places = gpus * k
-    if actors is not None and actors > places and address is None:
+            why = "--device cpu uses no GPU" if device == "cpu" else f"{here} has no GPU"
+            raise UserError(f"--gpus-per-run {gpus_per_run:g}: {why}.")
+        count = actors or cores  # on this machine there may be more workers than cores
+        return Compute("cpu", count if address is None else min(count, cores), 0.0, address, actors)
+    room = gpus * k
+    if address is None and not gpus:  # a cluster's GPUs may still join
+        raise UserError(f"--device cuda: {here} has no GPU that torch can use. Use --device cpu.")
+    if address is None and actors is not None and actors > room:
         raise UserError(
             f"--actors {actors} with --gpus-per-run {1 / k:.4g} asks for {actors / k:.4g} GPUs: {here} "
-            f"has {gpus}, room for {places} actors."
+            f"has {gpus}, room for {room} workers."
         )
-    return Compute("cuda", min(places, actors or places), 1 / k, address, actors)
+    return Compute("cuda", min(room, actors or room), 1 / k, address, actors)
 
 
 def _check_fraction(share: float) -> int:
@@ -94,6 +85,6 @@ def _check_fraction(share: float) -> int:
     return k
 
 
-def _cores() -> list[int]:
+def usable_cores() -> list[int]:
     """The CPU cores that this process may use."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))

@@ -19,7 +19,7 @@ class State(Protocol):
 
 
 class Metrics:
-    """Runs by algorithm and how they ended, the seconds that they took, and what waits.
+    """Counts of runs by algorithm and status, their seconds, and how many wait.
 
     A driver that joined by `ray://` has no metrics of its own: Ray exports those of processes on the cluster's nodes.
     """
@@ -29,9 +29,9 @@ class Metrics:
         of = ("benchmark", "algorithm")
         self._tags = {"benchmark": fingerprint[:12]}
         self._runs = Counter("forget512_runs", "Runs that ended.", (*of, "status"))
-        self._seconds = Histogram("forget512_run_seconds", "Seconds of finished runs at their place.", SECONDS, of)
-        self._waiting = Gauge("forget512_waiting", "Runs that wait or are being done.", ("benchmark",))
-        self._actors = Gauge("forget512_actors", "Actors at work or free.", ("benchmark",))
+        self._seconds = Histogram("forget512_run_seconds", "Seconds of finished runs on their worker.", SECONDS, of)
+        self._waiting = Gauge("forget512_waiting", "Runs that wait or are being executed.", ("benchmark",))
+        self._actors = Gauge("forget512_actors", "Workers that are free or at work.", ("benchmark",))
 
     def take(self, event: Event) -> None:
         """Count one event."""

@@ -24,20 +24,23 @@ ADDRESS = re.compile(r"(ray://)?(?P<host>[^/:\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d
 REACH_SECONDS = 5.0
 PACKAGES = ("ray", "torch", "torchvision", "numpy", "safetensors")  # whose versions must agree
 
-
 _joined: str | None = None  # the cluster that this process is part of
 
 
-def _join(address: str) -> None:
-    """Join a running cluster, if need be; its nodes get our packages by Ray's runtime environment."""
+def join(address: str) -> None:
+    """Join a running cluster, if need be; its nodes get this package by Ray's runtime environment.
+
+    Raises:
+        UserError: no address, or no cluster can be joined there.
+    """
     global _joined
     if ray.is_initialized() and _joined in (address, None):
         return
-    _part()
+    leave()
     _check_reachable(address)
     try:
         with tempfile.TemporaryDirectory(prefix="forget512-") as folder:
-            _init(address=address, runtime_env={"py_modules": [str(_package(Path(folder)))]})
+            start_ray(address=address, runtime_env={"py_modules": [str(_package(Path(folder)))]})
         _joined = address
     except Exception as error:  # Ray has many: no cluster there, another Ray or Python, no token
         raise UserError(
@@ -56,7 +59,7 @@ def _package(folder: Path) -> Path:
     return package
 
 
-def _part() -> None:
+def leave() -> None:
     """Leave the cluster that was joined."""
     global _joined
     if _joined is not None:
@@ -65,11 +68,7 @@ def _part() -> None:
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself tries for minutes.
-
-    Raises:
-        UserError: no address, or nothing answers there.
-    """
+    """Raise UserError now where nothing answers: Ray itself tries for minutes."""
     if address == "auto":
         return
     named = ADDRESS.fullmatch(address)
@@ -81,20 +80,21 @@ def _check_reachable(address: str) -> None:
         raise UserError(f"--address {address}: nothing answers there ({first_line(error)}).") from error
 
 
-def _init(**options: Any) -> None:
+def start_ray(**options: Any) -> None:
+    """`ray.init`, quietly, and without its signal handler."""
     logging.getLogger("ray").setLevel(logging.ERROR)  # it announces its token authentication each time
     handler = signal.getsignal(signal.SIGTERM)
     ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     if callable(handler) and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray has put its own in its place
+        signal.signal(signal.SIGTERM, handler)  # Ray has set its own
 
 
-def _nodes() -> list[dict[str, Any]]:
-    """The nodes that are there, in an order that stays."""
+def nodes() -> list[dict[str, Any]]:
+    """The nodes that are alive, always in the same order."""
     return sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"])
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the packages that runs depend on; '2.9.0' stands for '2.9.0+cu128' as well."""
+    """Versions of Python and of the packages that runs depend on; '2.9.0' stands for '2.9.0+cu128' as well."""
     found = {name: importlib.metadata.version(name).partition("+")[0] for name in PACKAGES}
     return {"Python": ".".join(map(str, sys.version_info[:2])), **found}

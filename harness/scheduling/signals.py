@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM. Once Ctrl-C: what runs is finished. Twice, or SIGTERM: everything stops at once."""
+"""Ctrl-C and SIGTERM. Ctrl-C once: runs in progress are finished. Twice, or SIGTERM: everything stops at once."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-SAID = b"\nStopping: what runs is finished and kept, nothing more is begun. Ctrl-C again stops at once.\n"
+STOPPING = b"\nStopping: runs in progress are finished and saved, no others are started. Ctrl-C again stops at once.\n"
 
 
 class Terminated(BaseException):
@@ -21,15 +21,15 @@ def heed_sigterm() -> None:
 
 
 def _terminate(*signal_and_frame: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the clearing up
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the cleanup
     raise Terminated
 
 
 @contextmanager
 def gentle_signals() -> Iterator[Callable[[], bool]]:
-    """Within it signals interrupt nothing; the function that it gives has to be asked now and then.
+    """Within it signals interrupt nothing; the function that it yields has to be called now and then.
 
-    It tells whether Ctrl-C was pressed, and raises KeyboardInterrupt once it was pressed again, Terminated after
+    It returns whether Ctrl-C was pressed, and raises KeyboardInterrupt once it was pressed again, Terminated after
     SIGTERM. (Raised from a handler, they would come out of the middle of Ray's own code, as errors of another kind.)
     """
     pressed, terminated = 0, False
@@ -38,15 +38,15 @@ def gentle_signals() -> Iterator[Callable[[], bool]]:
         nonlocal pressed
         pressed += 1
         if pressed == 1:
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, SAID)  # print may have been interrupted
-        elif pressed > 2:  # nobody asks
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, STOPPING)  # print may have been interrupted
+        elif pressed > 2:  # nobody calls `stopping`
             raise KeyboardInterrupt
 
     def handle_termination(*signal_and_frame: Any) -> None:
         nonlocal terminated
         terminated = True
 
-    def asked() -> bool:
+    def stopping() -> bool:
         if terminated:
             raise Terminated
         if pressed > 1:
@@ -59,7 +59,7 @@ def gentle_signals() -> Iterator[Callable[[], bool]]:
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # who ignores it (nohup, a shell's &) wants to go on
             before[signal.SIGINT] = signal.signal(signal.SIGINT, handle_interrupt)
     try:
-        yield asked
+        yield stopping
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,13 +1,12 @@
-"""What an actor does with a unit of work: unlearn, then examine; only a state_dict passes from one to the other."""
+"""What a worker does with a unit of work: unlearn, then examine; only a state_dict passes from one to the other."""
 
 import socket
 import time
 import traceback
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
-import torch._dynamo  # optimizers import it at their first step: seconds that are no run's
+import torch._dynamo  # optimizers import it at their first step: the time would count in a run's
 from safetensors.torch import load, save
 
 from forget512.harness.benchmark.benchmark import ExaminationPart, TrainingPart
@@ -22,27 +21,8 @@ from forget512.harness.worker.fork_client import ChildFailed, ForkServer
 from forget512.harness.worker.seeds import Seeds
 from forget512.harness.worker.unlearn import NotANetwork, State, Unlearner, set_up_torch
 
-MEMORY_FOR_RUNS = 0.9  # of the machine's, for the runs of users' code of all actors together
+MEMORY_FOR_RUNS = 0.9  # of the machine's, for the runs of users' code of all workers together
 ENGINE = "eager"  # one network at a time, as PyTorch runs it
-
-
-class Unit(Protocol):
-    """A unit of work, as a queue hands it out and a worker executes it.
-
-    kind: units of a kind take about the same time; a bank's runs have the bank's key. name, seed: what events say of
-    it. original: the SHA-256 of the original model that it starts from, None where it starts from none.
-    """
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def seed(self) -> int | None: ...
-    @property
-    def original(self) -> str | None: ...
-
-    def perform(self, runner: "Runner", original: bytes | None, limit: float | None) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +48,7 @@ class ExamineOriginal:
     seed = None
 
     def perform(self, runner: "Runner", original: bytes | None, limit: float | None) -> bytes:
-        assert original is not None, "it is there before it is examined"
+        assert original is not None, "it is saved before it is examined"
         record = RunRecord(self.original, 0, 1, "finished", runner.provenance, seconds=0.0)
         return runner.examiner.examine(load(original), record).encode()
 
@@ -104,20 +84,20 @@ class RunSeed:
 
 
 class Runner:
-    """What an actor holds: the two parts of the data, its device, and the fork server for users' code.
+    """What a worker holds: the two parts of the data, its device, and the fork server for users' code.
 
-    share: of the device, 1 where the actor has it alone. places: actors on this machine, which share its memory
+    share: of the device, 1 where the worker has it alone. workers: on this machine, which share its memory.
     """
 
     def __init__(
-        self, training: TrainingPart, examination: ExaminationPart, device: str, share: float, places: int = 1
+        self, training: TrainingPart, examination: ExaminationPart, device: str, share: float, workers: int = 1
     ):
         set_up_torch()
         self.device = torch.device(device)
         self.unlearner = Unlearner(training, self.device, images_on=self.device)
         self.examiner = Examiner(training, examination, self.unlearner.images, self.device)
         self.fork_server: ForkServer | None = None
-        self.memory = MEMORY_FOR_RUNS * machine_memory() / places  # bytes, of a candidate's run
+        self.memory = MEMORY_FOR_RUNS * machine_memory() / workers  # bytes, of a candidate's run
         name = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
         self.provenance = Provenance(torch.__version__, torch.version.cuda, name, share, ENGINE, socket.gethostname())
 
@@ -142,7 +122,7 @@ class Runner:
             reason, trace, output = str(error), "", self._output(work)
             doubtful = isinstance(error, NotFinite)
         except (MachineFault, OSError):
-            raise  # the machine's fault: tried again elsewhere
+            raise  # the machine's fault: rerun, elsewhere if possible
         except Exception as error:  # a built-in method that cannot work on these data says so this way
             if out_of_memory(error) or of_the_accelerator(error):
                 raise

@@ -12,13 +12,14 @@ from forget512.harness.errors import UserError
 from forget512.harness.hashing import sha256
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.events import Event
+from forget512.harness.scheduling.queue import Work
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.originals import keep_given, load_accuracies, load_original
 from forget512.harness.store.record import RunRecord
 from forget512.harness.store.reference import choose_reference, imported_references
 from forget512.harness.store.runs import Runs
-from forget512.harness.worker.runner import ExamineOriginal, RunSeed, Unit
+from forget512.harness.worker.runner import ExamineOriginal, RunSeed
 from forget512.harness.worker.seeds import Seeds
 from forget512.harness.workflows.filling import FIRST_RUNS, Filling
 
@@ -82,7 +83,7 @@ class Evaluation(Filling):
         self.original: bytes | None = None
         self.original_accuracies: dict[str, float] | None = None
         self._examine_original = examine_original
-        self._next: list[Unit] = []
+        self._next: list[Work] = []
         self._only_first = False
         self._grow: Callable[[], int | None] = lambda: None
         if isinstance(original, bytes):
@@ -171,7 +172,7 @@ class Evaluation(Filling):
         self._next = [*first, *self._missing_units(self.filled)]
         return super().run(compute, **how)
 
-    def more(self, waiting: int, workers: int) -> Sequence[Unit]:
+    def more(self, waiting: int, workers: int) -> Sequence[Work]:
         units, self._next = self._next, []
         while not units and not waiting:
             runs = self._grow()
@@ -206,13 +207,13 @@ class Evaluation(Filling):
             self.floor = Bank(self.store, self.benchmark, finetune, digest, self.mode)
             self.floor.refresh()
 
-    def _examination(self) -> list[Unit]:
+    def _examination(self) -> list[Work]:
         """Of the original model, where its accuracies are wanted and not known."""
         wanted = self._examine_original and self.original_accuracies is None and not self._only_first
         return [ExamineOriginal(self.original_sha256)] if wanted and self.original is not None else []
 
-    def _missing_units(self, banks: Sequence[Bank]) -> list[Unit]:
-        units: list[Unit] = []
+    def _missing_units(self, banks: Sequence[Bank]) -> list[Work]:
+        units: list[Work] = []
         for bank in banks:
             seeds = self.missing(bank.algorithm)
             if self._only_first:

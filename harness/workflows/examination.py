@@ -13,13 +13,14 @@ from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.errors import UserError
 from forget512.harness.exchange.checkpoints import Checkpoint, NotACheckpoint, as_named, list_checkpoints, read_state
 from forget512.harness.hashing import canonical_json, sha256
+from forget512.harness.scheduling.queue import Work
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.layout import EXAMINED
 from forget512.harness.store.listing import list_banks
 from forget512.harness.store.record import RunRecord, failed
 from forget512.harness.worker.examine import NotExaminable
-from forget512.harness.worker.runner import Runner, Unit
+from forget512.harness.worker.runner import Runner
 from forget512.harness.workflows.evaluation import Evaluation
 from forget512.harness.workflows.filling import Filling
 
@@ -114,7 +115,7 @@ class Examination(Filling):
     def to_run(self) -> dict[str, int]:
         return {self.bank.name: len(self.missing)}
 
-    def more(self, waiting: int, workers: int) -> list[Unit]:
+    def more(self, waiting: int, workers: int) -> list[Work]:
         """The next checkpoints: a few are in memory at a time.
 
         Raises:

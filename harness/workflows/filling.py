@@ -12,13 +12,13 @@ from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.events import Event
-from forget512.harness.scheduling.queue import Done, Lost, Note, Schedule
+from forget512.harness.scheduling.queue import Done, Lost, Schedule, Work
 from forget512.harness.scheduling.ray_pool import Pool
 from forget512.harness.store.backends.contract import Store, StoreUnavailable
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.originals import keep_accuracies, keep_original, original_key
 from forget512.harness.store.record import RunRecord, decode
-from forget512.harness.worker.runner import ExamineOriginal, Runner, TrainOriginal, Unit
+from forget512.harness.worker.runner import ExamineOriginal, Runner, TrainOriginal
 from forget512.harness.worker.seeds import Seeds
 
 FIRST_RUNS = 3  # of a bank: if all fail with the same error, or all are lost, the others would be as well
@@ -58,7 +58,7 @@ class Filling(ABC):
         """The banks that get records."""
 
     @abstractmethod
-    def more(self, waiting: int, workers: int) -> Sequence[Unit]:
+    def more(self, waiting: int, workers: int) -> Sequence[Work]:
         """Further units of work, asked for again and again; `run` ends when there are none and nothing is waiting."""
 
     @abstractmethod
@@ -143,9 +143,9 @@ class Filling(ABC):
             for unit in first:
                 schedule.add(unit)
             for happened in schedule.completed():
-                self.workers, self.waiting = schedule.places, schedule.size
-                if isinstance(happened, Note):
-                    yield self._noted(happened)
+                self.workers, self.waiting = schedule.workers, schedule.size
+                if isinstance(happened, Event):
+                    yield happened
                 else:
                     yield from self._saved_patiently(happened, stopping)
         finally:
@@ -167,7 +167,7 @@ class Filling(ABC):
         usual = self.usual_seconds(bank) or self._schedule.seconds(TrainOriginal.kind)
         return max(TIMEOUT_LEAST, TIMEOUT_TIMES * usual) if usual else None
 
-    def _taken(self, work: Unit) -> bool:
+    def _taken(self, work: Work) -> bool:
         """Whether another command has finished this run by now."""
         bank = self._bank(work.kind)
         if bank is None or work.seed is None or time.monotonic() < self._store_gone_until:
@@ -178,12 +178,8 @@ class Filling(ABC):
             self._store_gone_until = time.monotonic() + STORE_PATIENCE
             return False
 
-    def _noted(self, note: Note) -> Event:
-        name, seed = (note.work.name, note.work.seed) if note.work else ("", None)
-        return Event(note.kind, name, seed, note.text, note.place)
-
     def _saved_patiently(self, done: Done, stopping: Callable[[], bool]) -> Iterator[Event]:
-        """Save it, trying again for a while where the store is gone or full. Runs in flight go on meanwhile."""
+        """Save it; retry for a while where the store is gone or full. Runs in progress go on meanwhile."""
         for attempt in itertools.count(1):
             try:
                 return (yield from self._saved(done))
@@ -193,7 +189,7 @@ class Filling(ABC):
                 if attempt * STORE_PAUSE >= STORE_PATIENCE:
                     raise
                 if attempt == 1:
-                    text = f"{error.why}; tried again for {STORE_PATIENCE / 60:.0f} minutes"
+                    text = f"{error.why}; retrying for {STORE_PATIENCE / 60:.0f} minutes"
                     yield Event("waiting", text=f"the store cannot be written: {text}")
                 time.sleep(STORE_PAUSE)
 
@@ -204,9 +200,9 @@ class Filling(ABC):
             if isinstance(result, Lost):
                 raise UserError(f"the original model could not be trained: {result.reason}.")
             self.keep_original(result)
-            yield Event("original", work.name, None, "", done.place, done.seconds)
+            yield Event("original", work.name, None, "", done.worker, done.seconds)
         elif isinstance(result, Lost):
-            yield Event("lost", work.name, work.seed, result.reason, done.place)
+            yield Event("lost", work.name, work.seed, result.reason, done.worker)
             bank = self._bank(work.kind)
             self._lost[work.kind] += 1
             if bank and self._lost[work.kind] >= FIRST_RUNS and not bank.readings:
@@ -219,7 +215,7 @@ class Filling(ABC):
             bank = self._bank(work.kind)
             assert bank is not None, "a run belongs to a bank"
             record = bank.add(result)
-            yield Event(record.status, bank.name, record.seed, record.error, done.place, done.seconds)
+            yield Event(record.status, bank.name, record.seed, record.error, done.worker, done.seconds)
             if why := self.stopped(bank):
                 yield from self._dropped(bank, why)
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from forget512.harness.benchmark.benchmark import Benchmark
+from forget512.harness.scheduling.queue import Work
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.originals import load_original
-from forget512.harness.worker.runner import Unit
 from forget512.harness.workflows.filling import Filling
 
 
@@ -21,7 +21,7 @@ class OriginalTraining(Filling):
         self.original = load_original(store, benchmark, self.retrain)
         self._waiting = [] if self.original else [self.train_original()]
 
-    def more(self, waiting: int, workers: int) -> Sequence[Unit]:
+    def more(self, waiting: int, workers: int) -> Sequence[Work]:
         units, self._waiting = self._waiting, []
         return units
 

@@ -10,12 +10,13 @@ from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
 from forget512.harness.hashing import sha256
+from forget512.harness.scheduling.queue import Work
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.layout import EXAMINED, file_name, original_name
 from forget512.harness.store.listing import ListedBank, list_banks
 from forget512.harness.store.record import Damaged
-from forget512.harness.worker.runner import RunSeed, Unit
+from forget512.harness.worker.runner import RunSeed
 from forget512.harness.worker.seeds import Seeds
 from forget512.harness.workflows.filling import Filling
 
@@ -52,7 +53,7 @@ class Retry(Filling):
                 self.banks.append(found)
         self._seeds = [set(self.failed(bank)) for bank in self.banks]
         self.runs = sum(map(len, self._seeds))
-        self._units: list[Unit] = [
+        self._units: list[Work] = [
             RunSeed(bank.algorithm, Seeds(bank.key, seed), bank.attempts(seed) + 1, bank.identity["original"])
             for bank, seeds in zip(self.banks, self._seeds, strict=True)
             for seed in sorted(seeds)
@@ -71,7 +72,7 @@ class Retry(Filling):
     def filled(self) -> list[Bank]:
         return self.banks
 
-    def more(self, waiting: int, workers: int) -> Sequence[Unit]:
+    def more(self, waiting: int, workers: int) -> Sequence[Work]:
         """Once, one more attempt of each failed seed."""
         units, self._units = self._units, []
         return units

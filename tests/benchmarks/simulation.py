@@ -1,4 +1,4 @@
-"""What a cluster of any size makes of 1,024 runs: the real schedule on simulated places, with measured run times.
+"""What a cluster of any size makes of 1,024 runs: the real schedule on simulated workers, with measured run times.
 
     python tests/benchmarks/simulation.py --store store --out docs
 
@@ -35,7 +35,7 @@ BACK_SECONDS = 180.0  # until a machine like one that was lost is there
 SETTINGS = {
     "no faults": {},
     "a store with 0.1 s a record": {"driver_seconds": 0.1},
-    "1 in 20 places half as fast": {"slow_share": 0.05},
+    "1 in 20 workers half as fast": {"slow_share": 0.05},
     "lost once in 10 h": {"per_hour": 0.1},
     "lost once an hour (a poor spot market)": {"per_hour": 1.0},
 }
@@ -51,11 +51,11 @@ def measured_seconds(store: Folder, algorithm: str, runs: int) -> list[float]:
     return np.minimum(seconds, LONGEST * np.median(seconds)).tolist()
 
 
-def simulate(places: int, work: Sequence[Unit], seed: int, per_hour=0.0, slow_share=0.0, driver_seconds=0.0):
-    """Makespan, and work that was lost and done again, in seconds."""
+def simulate(workers: int, work: Sequence[Unit], seed: int, per_hour=0.0, slow_share=0.0, driver_seconds=0.0):
+    """Makespan, and work that was lost and redone, in seconds."""
     rng = random.Random(seed)
     cluster = SimulatedCluster(
-        places,
+        workers,
         start_seconds=START_SECONDS,
         lifetime=exponential(rng, per_hour),
         back=BACK_SECONDS,
@@ -92,19 +92,19 @@ def main() -> None:
     for label, setting in SETTINGS.items():
         repeats = REPEATS if "per_hour" in setting or "slow_share" in setting else 1
         rows = []
-        for places in SIZES:
-            found = np.array([simulate(places, work, seed, **setting) for seed in range(repeats)])
-            rows.append((places, found[:, 0].mean(), found[:, 0].min(), found[:, 0].max(), found[:, 1].mean()))
-        for places, mean, low, high, wasted in rows:
-            ideal = total / places
+        for workers in SIZES:
+            found = np.array([simulate(workers, work, seed, **setting) for seed in range(repeats)])
+            rows.append((workers, found[:, 0].mean(), found[:, 0].min(), found[:, 0].max(), found[:, 1].mean()))
+        for workers, mean, low, high, wasted in rows:
+            ideal = total / workers
             spread = f" ({low / 60:.1f} … {high / 60:.1f})" if repeats > 1 else ""
             lines.append(
-                f"| {label} | {places} | {ideal / 60:.1f} | {mean / 60:.1f}{spread} | {ideal / mean:.0%} | "
+                f"| {label} | {workers} | {ideal / 60:.1f} | {mean / 60:.1f}{spread} | {ideal / mean:.0%} | "
                 f"{wasted / total:.1%} |"
             )
         axes[0].loglog(SIZES, [row[1] / 60 for row in rows], marker="o", label=label)
         axes[1].semilogx(SIZES, [100 * total / row[0] / row[1] for row in rows], marker="o", label=label)
-    axes[0].loglog(SIZES, [total / places / 60 for places in SIZES], "k--", label="ideal")
+    axes[0].loglog(SIZES, [total / workers / 60 for workers in SIZES], "k--", label="ideal")
     axes[0].set(xlabel="GPUs", ylabel="minutes until all is done", title="Makespan")
     axes[1].set(xlabel="GPUs", ylabel="% of the ideal", title="Share of the GPUs' time that is used", ylim=(0, 105))
     axes[0].legend(fontsize=8)

@@ -7,7 +7,7 @@ import pytest
 
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.scheduling.compute import Compute
-from forget512.harness.scheduling.event_log import EventLog
+from forget512.harness.scheduling.events import EventLog
 from forget512.harness.store.backends.folder import Folder
 from forget512.harness.workflows.evaluation import Evaluation
 from support.commands import contents

@@ -13,7 +13,7 @@ from support.commands import finished_records, start_cli
 @pytest.mark.parametrize(
     ("signals", "status", "said"),
     [
-        ([signal.SIGINT], 130, "what runs is finished"),
+        ([signal.SIGINT], 130, "runs in progress are finished"),
         pytest.param([signal.SIGINT, signal.SIGINT], 130, "Ctrl-C again stops at once", marks=pytest.mark.slow),
         ([signal.SIGTERM], 143, "terminated"),
     ],

@@ -11,8 +11,9 @@ import ray
 
 from forget512.harness.errors import Doubtful, MachineFault, UserError
 from forget512.harness.scheduling.compute import Compute, choose_compute
+from forget512.harness.scheduling.events import Event
 from forget512.harness.scheduling.options import WorkerOptions
-from forget512.harness.scheduling.queue import Lost, Note, Schedule
+from forget512.harness.scheduling.queue import Lost, Schedule
 from forget512.harness.scheduling.ray_pool import Pool
 from support.simulated import results
 
@@ -21,21 +22,23 @@ CORES = sorted(os.sched_getaffinity(0))
 TWO_CORES = Compute("cpu", 2, 0.0)
 
 
-class Place:
-    """What an actor works with here: where it is."""
+class Runner:
+    """What a worker works with here."""
 
-    def __init__(self, part, device, share, places):
-        self.part, self.device, self.share, self.places = part, device, share, places
+    def __init__(self, part, device, share, workers):
+        self.part, self.device, self.share, self.workers = part, device, share, workers
 
 
 class Unit:
     """A unit of work of a kind that its class names."""
 
-    original = None
+    original = seed = None
 
     @property
     def kind(self):
         return type(self).__name__
+
+    name = kind
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Sleep(Unit):
 
 @pytest.fixture(scope="module")
 def pool(ray_session):
-    made = Pool(TWO_CORES, Place, "training part")
+    made = Pool(TWO_CORES, Runner, "training part")
     yield made
     made.close()
 
@@ -163,17 +166,17 @@ def test_work_for_which_memory_runs_out_is_lost_and_costs_no_actor(pool):
 
 
 @pytest.mark.skipif(len(CORES) < 2, reason="one core alone cannot be told from a broken one")
-def test_a_core_whose_results_no_other_confirms_is_put_aside(ray_session):
-    pool = Pool(TWO_CORES, Place, "training part")
-    while len(pool.places(2)) < 2:
+def test_a_core_whose_results_no_other_confirms_is_disabled(ray_session):
+    pool = Pool(TWO_CORES, Runner, "training part")
+    while len(pool.ready(2)) < 2:
         pool.wait(1.0)
     schedule = Schedule(pool)
     for number in range(20):
         schedule.add(Diverge(number, everywhere=False))
     happened = list(schedule.completed())
     pool.close()
-    assert [h.result for h in happened if not isinstance(h, Note)] == [b"finite"] * 20
-    [aside] = [h for h in happened if isinstance(h, Note) and h.kind == "aside"]
+    assert [h.result for h in happened if not isinstance(h, Event)] == [b"finite"] * 20
+    [aside] = [h for h in happened if isinstance(h, Event) and h.kind == "aside"]
     assert aside.place.endswith("core 0") and "not finite" in aside.text
 
 
@@ -201,7 +204,7 @@ def test_actors_that_die_as_they_start_end_the_command_with_a_reason(ray_session
             os._exit(1)
 
     pool = Pool(Compute("cpu", 1, 0.0), Broken)
-    with pytest.raises(UserError, match=r"runs in a row went wrong at .*, and there is no other place"):
+    with pytest.raises(UserError, match=r"consecutive failures of the only worker left"):
         executed(pool, [Tell(0), Tell(1)])
     pool.close()
 
@@ -213,7 +216,7 @@ def test_fractions_that_are_not_one_kth_are_refused(share):
 
 
 def test_as_many_actors_as_asked_for_on_the_cpu():
-    assert choose_compute(WorkerOptions("cpu", 7)) == Compute("cpu", 7, 0.0)
+    assert choose_compute(WorkerOptions("cpu", 7)) == Compute("cpu", 7, 0.0, most=7)
     with pytest.raises(UserError, match="at least 1"):
         choose_compute(WorkerOptions("cpu", 0))
 

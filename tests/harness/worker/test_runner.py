@@ -158,14 +158,14 @@ def test_a_method_of_ours_at_which_a_gpu_reports_an_error_is_the_machines_fault(
 
 
 def test_actors_on_one_machine_share_nine_tenths_of_its_memory(training, benchmark):
-    runner = Runner(training, benchmark.examination_part, "cpu", 1.0, places=3)
+    runner = Runner(training, benchmark.examination_part, "cpu", 1.0, workers=3)
     assert runner.memory == pytest.approx(0.9 * machine_memory() / 3)
 
 
 @pytest.mark.slow
 def test_a_candidate_that_eats_more_than_its_actors_share_is_stopped(training, benchmark, original, candidate):
-    places = int(machine_memory() // 1e9)
-    runner = Runner(training, benchmark.examination_part, "cpu", 1.0, places)
+    workers = int(machine_memory() // 1e9)
+    runner = Runner(training, benchmark.examination_part, "cpu", 1.0, workers)
     body = "held = []\nfor _ in range(60):\n    held.append(b'x' * 50_000_000)\n    time.sleep(0.05)"
     record = decode(RunSeed(candidate(body, "import time"), Seeds("bank", 0)).perform(runner, original, None))
     runner.fork_server.close()
