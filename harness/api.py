@@ -75,20 +75,18 @@ def prepare_originals(
 def run(
     filling: Filling,
     compute: Compute,
+    options: RunOptions,
     progress: bool = True,
-    run_timeout: float | None = None,
-    log_json: str | Path | None = None,
     **how: Any,
 ) -> list[str]:
-    """Execute what is missing, with bars on standard error or in the notebook; a line for each damaged record.
+    """Execute what is missing, with progress on standard error or in the notebook, and a summary of failures below.
 
-    What failed or was lost is summed up below the bars.
-
-    how: as the workflow's own `run` takes it.
+    options: its run_timeout and log_json. how: further arguments of the workflow's own `run`. Returns a line for each
+    damaged record.
 
     Raises:
-        UserError: the store or the log cannot be written, or actors fail one after another.
-        KeyboardInterrupt: after Ctrl-C, once what ran is finished; at once where it came twice.
+        UserError: the store or the log cannot be written, or the only worker fails again and again.
+        KeyboardInterrupt: after Ctrl-C, once the runs in progress are finished; at once where it came twice.
     """
     benchmark = filling.benchmark
     begin = {
@@ -97,7 +95,7 @@ def run(
         "runs": filling.runs,
         "missing": filling.to_run(),
     }
-    log = None if log_json is None else EventLog(Path(log_json), **begin)
+    log = None if options.log_json is None else EventLog(Path(options.log_json), **begin)
     target = console(stderr=True, quiet=not progress)
     happened: list[Event] = []
     ended, problem = "stopped", ""
@@ -105,10 +103,10 @@ def run(
         with (
             gentle_signals() as stopping,
             live_progress(filling, compute, target) as bars,
-            redirect_stdout(sys.stderr),  # where Ray writes what nodes say when they die
+            redirect_stdout(sys.stderr),  # where Ray writes the last words of nodes that die
         ):
             listeners: list[Any] = [bars, Metrics(benchmark.fingerprint, filling), *([log] if log else [])]
-            for event in filling.run(compute, timeout=run_timeout, stopping=stopping, **how):
+            for event in filling.run(compute, timeout=options.run_timeout, stopping=stopping, **how):
                 happened.append(event)
                 for listener in listeners:
                     listener.take(event)
@@ -134,7 +132,7 @@ def score(
     originals: int = 1,
     progress: bool = True,
 ) -> Iterator["Result"]:
-    """Do what is missing, and score: one result for each of so many original models, as it is finished.
+    """Execute what is missing, and score: yields one result for each of so many original models as it is finished.
 
     Raises:
         UserError: an option that does not fit; see also `run`.
@@ -144,7 +142,7 @@ def score(
     for evaluation in prepare_originals(algorithms, benchmark, options, originals, scoring.mode):
         looks = Looks(evaluation, scoring.width) if scoring.stop_when_decided else None
         grow = {"grow": looks.grow} if looks else {}
-        notes = run(evaluation, compute, progress, options.run_timeout, options.log_json, **grow)
+        notes = run(evaluation, compute, options, progress, **grow)
         board = leaderboard(evaluation, scoring.partial, level=looks.level if looks else LEVEL)
         yield Result(evaluation, board, [*notes, *(looks.said if looks else [])])
 

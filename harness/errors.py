@@ -10,12 +10,12 @@ class UserError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """Of an error of another library's, which may have no text."""
+    """First line of an exception's message, or its type name if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def printable(text: str) -> str:
-    """Text of others' as one line that a terminal only shows: no control characters."""
+    """Text from outside as one line without control characters, safe to print."""
     return "".join(mark if mark.isprintable() else " " if mark.isspace() else "?" for mark in text)
 
 
@@ -30,7 +30,7 @@ def one_of(what: str, value: str, allowed: Iterable[str]) -> str:
 
 
 class Doubtful(Exception):
-    """Raised by work whose result may be the machine's fault. result: to be kept where it is not."""
+    """Raised by work whose result may be the machine's fault. result: what counts if it is not."""
 
     def __init__(self, result: Any, reason: str):
         super().__init__(reason)
@@ -38,4 +38,4 @@ class Doubtful(Exception):
 
 
 class MachineFault(Exception):
-    """Raised by work that could not be done for a reason that is not its own, at a place that is as good as before."""
+    """Raised by work that failed through a fault of the machine, which leaves its worker as good as before."""

@@ -13,6 +13,8 @@ from forget512.harness.cli.messages import say
 from forget512.harness.cli.options import FILE
 from forget512.harness.errors import UserError
 from forget512.harness.scheduling.options import WorkerOptions
+from forget512.harness.store.backends.opening import open_store
+from forget512.harness.views.console import console
 from forget512.harness.workflows.options import RunOptions, ScoreOptions
 
 commands = Section("Exchange")
@@ -33,7 +35,6 @@ def split(out: Path, benchmark: BenchmarkOptions, run: RunOptions, workers: Work
     from forget512.harness.exchange.original_file import read_original
     from forget512.harness.exchange.split import check_out, write_split
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.workflows.original import OriginalTraining
 
     made = build_benchmark(benchmark)
@@ -43,7 +44,7 @@ def split(out: Path, benchmark: BenchmarkOptions, run: RunOptions, workers: Work
         original = read_original(Path(run.original), made)
     else:
         training = OriginalTraining(made, open_store(run.store))
-        say(api.run(training, compute, log_json=run.log_json))
+        say(api.run(training, compute, run))
         assert training.original is not None, "it was trained"
         original = training.original
     chosen = [*options.as_words(benchmark), *options.as_words(RunOptions(store=run.store))]
@@ -77,15 +78,13 @@ def examine(
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.results.board import leaderboard
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.views.board_table import show_leaderboard
-    from forget512.harness.views.console import console
     from forget512.harness.views.json_output import leaderboard_report
     from forget512.harness.workflows.examination import Examination
 
     compute = choose_compute(workers)
     examination = Examination(build_benchmark(benchmark), checkpoints, name, open_store(run.store), scoring.mode)
-    notes = api.run(examination, compute, log_json=run.log_json)
+    notes = api.run(examination, compute, run)
     evaluation = examination.evaluation()
     say(dict.fromkeys([*notes, *evaluation.damaged]))
     board = leaderboard(evaluation, partial=True)
@@ -119,7 +118,6 @@ def export(
     OUT, one file, gets the reference's bank and that of each ALGORITHM.
     """
     from forget512.harness.exchange.exporting import export_banks
-    from forget512.harness.store.backends.opening import open_store
 
     store = open_store(run.store, existing=True)
     digest = export_banks(store, algorithms, out, mode=scoring.mode, runs=runs, benchmark=fingerprint)
@@ -130,7 +128,7 @@ def export(
 @commands.command()
 @click.argument("bundle", type=FILE)
 def verify(bundle: Path) -> int:
-    """Compute the numbers of a BUNDLE anew from its arrays.
+    """Recompute the numbers of a BUNDLE from its arrays.
 
     Prints each number that differs; the exit status is 1 then.
     """
@@ -156,18 +154,16 @@ def import_(file: Path, run: RunOptions, fingerprint: str | None, benchmark: Ben
     which benchmark it is of.
     """
     from forget512.harness.exchange.importing import import_bundle, import_confidences
-    from forget512.harness.store.backends.opening import open_store
 
     chosen = options.stated(BenchmarkOptions)
     if file.suffix == ".npz":
         from forget512.harness.benchmark.making import build_benchmark
 
-        if "dataset" not in chosen:
+        if "--dataset" not in chosen:
             raise UserError(f"{file} does not say which benchmark it is of: state it, beginning with --dataset.")
         said = import_confidences(open_store(run.store), file, build_benchmark(benchmark), fingerprint)
     elif chosen:
-        option = chosen[0].replace("_", "-")
-        raise UserError(f"--{option}: a bundle says itself which benchmark it is of (--benchmark).")
+        raise UserError(f"{chosen[0]}: a bundle says itself which benchmark it is of (--benchmark).")
     else:
         said = import_bundle(open_store(run.store), file, fingerprint)
     print("\n".join(said))

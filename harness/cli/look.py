@@ -14,6 +14,8 @@ from forget512.harness.cli.help import Section
 from forget512.harness.cli.messages import say
 from forget512.harness.cli.options import FILE
 from forget512.harness.errors import UserError, one_of
+from forget512.harness.store.backends.opening import open_store
+from forget512.harness.views.console import console
 from forget512.harness.workflows.options import RunOptions, ScoreOptions
 
 commands = Section("Look")
@@ -24,9 +26,7 @@ commands = Section("Look")
 @click.option("--watch", "watched", is_flag=True, help="keep showing it, with each bank's pace, until Ctrl-C")
 def status(run: RunOptions, watched: bool) -> int:
     """Show what a store holds, and why runs failed."""
-    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.store.status import status as read_status
-    from forget512.harness.views.console import console
     from forget512.harness.views.status_table import show_status, show_watched
     from forget512.harness.workflows.watching import watch
 
@@ -47,8 +47,6 @@ def status(run: RunOptions, watched: bool) -> int:
 def leaderboard(run: RunOptions, runs: int | None, form: str, scoring: ScoreOptions) -> int:
     """Show all algorithms of a store, scored and ranked."""
     from forget512.harness.results.store_boards import boards
-    from forget512.harness.store.backends.opening import open_store
-    from forget512.harness.views.console import console
     from forget512.harness.views.formats import FORMATS
 
     show = FORMATS[one_of("--format", form, FORMATS)]
@@ -124,7 +122,6 @@ def list_algorithms() -> int:
     Shows what each does, whose it is, the sets that it reads, its presets and its hyper-parameters.
     """
     from forget512.harness.views.algorithms_list import show_algorithms
-    from forget512.harness.views.console import console
 
     console().print(show_algorithms())
     return 0
@@ -136,14 +133,12 @@ def _contents(run: RunOptions, fingerprint: str | None, benchmark: BenchmarkOpti
     The benchmark is chosen by its fingerprint, or by the options that make it; else it is the store's only one.
     """
     from forget512.harness.results.contents import find_contents
-    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.views.html.thumbnails import find_dataset
 
     store = open_store(run.store, existing=True)
-    chosen = [name for name in options.stated(BenchmarkOptions) if name != "data_dir"]
+    chosen = [name for name in options.stated(BenchmarkOptions) if name != "--data-dir"]
     if chosen and fingerprint:
-        option = chosen[0].replace("_", "-")
-        raise UserError(f"--benchmark and --{option} both choose the benchmark: give one of them.")
+        raise UserError(f"--benchmark and {chosen[0]} both choose the benchmark: give one of them.")
     if chosen:
         from forget512.harness.benchmark.making import build_benchmark
 

@@ -44,18 +44,23 @@ def options_of(kind: Any, parameter: str, group: str) -> Callable[..., Callable]
     return choose
 
 
+def flag(field: Field) -> str:
+    """The name of a field's option."""
+    return f"--{field.name.replace('_', '-')}"
+
+
 def _option(field: Field, annotation: Any, group: str) -> Callable:
     """An option from a field: its type is the annotated one, a path where that is among several."""
     kinds = {*get_args(annotation)} - {NoneType} or {annotation}
-    flag = bool in kinds
+    is_flag = bool in kinds
     return click.option(
-        f"--{field.name.replace('_', '-')}",
+        flag(field),
         cls=GroupedOption,
         group=group,
         type=field.metadata.get("type") or (FILE if Path in kinds else kinds.pop()),
-        is_flag=flag,
+        is_flag=is_flag,
         default=field.default,
-        show_default=not flag and field.default is not None,
+        show_default=not is_flag and field.default is not None,
         metavar=field.metadata.get("metavar"),
         help=field.metadata["help"],
     )
@@ -68,9 +73,9 @@ scoring = options_of(ScoreOptions, "scoring", "Score options")
 
 
 def stated(kind: Any) -> list[str]:
-    """The fields of an option dataclass that the current command line gives, by their names."""
+    """The options of an option dataclass that the current command line gives: ["--epochs"]."""
     source = click.get_current_context().get_parameter_source
-    return [field.name for field in fields(kind) if source(field.name) is click.core.ParameterSource.COMMANDLINE]
+    return [flag(field) for field in fields(kind) if source(field.name) is click.core.ParameterSource.COMMANDLINE]
 
 
 def as_words(options: Any) -> list[str]:
@@ -79,7 +84,7 @@ def as_words(options: Any) -> list[str]:
         word
         for field in fields(options)
         if (value := str(getattr(options, field.name))) != str(field.default)  # a path may be given as text
-        for word in (f"--{field.name.replace('_', '-')}", value)
+        for word in (flag(field), value)
     ]
 
 

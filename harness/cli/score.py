@@ -7,11 +7,13 @@ from typing import Any
 import click
 
 from forget512.harness.benchmark.options import BenchmarkOptions
+from forget512.harness.candidates.finding import find_algorithms, find_usable
 from forget512.harness.cli import options
 from forget512.harness.cli.help import Section
 from forget512.harness.cli.messages import say
 from forget512.harness.cli.options import FILE
 from forget512.harness.scheduling.options import WorkerOptions
+from forget512.harness.views.console import console
 from forget512.harness.workflows.options import RunOptions, ScoreOptions
 
 commands = Section("Score")
@@ -38,10 +40,9 @@ def evaluate(
     scoring: ScoreOptions,
     as_json: bool,
 ) -> int:
-    """Do the missing runs of each ALGORITHM, and score them."""
+    """Execute the missing runs of each ALGORITHM, and score them."""
     from forget512.harness import api
     from forget512.harness.benchmark.making import build_benchmark
-    from forget512.harness.candidates.finding import find_usable
     from forget512.harness.scheduling.compute import choose_compute
 
     found, refused = find_usable(algorithms, settings, benchmark.dataset, batch_format)
@@ -57,7 +58,7 @@ def evaluate(
 @options.workers()
 @options.as_json
 def retrain(benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions, as_json: bool) -> int:
-    """Do the missing runs of the reference alone."""
+    """Execute the missing runs of the reference alone."""
     from forget512.harness import api
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.scheduling.compute import choose_compute
@@ -87,15 +88,13 @@ def plan(
     """Show what `evaluate` would run, and how long it would take."""
     from forget512.harness import api
     from forget512.harness.benchmark.making import build_benchmark
-    from forget512.harness.candidates.finding import find_algorithms
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.views.console import console
     from forget512.harness.views.evaluation_tables import show_plan
 
     found = find_algorithms(algorithms, settings, benchmark.dataset, batch_format)
     made, compute = build_benchmark(benchmark), choose_compute(workers)
     for number, evaluation in enumerate(api.prepare_originals(found, made, run, originals), 1):
-        say(api.run(evaluation, compute, only_first=True) if timed else evaluation.damaged)
+        say(api.run(evaluation, compute, run, only_first=True) if timed else evaluation.damaged)
         if originals > 1:
             console().print(f"From original model {number} of {originals} (the reference is shared):")
         console().print(show_plan(evaluation, compute))
@@ -121,7 +120,6 @@ def reproduce(
     from forget512.harness import api
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.views.console import console
     from forget512.harness.views.reproduction import reproduction_json, show_reproduction
     from forget512.harness.workflows.reproduction import load_reproduction, results
 
@@ -129,7 +127,7 @@ def reproduce(
     reproduction, compute = load_reproduction(name, made), choose_compute(workers)
     evaluation = api.prepare(reproduction.algorithms, made, run)
     if not partial:
-        say(api.run(evaluation, compute, run_timeout=run.run_timeout, log_json=run.log_json))
+        say(api.run(evaluation, compute, run))
     found = results(reproduction, evaluation)
     if as_json:
         print(json.dumps(reproduction_json(reproduction, evaluation, *found), allow_nan=False, indent=1))
@@ -180,7 +178,6 @@ def _show(results: Iterable[Any], as_json: bool) -> int:
     """Print the results, one for each original model, once all are there; the exit status."""
     from forget512.harness.results.spread import spread_over_originals
     from forget512.harness.views.board_table import show_leaderboard
-    from forget512.harness.views.console import console
     from forget512.harness.views.evaluation_tables import show_original, show_spread
     from forget512.harness.views.json_output import leaderboard_report, originals_report
 

@@ -5,12 +5,14 @@ from pathlib import Path
 import click
 
 from forget512.harness.benchmark.options import BenchmarkOptions
+from forget512.harness.candidates.finding import find_algorithms
 from forget512.harness.cli import options
 from forget512.harness.cli.help import Section
 from forget512.harness.cli.messages import say
 from forget512.harness.cli.options import FILE
 from forget512.harness.errors import UserError
 from forget512.harness.scheduling.options import WorkerOptions
+from forget512.harness.store.backends.opening import open_store
 from forget512.harness.workflows.options import RunOptions
 
 commands = Section("Store")
@@ -28,9 +30,7 @@ def retry(algorithms: tuple[str, ...], benchmark: BenchmarkOptions, run: RunOpti
     """
     from forget512.harness import api
     from forget512.harness.benchmark.making import build_benchmark
-    from forget512.harness.candidates.finding import find_algorithms
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.workflows.retry import Retry
 
     compute = choose_compute(workers)
@@ -38,13 +38,13 @@ def retry(algorithms: tuple[str, ...], benchmark: BenchmarkOptions, run: RunOpti
     built_in = [algorithm.method for algorithm in found if not algorithm.files]
     candidates = [algorithm for algorithm in found if algorithm.files]
     work = Retry(build_benchmark(benchmark), open_store(run.store, existing=True), built_in, candidates)
-    say(api.run(work, compute, run_timeout=run.run_timeout, log_json=run.log_json))
+    say(api.run(work, compute, run))
     for name, (finished, wanted) in work.progress().items():
         print(f"{name}: {finished} of {wanted} failed runs finished")
     say(f"not rerun: {line}" for line in work.left)
-    if not work.banks and not work.left:
+    if not work.filled and not work.left:
         print("no failed runs.")
-    return 1 if work.left or any(work.failed(bank) for bank in work.banks) else 0
+    return 1 if work.left or any(work.failed(bank) for bank in work.filled) else 0
 
 
 @commands.command("verify-store")
@@ -55,7 +55,6 @@ def verify_store(run: RunOptions, set_aside: bool) -> int:
 
     The exit status is 1 if any is damaged.
     """
-    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.store.check import verify
 
     store = open_store(run.store, existing=True)
@@ -82,7 +81,6 @@ def prune(run: RunOptions, kept: tuple[Path, ...], yes: bool) -> int:
     Neither the reference's banks nor original models are ever removed.
     """
     from forget512.harness.candidates.files import load_candidates
-    from forget512.harness.store.backends.opening import open_store
     from forget512.harness.store.prune import prunable
     from forget512.harness.store.prune import prune as remove
 

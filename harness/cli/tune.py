@@ -6,11 +6,14 @@ from pathlib import Path
 import click
 
 from forget512.harness.benchmark.options import BenchmarkOptions
+from forget512.harness.candidates.finding import find_algorithms
 from forget512.harness.cli import options
 from forget512.harness.cli.help import Section
 from forget512.harness.cli.messages import complain, say
 from forget512.harness.cli.options import FILE
 from forget512.harness.scheduling.options import WorkerOptions
+from forget512.harness.store.backends.opening import open_store
+from forget512.harness.views.console import console
 from forget512.harness.workflows.options import RunOptions
 
 commands = Section("Tune and try")
@@ -44,18 +47,18 @@ def try_(
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.exchange.original_file import read_original
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.store.backends.opening import open_store
-    from forget512.harness.views.console import console
     from forget512.harness.views.tuning_tables import show_tried
-    from forget512.harness.workflows.trial import Stopped, try_algorithm
+    from forget512.harness.workflows.trial import TrialFailed, try_algorithm
 
     device = choose_compute(workers).device
     made = build_benchmark(benchmark)
     original = read_original(Path(run.original), made) if run.original else None
-    where = benchmark.dataset, made, open_store(run.store), seed, device
+    store, say_now = open_store(run.store), console(stderr=True).print
     try:
-        trial = try_algorithm(algorithm, settings, *where, original, batch_format, console(stderr=True).print)
-    except Stopped as error:
+        trial = try_algorithm(
+            algorithm, settings, benchmark.dataset, made, store, seed, device, original, batch_format, say_now
+        )
+    except TrialFailed as error:
         complain(str(error))
         return 1
     console().print(show_tried(trial, made))
@@ -97,9 +100,7 @@ def sweep(
     from forget512.harness import api
     from forget512.harness.benchmark.development import development
     from forget512.harness.benchmark.making import build_benchmark
-    from forget512.harness.candidates.finding import find_algorithms
     from forget512.harness.scheduling.compute import choose_compute
-    from forget512.harness.views.console import console
     from forget512.harness.views.tuning_tables import show_sweep
     from forget512.harness.workflows.tuning import best, boards_by_algorithm, log_lines, settings_of, trials
 
@@ -108,7 +109,7 @@ def sweep(
     found = settings_of(named, settings, grid, benchmark.dataset)
     compute = choose_compute(workers)
     evaluation = api.prepare([setting.algorithm for setting in found], split, dataclasses.replace(run, store=store))
-    say(api.run(evaluation, compute, run_timeout=run.run_timeout, log_json=run.log_json))
+    say(api.run(evaluation, compute, run))
     made = trials(found, boards_by_algorithm(evaluation))
     if log:
         with log.open("a") as file:

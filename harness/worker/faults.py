@@ -10,7 +10,7 @@ DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # full, over
 
 
 def of_the_machine(error: BaseException) -> bool:
-    """Whether memory ran out, or a disk is full or broken: ours, under what it prints and leaves, or another one."""
+    """Whether memory ran out, or a disk is full or broken."""
     return out_of_memory(error) or (isinstance(error, OSError) and error.errno in DISK_FAULTS)
 
 

@@ -23,13 +23,13 @@ KEPT_OUTPUT = 4000  # bytes of a run's last output
 # Signals by which the kernel's out-of-memory killer, Slurm and spot machines end processes.
 ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
 NOTHING_LEFT = os.EX_IOERR  # exit status of a run that cannot even write its error
-RESULT, ERROR, OUTPUT, SOURCES = "result.safetensors", "error.json", "output.txt", "sources"
+RESULT, ERROR, OUTPUT = "result.safetensors", "error.json", "output.txt"
 
 
 class ChildFailed(Exception):
     """A candidate's own failure: one line, its traceback, its last output.
 
-    doubtful: a machine that is not in order would give it too.
+    doubtful: a faulty machine could cause it as well.
     """
 
     def __init__(self, error: str, traceback: str, output: str, doubtful: bool = False):
@@ -54,7 +54,7 @@ class ForkServer:
 
     def __init__(self, training: TrainingPart, device: str, memory: float = math.inf):
         """memory: bytes that a run may hold."""
-        self.output = ""  # the last of what the last run printed
+        self.output = ""  # the end of what the last run printed
         self.memory = memory
         self.process = subprocess.Popen(
             python("forget512.harness.worker.guard", os.getpid()),
@@ -87,7 +87,7 @@ class ForkServer:
             self.output = output = _tail(folder / OUTPUT)
             if (folder / RESULT).exists():
                 with safe_open(folder / RESULT, "pt") as file:
-                    state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is no mapping
+                    state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is not a mapping
                     return state, float(file.metadata()["seconds"])
             if (folder / ERROR).exists():
                 answer = json.loads((folder / ERROR).read_text())
@@ -128,7 +128,7 @@ class ForkServer:
 
     def _died(self) -> MachineFault:
         """It runs none of the candidate's code, so the machine is at fault."""
-        code = self.process.wait()  # it ends as the server did, when no process of theirs is left
+        code = self.process.wait()  # the guard ends with the status of the server
         how = _how_it_ended(128 - code if code > 128 else code)
         return MachineFault(f"the process that starts its runs died ({how})")
 

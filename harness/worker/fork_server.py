@@ -1,7 +1,7 @@
 """The fork server: a process of its own below a guard, which forks for each run of a user's code.
 
 It has torch imported and the training part in memory, and neither a CUDA context nor a thread. It watches each run's
-time and memory, and ends all that the run started. Requests come as our own pickles; what goes back is a safetensors
+time and memory, and ends all that the run started. Requests are pickles of the worker; what goes back is a safetensors
 file or a JSON error, never a pickled object. What a run may do, and what happens then: docs/faults.md.
 """
 
@@ -26,7 +26,7 @@ from safetensors.torch import save
 from forget512.harness.candidates.user_file import ENTRY, changed, describe_error, import_file
 from forget512.harness.isolation.process_tree import end_descendants, killed_with, memory_below, taken_first
 from forget512.harness.worker.faults import of_the_accelerator, of_the_machine
-from forget512.harness.worker.fork_client import ERROR, NOTHING_LEFT, OUTPUT, RESULT, SOURCES, Request
+from forget512.harness.worker.fork_client import ERROR, NOTHING_LEFT, OUTPUT, RESULT, Request
 from forget512.harness.worker.unlearn import Unlearner, fresh_network, set_up_torch
 
 LOOK = 0.25  # seconds between two looks at a run's memory, at least
@@ -34,18 +34,18 @@ LOOK_SHARE = 0.03  # of the time that looks may take: there are machines with th
 
 
 def main() -> None:
-    """The server's process: its standard input and output are the pipes to the actor."""
+    """The server's process: its standard input and output are the pipes to the worker."""
     pipes = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # nothing but replies goes to the actor
+    os.dup2(2, 1)  # nothing but replies goes to the worker
     try:
         serve(*pipes)
-    except SystemExit as told:
-        os._exit(int(told.code or 0))  # in order, torch would take a second
+    except SystemExit as ended:
+        os._exit(int(ended.code or 0))  # an orderly exit would take torch a second
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
-    """Fork for each request until the actor is gone."""
+    """Fork for each request until the worker is gone."""
     training, device = pickle.load(requests)
     set_up_torch()
     unlearner = Unlearner(training, torch.device(device), images_on=torch.device("cpu"))
@@ -79,7 +79,7 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     finally:
         end_descendants()
         if folder:
-            shutil.rmtree(folder, ignore_errors=True)  # the actor is gone, and does not do it
+            shutil.rmtree(folder, ignore_errors=True)  # the worker is gone and cannot do it
 
 
 def watch(child: int, request: Request, requests: BinaryIO, wakeup: int) -> tuple[int, str]:
@@ -102,7 +102,7 @@ def watch(child: int, request: Request, requests: BinaryIO, wakeup: int) -> tupl
         wait = max(0.0, min(start + request.timeout, look) - time.monotonic())
         readable, _, _ = select.select([requests.fileno(), wakeup], [], [], wait)
         if requests.fileno() in readable:
-            signal.raise_signal(signal.SIGTERM)  # nothing is sent while a run goes on: the actor is gone
+            signal.raise_signal(signal.SIGTERM)  # nothing is sent while a run goes on: the worker is gone
         if wakeup in readable:
             os.read(wakeup, 4096)
         now = time.monotonic()
@@ -119,7 +119,7 @@ def _wake_when_a_child_ends() -> tuple[int, int]:
 
 
 def become_a_run(server: int, *ours: int) -> None:
-    """In the fork: nothing of the server's is left in reach, and this ends with it."""
+    """In the fork: close what is the server's, and have this process end with the server."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -137,7 +137,7 @@ def perform(unlearner: Unlearner, request: Request) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
-    sources = folder / SOURCES
+    sources = folder / "sources"
     try:
         first, *others = algorithm.files
         for name in others:

@@ -1,8 +1,8 @@
-"""`python -m forget512.harness.worker.guard ACTOR`: the process between an actor and its fork server.
+"""`python -m forget512.harness.worker.guard WORKER`: the process between a worker and its fork server.
 
 The server ends whatever a run leaves behind. When the server itself is killed, its orphans become this process's
 children, and it ends them. It does not import torch, and runs no user's code. It also stands where Ray kills: the
-children of an actor that ends, not theirs, and so the server lives on long enough to end its run.
+children of a worker that ends, not theirs, and so the server lives on long enough to end its run.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ from forget512.harness.isolation.process_tree import adopt_orphans, end_descenda
 PATIENCE = 5.0  # seconds that the server has to end its run and to remove its files
 
 
-def main(actor: int) -> None:
+def main(worker: int) -> None:
     adopt_orphans()
-    exit_with(actor)
+    exit_with(worker)
     guard = os.getpid()
     server = os.fork()
     if server == 0:
@@ -31,7 +31,7 @@ def main(actor: int) -> None:
         return
     try:
         _, status = os.waitpid(server, 0)
-    except SystemExit:  # the actor has ended, or wants the server to end
+    except SystemExit:  # the worker has ended, or wants the server to end
         os.kill(server, signal.SIGTERM)
         with contextlib.suppress(psutil.TimeoutExpired):
             psutil.Process(server).wait(PATIENCE)

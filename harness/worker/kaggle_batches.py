@@ -7,10 +7,10 @@ from forget512.algorithms.training import Images
 
 
 class KaggleImages(Images):
-    """The same images, each given as a dict; `batch`, which the training loop of ours reads, stays as it is.
+    """The same images, each given as a dict; `batch`, which the built-in training loop reads, stays as it is.
 
     image: (channels, H, W) float32, normalised as the network takes it (Kaggle's own were not)
-    age_group, age_class, age: the class. image_id: 'retain-17', the set and the place in it. person_id: a number of its
+    age_group, age_class, age: the class. image_id: 'retain-17', the set and the index in it. person_id: a number of its
     own for each image, since nothing is known of persons: no two sets share one, as in the competition
     """
 
@@ -19,17 +19,17 @@ class KaggleImages(Images):
         self.name, self.first_person = name, first_person
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:  # type: ignore[override]
-        places = [range(len(self))[index] for index in indices]  # an index may be a tensor, or count from the end
+        positions = [range(len(self))[index] for index in indices]  # an index may be a tensor, or count from the end
         return [
             {
                 "image": image,
-                "image_id": f"{self.name}-{place}",
+                "image_id": f"{self.name}-{position}",
                 "age_group": label,
                 "age": label,
                 "age_class": label,
-                "person_id": self.first_person + place,
+                "person_id": self.first_person + position,
             }
-            for place, (image, label) in zip(places, super().__getitems__(places), strict=True)
+            for position, (image, label) in zip(positions, super().__getitems__(positions), strict=True)
         ]
 
 

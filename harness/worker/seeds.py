@@ -10,7 +10,7 @@ import torch
 
 @dataclass(frozen=True)
 class Seeds:
-    """All randomness of one run, from (bank key, seed) alone: never from the actor, the order or their number."""
+    """All randomness of one run, from (bank key, seed) alone: never from the worker, the order or their number."""
 
     key: str
     seed: int

@@ -27,7 +27,7 @@ def set_up_torch() -> None:
 
 
 class NotANetwork(Exception):
-    """What an algorithm returned is no network."""
+    """An algorithm returned something else than a network."""
 
 
 class Unlearner:
@@ -48,7 +48,7 @@ class Unlearner:
         self,
         function: Callable,
         hyper_parameters: dict[str, Any],
-        seeds: "Seeds",
+        seeds: Seeds,
         original: bytes | None,
         batch_format: str = "tuples",
     ) -> tuple[State, float]:
@@ -74,7 +74,7 @@ class Unlearner:
         state = portable_state(result)  # waits for the device
         return state, time.perf_counter() - start
 
-    def train_original(self, function: Callable, hyper_parameters: dict[str, Any], seeds: "Seeds") -> State:
+    def train_original(self, function: Callable, hyper_parameters: dict[str, Any], seeds: Seeds) -> State:
         """The same function as a retraining's, on retain and forget set together."""
         retain, forget = self.images["retain"], self.images["forget"]
         everything = Images(

@@ -16,7 +16,6 @@ from forget512.harness.scheduling.queue import Work
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.originals import keep_given, load_accuracies, load_original
-from forget512.harness.store.record import RunRecord
 from forget512.harness.store.reference import choose_reference, imported_references
 from forget512.harness.store.runs import Runs
 from forget512.harness.worker.runner import ExamineOriginal, RunSeed
@@ -28,7 +27,7 @@ class Evaluation(Filling):
     """The reference bank and the candidates' banks of one benchmark in one store, brought to N runs.
 
     Opening it reads what the store holds; `run` does what is missing. Nothing but the store is state. A reference bank
-    that was imported, and has the N runs that the own one lacks, stands in for it: nobody trains it twice.
+    that was imported, and has the N runs that the own one lacks, stands in for it.
     """
 
     def __init__(
@@ -65,13 +64,14 @@ class Evaluation(Filling):
         if isinstance(benchmark.model, NetworkFile):
             for algorithm in algorithms:
                 benchmark.model.check_beside(algorithm.name, algorithm.files)
-        given = isinstance(original, bytes)
-        super().__init__(benchmark, store, number=0 if isinstance(original, bytes) else original)
+        self.original_number = None if isinstance(original, bytes) else original
+        super().__init__(benchmark, store, number=self.original_number or 0)
         self.runs, self.retry_failed, self.mode = runs, retry_failed, mode
         self.algorithms = list(algorithms)
         self.own_reference = Bank(store, benchmark, self.retrain, None, mode)
         self.own_reference.refresh()
         self.reference: Runs = self.own_reference
+        self.filled: list[Bank] = [self.own_reference]
         if len(self.own_reference.seeds(runs)) < runs:
             imported = imported_references(store, benchmark, self.own_reference.key, mode)
             best = choose_reference([self.own_reference, *imported], runs)
@@ -79,11 +79,7 @@ class Evaluation(Filling):
                 self.reference = best
         self.banks: dict[str, Bank] = {}
         self.floor: Bank | None = None  # finetune's runs with its preset, as far as the store has them
-        self.original_number = None if given else self.number
-        self.original: bytes | None = None
-        self.original_accuracies: dict[str, float] | None = None
         self._examine_original = examine_original
-        self._next: list[Work] = []
         self._only_first = False
         self._grow: Callable[[], int | None] = lambda: None
         if isinstance(original, bytes):
@@ -98,10 +94,6 @@ class Evaluation(Filling):
     def all_banks(self) -> list[Runs]:
         """The reference bank, then those of the candidates (once there is an original model)."""
         return [self.reference, *self.banks.values()]
-
-    @property
-    def filled(self) -> list[Bank]:
-        return [self.own_reference, *self.banks.values()]
 
     @property
     def damaged(self) -> list[str]:
@@ -164,16 +156,16 @@ class Evaluation(Filling):
     ) -> Iterator[Event]:
         """Execute what is missing, as `Filling.run` does.
 
-        only_first: just one run of each algorithm that has none, to time it. grow: asked whenever all runs have ended;
-        the number of runs to go on to, or None to end.
+        only_first: just one run of each algorithm that has none, to time it. grow: called whenever all runs have
+        ended; the number of runs to go on to, or None to end.
         """
         self._only_first, self._grow = only_first, grow
         first = [self.train_original()] if self.algorithms and self.original is None else self._examination()
-        self._next = [*first, *self._missing_units(self.filled)]
+        self.units = [*first, *self._missing_units(self.filled)]
         return super().run(compute, **how)
 
     def more(self, waiting: int, workers: int) -> Sequence[Work]:
-        units, self._next = self._next, []
+        units = super().more(waiting, workers)
         while not units and not waiting:
             runs = self._grow()
             if runs is None:
@@ -182,16 +174,12 @@ class Evaluation(Filling):
             units = self._missing_units(self.filled)
         return units
 
-    def keep_original(self, trained: bytes) -> bytes:
+    def keep_original(self, trained: bytes) -> None:
         """Save the original model, and open the banks that start from it: their runs can be executed now."""
-        self.original = super().keep_original(trained)
+        super().keep_original(trained)
+        assert self.original is not None
         self._start_from(self.original)
-        self._next += [*self._examination(), *self._missing_units(list(self.banks.values()))]
-        return self.original
-
-    def keep_accuracies(self, original: bytes, record: RunRecord) -> dict[str, float]:
-        self.original_accuracies = super().keep_accuracies(original, record)
-        return self.original_accuracies
+        self.units += [*self._examination(), *self._missing_units(list(self.banks.values()))]
 
     def _start_from(self, original: bytes) -> None:
         digest = sha256(original)
@@ -200,6 +188,7 @@ class Evaluation(Filling):
         self.banks = {a.name: Bank(self.store, self.benchmark, a, digest, self.mode) for a in self.algorithms}
         for bank in self.banks.values():
             bank.refresh()
+        self.filled = [self.own_reference, *self.banks.values()]
         finetune = built_in("finetune", self.benchmark.dataset.name)
         if finetune in self.algorithms:
             self.floor = self.banks["finetune"]

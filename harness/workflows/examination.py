@@ -24,7 +24,7 @@ from forget512.harness.worker.runner import Runner
 from forget512.harness.workflows.evaluation import Evaluation
 from forget512.harness.workflows.filling import Filling
 
-AHEAD = 2  # checkpoints in memory, for each actor
+AHEAD = 2  # checkpoints in memory, for each worker
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -48,7 +48,7 @@ class ExamineCheckpoint:
         return self.bank
 
     def perform(self, runner: Runner, original: bytes | None, limit: float | None) -> bytes:
-        # Whatever made it did not run here: no engine of ours, and no seconds.
+        # It was made elsewhere: neither the engine nor the seconds are known.
         provenance = replace(runner.provenance, engine="examined", share=1.0)
         record = RunRecord(self.bank, self.seed, 1, "finished", provenance, seconds=0.0)
         try:
@@ -59,17 +59,17 @@ class ExamineCheckpoint:
 
 
 class Examination(Filling):
-    """N checkpoints on their way into the bank `name` of a benchmark. A seed is a checkpoint's place among them.
+    """Examines N checkpoints into the bank `name` of a benchmark. A seed is a checkpoint's index among them.
 
     The bank's identity is its name and the checkpoints' hashes; which original model they started from is not known
     here. Opening reads every checkpoint once, for its hash; `run` reads those again that are not in the bank yet.
     """
 
     def __init__(self, benchmark: Benchmark, path: Path, name: str, store: Store, mode: str = "released"):
-        """Raises UserError: a name that is taken or none, fewer than 2 checkpoints, or a zip that is refused."""
+        """Raises UserError: a name that is taken or not valid, fewer than 2 checkpoints, or a zip that is refused."""
         if not NAME.fullmatch(name) or name in ALGORITHMS:
             raise UserError(
-                f"--as {name!r}: give a name of letters, digits, '.', '_' and '-' that no algorithm of ours has."
+                f"--as {name!r}: give a name of letters, digits, '.', '_' and '-' that no built-in algorithm has."
             )
         net = networks.build(benchmark.model, benchmark.dataset.classes, benchmark.dataset.image_shape)
         self.limit = 2**20 + 4 * sum(4 * value.numel() for value in net.state_dict().values())
@@ -87,6 +87,7 @@ class Examination(Filling):
                     f"--as {name} names other checkpoints in this store already ({other.folder}): choose another."
                 )
         self.bank.refresh()
+        self.filled = [self.bank]
         self._waiting: Iterator[int] | None = None
 
     @property
@@ -100,14 +101,10 @@ class Examination(Filling):
         return len(self.bank.readings) == len(self.checkpoints)
 
     def evaluation(self) -> Evaluation:
-        """The bank beside what the store has of the reference, to be put on a board."""
+        """The bank and what the store has of the reference, for a board."""
         found = Evaluation(self.benchmark, [], len(self.checkpoints), self.store, mode=self.mode)
         found.banks[self.bank.algorithm.name] = self.bank
         return found
-
-    @property
-    def filled(self) -> list[Bank]:
-        return [self.bank]
 
     def progress(self) -> dict[str, tuple[int, int]]:
         return {self.bank.name: (len(self.bank.readings), self.runs)}
@@ -142,5 +139,5 @@ class Examination(Filling):
     def _work(self, seed: int, checkpoint: Checkpoint) -> ExamineCheckpoint:
         data = checkpoint.read()
         if sha256(data) != self.digests[seed]:
-            raise UserError(f"{checkpoint.name} has changed since it was first read: give the same command again.")
+            raise UserError(f"{checkpoint.name} has changed since it was first read: rerun the command.")
         return ExamineCheckpoint(self.bank.key, seed, checkpoint.name, data, self.limit, self.bank.name)

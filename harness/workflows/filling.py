@@ -17,7 +17,7 @@ from forget512.harness.scheduling.ray_pool import Pool
 from forget512.harness.store.backends.contract import Store, StoreUnavailable
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.originals import keep_accuracies, keep_original, original_key
-from forget512.harness.store.record import RunRecord, decode
+from forget512.harness.store.record import decode
 from forget512.harness.worker.runner import ExamineOriginal, Runner, TrainOriginal
 from forget512.harness.worker.seeds import Seeds
 
@@ -30,20 +30,26 @@ STORE_PAUSE, STORE_PATIENCE = 5.0, 300.0  # seconds between attempts to save a r
 class Filling(ABC):
     """A workflow that fills banks of one benchmark in one store.
 
-    A subclass says which units of work there are (`more`), the banks that their records belong to (`filled`), and how
-    far each is (`progress`). `run` executes the units and saves what they give. The store is the only state.
+    A subclass says which units of work there are (`units`, or `more`), the banks that their records belong to
+    (`filled`), and how far each is (`progress`). `run` executes the units and saves what they give. The store is the
+    only state.
 
-    runs: N, or the number of runs that are wanted where banks have no common N. originals: safetensors bytes of the
-    original models that units start from, by SHA-256. workers, waiting: workers that are there, and units that wait or
-    are being executed, while `run` goes on.
+    runs: N, or the number of runs that are wanted where banks have no common N. units: work that was not handed out
+    yet. original, original_accuracies: the safetensors bytes of the benchmark's original model, and what examining it
+    gave; None where there is none. originals: those that units start from, by SHA-256. workers, waiting: numbers of
+    workers, and of units that wait or are being executed, while `run` goes on.
     """
 
     runs: int
+    filled: Sequence[Bank]
 
     def __init__(self, benchmark: Benchmark, store: Store, number: int = 0):
         """number: of the benchmark's original model, should it be trained."""
         self.benchmark, self.store, self.number = benchmark, store, number
         self.retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
+        self.units: list[Work] = []
+        self.original: bytes | None = None
+        self.original_accuracies: dict[str, float] | None = None
         self.originals: dict[str, bytes] = {}
         self.workers: int | None = None
         self.waiting = 0
@@ -52,18 +58,14 @@ class Filling(ABC):
         self._lost: Counter[str] = Counter()  # runs, by bank
         self._store_gone_until = -math.inf
 
-    @property
-    @abstractmethod
-    def filled(self) -> Sequence[Bank]:
-        """The banks that get records."""
-
-    @abstractmethod
-    def more(self, waiting: int, workers: int) -> Sequence[Work]:
-        """Further units of work, asked for again and again; `run` ends when there are none and nothing is waiting."""
-
     @abstractmethod
     def progress(self) -> dict[str, tuple[int, int]]:
         """(finished, wanted) runs by the label of a bank."""
+
+    def more(self, waiting: int, workers: int) -> Sequence[Work]:
+        """Further units of work: `run` calls it repeatedly, and ends when there are none and nothing is waiting."""
+        units, self.units = self.units, []
+        return units
 
     def to_run(self) -> dict[str, int]:
         """How many runs are still to be executed, by the label of a bank."""
@@ -107,13 +109,9 @@ class Filling(ABC):
         key = original_key(self.benchmark, self.retrain)
         return TrainOriginal(self.retrain, Seeds(key, self.number))
 
-    def keep_original(self, trained: bytes) -> bytes:
-        """Save a trained original model; the bytes of the one that counts (another command's, if that was first)."""
-        return keep_original(self.store, self.benchmark, self.retrain, trained, self.number)
-
-    def keep_accuracies(self, original: bytes, record: RunRecord) -> dict[str, float]:
-        """Save what examining an original model gave."""
-        return keep_accuracies(self.store, self.benchmark, original, record)
+    def keep_original(self, trained: bytes) -> None:
+        """Save a trained original model as `original`; another command's, if that was saved first."""
+        self.original = keep_original(self.store, self.benchmark, self.retrain, trained, self.number)
 
     def run(
         self,
@@ -125,10 +123,10 @@ class Filling(ABC):
         """Execute the units of work on Ray workers, saving each record as it comes.
 
         timeout: seconds that a candidate's run may take; None: ten times what its runs usually take, at least 60.
-        stopping: asked now and then; once it says so, nothing more is started.
+        stopping: called now and then; once it is true, nothing more is started.
 
         Raises:
-            UserError: the store cannot be written, or workers fail one after another.
+            UserError: the store cannot be written, or the only worker fails again and again.
         """
         first = [] if stopping() else self.more(0, 0)
         if not first:
@@ -208,7 +206,8 @@ class Filling(ABC):
             if bank and self._lost[work.kind] >= FIRST_RUNS and not bank.readings:
                 yield from self._dropped(bank, result.reason)
         elif isinstance(work, ExamineOriginal):
-            self.keep_accuracies(self.originals[work.original], decode(result))
+            original = self.originals[work.original]
+            self.original_accuracies = keep_accuracies(self.store, self.benchmark, original, decode(result))
         elif result is None:
             yield Event("finished", work.name, work.seed, "by another command")
         else:

@@ -40,7 +40,7 @@ class ScoreOptions:
     mode: str = option("released", "definition of the score: released, spec, exact or certified")
     partial: bool = option(False, "score algorithms with fewer than N runs, too")
     stop_when_decided: bool = option(
-        False, "do 32, 64, 128, … runs of each, and stop when every pair of algorithms is decided or tied"
+        False, "execute 32, 64, 128, … runs of each, and stop when every pair of algorithms is decided or tied"
     )
     width: float = option(
         0.1, "with --stop-when-decided: algorithms are tied whose scores differ by less of the ceiling than this share"

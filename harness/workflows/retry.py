@@ -1,4 +1,4 @@
-"""Retry: a benchmark's failed runs once more, without adding others."""
+"""Retry: reruns the failed seeds of a benchmark's banks, once, and adds no others."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,6 @@ from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
 from forget512.harness.hashing import sha256
-from forget512.harness.scheduling.queue import Work
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.layout import EXAMINED, file_name, original_name
@@ -36,8 +35,8 @@ class Retry(Filling):
             UserError: nothing failed that was named.
         """
         super().__init__(benchmark, store)
-        self.banks: list[Bank] = []
-        self.left: list[str] = []  # banks with failures that cannot be run again, each with the reason
+        self.filled: list[Bank] = []
+        self.left: list[str] = []  # banks whose failures cannot be rerun, each with the reason
         wanted = {*names, *(_stem(candidate.method) for candidate in candidates)}
         for listed in list_banks(store, benchmark.fingerprint):
             if not listed.failed or (wanted and _stem(listed.name) not in wanted):
@@ -50,15 +49,15 @@ class Retry(Filling):
                 self.left.append(f"{listed.folder}: {found}")
             else:
                 found.refresh()
-                self.banks.append(found)
-        self._seeds = [set(self.failed(bank)) for bank in self.banks]
+                self.filled.append(found)
+        self._seeds = [set(self.failed(bank)) for bank in self.filled]
         self.runs = sum(map(len, self._seeds))
-        self._units: list[Work] = [
+        self.units = [
             RunSeed(bank.algorithm, Seeds(bank.key, seed), bank.attempts(seed) + 1, bank.identity["original"])
-            for bank, seeds in zip(self.banks, self._seeds, strict=True)
+            for bank, seeds in zip(self.filled, self._seeds, strict=True)
             for seed in sorted(seeds)
         ]
-        if wanted and not self.banks and not self.left:
+        if wanted and not self.filled and not self.left:
             raise UserError(
                 f"nothing of {', '.join(sorted(wanted))} failed on benchmark {benchmark.fingerprint[:12]}: "
                 "`status` shows what did."
@@ -68,19 +67,10 @@ class Retry(Filling):
         """Seeds with failed attempts alone."""
         return sorted({failure.seed for failure in bank.failures} - bank.readings.keys())
 
-    @property
-    def filled(self) -> list[Bank]:
-        return self.banks
-
-    def more(self, waiting: int, workers: int) -> Sequence[Work]:
-        """Once, one more attempt of each failed seed."""
-        units, self._units = self._units, []
-        return units
-
     def progress(self) -> dict[str, tuple[int, int]]:
         return {
             self.label(bank): (len(seeds & bank.readings.keys()), len(seeds))
-            for bank, seeds in zip(self.banks, self._seeds, strict=True)
+            for bank, seeds in zip(self.filled, self._seeds, strict=True)
         }
 
     def label(self, bank: Bank) -> str:
@@ -97,7 +87,7 @@ class Retry(Filling):
         return reference.median_seconds()
 
     def _find(self, listed: ListedBank, candidates: Sequence[Algorithm]) -> Bank | str:
-        """The bank with its algorithm, or why it cannot be run again. Raises Damaged: bank.json is not valid."""
+        """The bank with its algorithm, or why it cannot be rerun. Raises Damaged: bank.json is not valid."""
         identity = listed.identity
         method, digest = identity["algorithm"], identity["original"]
         known = [candidate for candidate in candidates if candidate.method == method]

@@ -38,8 +38,8 @@ from forget512.harness.worker.unlearn import NotANetwork, State, Unlearner, set_
 from forget512.harness.workflows.trial_warnings import Watch, weight_warnings
 
 
-class Stopped(Exception):
-    """The candidate's own failure, told already where it has a traceback; one line."""
+class TrialFailed(Exception):
+    """The candidate's own failure, in one line; where it has a traceback, that is printed already."""
 
 
 @dataclass(frozen=True)
@@ -78,18 +78,18 @@ def try_algorithm(
     """Run one seed here and now.
 
     name: an algorithm's, or a path that ends in .py or .ipynb. dataset: as the command names it, for presets. given: an
-    original model; the benchmark's number 0 if None, which is trained and kept where the store lacks it. batch_format:
-    see `find_algorithms`. say: told what takes long besides the run.
+    original model; the benchmark's number 0 if None, which is trained and saved where the store lacks it. batch_format:
+    see `find_algorithms`. say: called with a line for whatever takes long besides the run.
 
     Raises:
         UserError: the file, a setting or the store does not fit.
-        Stopped: the candidate failed; its traceback is printed.
+        TrialFailed: the candidate failed; its traceback is printed.
     """
     set_up_torch()
     if name == "all":
         raise UserError("try takes one algorithm, and all are several: name one of them, or a file.")
     if name.partition(":")[0] == RETRAIN:
-        raise UserError("try retrain: that is the reference, which unlearning is held against; name an algorithm.")
+        raise UserError("try retrain: that is the reference; name an unlearning algorithm.")
     drop_secrets()  # the store is open
     function = _import(Path(name)) if name.endswith((".py", NOTEBOOK)) else None
     (algorithm,) = find_algorithms([name], settings, dataset, batch_format)
@@ -116,7 +116,7 @@ def try_algorithm(
     try:
         after = _examine(examiner, state)
     except NotExaminable as error:
-        raise Stopped(f"{name}: {error}.") from error
+        raise TrialFailed(f"{name}: {error}.") from error
     reference = Bank(store, benchmark, retrain, None)
     reference.refresh()
     retraining, timed = _retraining(reference, resident, retrain, seeds, say)
@@ -139,16 +139,16 @@ def _import(path: Path) -> Callable | None:
     return getattr(module, ENTRY, None)
 
 
-def _call(name: str, action: Callable[[], Any], told: bool) -> Any:
-    """What action returns. An error of the user's code is printed as a traceback that begins in it."""
+def _call(name: str, action: Callable[[], Any], own: bool) -> Any:
+    """What action returns. own: the user's code runs in it; an error is printed as a traceback that begins in it."""
     try:
         return action()
     except NotANetwork as error:
-        raise Stopped(f"{name}: {error}.") from error
+        raise TrialFailed(f"{name}: {error}.") from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit is the candidate's failure as well
-        if told:
+        if own:
             path = Path(name).resolve()
             begin = error.__traceback__
             while begin and not begin.tb_frame.f_code.co_filename.startswith(str(path)):  # a notebook's has its cell
@@ -156,8 +156,8 @@ def _call(name: str, action: Callable[[], Any], told: bool) -> Any:
             if begin is None and not isinstance(error, SyntaxError):  # that one has no frame of its own
                 begin = error.__traceback__
             traceback.print_exception(error.with_traceback(begin))
-            raise Stopped(f"{name} failed: {describe_error(error, str(path.parent))}.") from error
-        raise Stopped(f"{name} failed: {describe_error(error)}.") from error
+            raise TrialFailed(f"{name} failed: {describe_error(error, str(path.parent))}.") from error
+        raise TrialFailed(f"{name} failed: {describe_error(error)}.") from error
 
 
 def _original(
@@ -174,7 +174,7 @@ def _original(
     kept = load_original(store, benchmark, retrain)
     if kept is not None:
         return kept
-    say("the store has no original model of this benchmark: training one first (one retraining; it is kept)")
+    say("the store has no original model of this benchmark: training one first (as long as a retraining; it is saved)")
     seeds = Seeds(original_key(benchmark, retrain), 0)
     state = unlearner.train_original(retrain.function, retrain.hyper_parameters, seeds)
     return keep_original(store, benchmark, retrain, save(state))

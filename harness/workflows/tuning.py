@@ -35,7 +35,7 @@ class Setting:
 
     @property
     def set_line(self) -> str:
-        """What an evaluation of that name is given to take it."""
+        """The arguments with which `evaluate` uses this setting for an algorithm of that name."""
         words = [f"{self.algorithm.owner}.{name}={_written(value)}" for name, value in self.changes.items()]
         lines = [f"--set {shlex.quote(word)}" for word in words]
         return " ".join([*lines, *(["--batch-format kaggle"] if self.algorithm.batch_format == "kaggle" else [])])
@@ -63,8 +63,8 @@ def settings_of(
 ) -> list[Setting]:
     """Every algorithm under every combination of the grid's values that it has, each setting once, sorted by algorithm.
 
-    settings: as for --set. grid: NAME=V1,V2,…, the values as for --set. Without a grid: our own methods' published
-    settings, under our own grids.
+    settings: as for --set. grid: NAME=V1,V2,…, the values as for --set. Without a grid: the published settings of
+    built-in methods, under built-in grids.
 
     Raises:
         UserError: malformed, a value of another kind, an unknown hyper-parameter, or an algorithm without a grid.
@@ -80,7 +80,7 @@ def settings_of(
             points = [dict(zip(own, values, strict=True)) for values in product(*own.values())]
         elif ours:
             if settings or ":" in base.name:
-                raise UserError("without --grid our own grids are tried, on published settings: give --grid as well.")
+                raise UserError("without --grid, built-in grids are tried on published settings: give --grid as well.")
             base = replace(published(base.method, dataset), name=base.name)
             points = [{name: repr(value) for name, value in point.items()} for point in ours]
         elif not base.hyper_parameters:
@@ -144,11 +144,11 @@ def trials(settings: Sequence[Setting], boards: Sequence[Board]) -> list[Trial]:
 
 def boards_by_algorithm(evaluation: Evaluation) -> list[Board]:
     """A board for each algorithm of a sweep that has been run, with its own settings alone."""
-    start = evaluation.original if evaluation.original_number is None else evaluation.original_number
-    assert start is not None, "an original model from a file is read before the runs"
+    original = evaluation.original
+    assert original is not None, "a sweep has an original model once it has been run"
     return [
         leaderboard(
-            Evaluation(evaluation.benchmark, list(own), evaluation.runs, evaluation.store, original=start),
+            Evaluation(evaluation.benchmark, list(own), evaluation.runs, evaluation.store, original=original),
             project_to=None,
         )
         for _, own in groupby(evaluation.algorithms, key=lambda algorithm: algorithm.method)

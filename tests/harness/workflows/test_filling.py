@@ -23,6 +23,7 @@ from forget512.harness.worker.unlearn import Unlearner
 from forget512.harness.workflows import filling
 from forget512.harness.workflows.evaluation import Evaluation
 from forget512.harness.workflows.examination import Examination
+from forget512.harness.workflows.options import RunOptions
 from forget512.harness.workflows.original import OriginalTraining
 from forget512.harness.workflows.retry import Retry
 
@@ -87,7 +88,7 @@ def test_each_workflow_writes_the_same_log(store, benchmark, idea, checkpoints, 
     for number, (work, runs) in enumerate(workflows(store, benchmark, idea, checkpoints, make_record, original)):
         assert sum(work.to_run().values()) == runs == work.runs
         path = tmp_path / f"{number}.jsonl"
-        assert run(work, ONE, progress=False, log_json=path) == []
+        assert run(work, ONE, RunOptions(log_json=path), progress=False) == []
         begin, *between, end = [json.loads(line) for line in path.read_text().splitlines()]
         assert begin["event"] == "begin" and begin["runs"] == runs and sum(begin["missing"].values()) == runs
         assert begin["benchmark"] == benchmark.fingerprint and begin["dataset"] == benchmark.dataset.name
@@ -116,8 +117,8 @@ def test_nothing_to_run_starts_no_workers(store, benchmark, idea, monkeypatch):
 def test_a_run_may_take_ten_times_a_retraining_where_its_bank_has_none(store, benchmark, idea, original, make_record):
     failed_bank(store, benchmark, idea, original, make_record)
     work = Retry(benchmark, store, [], [idea])
-    assert work.usual_seconds(work.banks[0]) is None
+    assert work.usual_seconds(work.filled[0]) is None
     reference = Bank(store, benchmark, work.retrain, None)
     reference.add(make_record(reference, 0, seconds=100.0).encode())
     work = Retry(benchmark, store, [], [idea])
-    assert work.usual_seconds(work.banks[0]) == 100.0
+    assert work.usual_seconds(work.filled[0]) == 100.0

@@ -186,7 +186,7 @@ def test_failed_seeds_alone_are_run_again_on_actors(ray_session, store, fill, be
     theirs = fill(dataclasses.replace(candidate, hyper_parameters={"lr": 0.2}), failing=(0,))
     before = set(store.list(ours.folder))
     work = Retry(benchmark, store, [], [candidate])
-    assert [bank.folder for bank in work.banks] == [theirs.folder]
+    assert [bank.folder for bank in work.filled] == [theirs.folder]
     work = Retry(benchmark, store, ["finetune"], [candidate])
     events = {event.algorithm.partition("@")[0]: event for event in work.run(Compute("cpu", 1, 0.0))}
     assert (events["finetune"].kind, events["finetune"].seed) == ("finished", 1)
@@ -194,7 +194,7 @@ def test_failed_seeds_alone_are_run_again_on_actors(ray_session, store, fill, be
     names = {name.rpartition("/")[2] for name, _ in set(store.list(ours.folder)) - before}
     assert names == {"00001.finished.safetensors"}
     assert "00000.failed-2.safetensors" in [name.rpartition("/")[2] for name, _ in store.list(theirs.folder)]
-    assert [work.failed(bank) for bank in work.banks] == [[], [0]]
+    assert [work.failed(bank) for bank in work.filled] == [[], [0]]
 
 
 def test_what_cannot_be_run_again_is_named_with_the_reason(store, fill, benchmark, tmp_path):
@@ -206,7 +206,7 @@ def test_what_cannot_be_run_again_is_named_with_the_reason(store, fill, benchmar
     outside = fill(dataclasses.replace(changed, name="outside", method="outside"), failing=(0,))
     store.put_if_absent(f"{outside.folder}/examined.json", b"{}")
     work = Retry(benchmark, store, [], [])
-    assert work.banks == [] and len(work.left) == 4
+    assert work.filled == [] and len(work.left) == 4
     said = " ".join(work.left)
     reasons = "the source of finetune has changed", "no algorithm is called gone", "its checkpoints did not fit"
     for part in (f"give the file that {candidate.name} is", *reasons):

@@ -24,7 +24,7 @@ from forget512.harness.store.record import decode
 from forget512.harness.worker.examine import Examiner
 from forget512.harness.worker.runner import Runner, RunSeed
 from forget512.harness.worker.seeds import Seeds
-from forget512.harness.workflows.trial import Stopped, try_algorithm
+from forget512.harness.workflows.trial import TrialFailed, try_algorithm
 
 ROOT = Path(__file__).resolve().parents[3]
 TRAIN = """
@@ -119,7 +119,7 @@ def test_a_trial_of_a_method_of_ours(benchmark, store):
     ],
 )
 def test_a_failure_shows_its_own_traceback_alone(attempt, capsys, code, said):
-    with pytest.raises(Stopped) as caught:
+    with pytest.raises(TrialFailed) as caught:
         attempt(code)
     assert said in str(caught.value)
     shown = capsys.readouterr().err
@@ -131,7 +131,7 @@ def test_what_is_no_network_of_the_benchmark_is_one_line(attempt):
         ("return 3", "it returned int, not a network"),
         ("return torch.nn.Linear(2, 2)", "lacks 'conv1"),
     ):
-        with pytest.raises(Stopped) as caught:
+        with pytest.raises(TrialFailed) as caught:
             attempt(body(text))
         assert said in str(caught.value) and "\n" not in str(caught.value)
 
