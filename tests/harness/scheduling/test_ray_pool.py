@@ -225,3 +225,8 @@ def test_as_many_actors_as_asked_for_on_the_cpu():
 def test_more_places_than_the_gpus_have_are_refused():
     with pytest.raises(UserError, match="this machine has"):
         choose_compute(WorkerOptions("cuda", 1000, 0.5))
+
+
+def test_fewer_than_one_worker_is_refused_before_a_cluster_is_joined():
+    with pytest.raises(UserError, match="at least 1"):
+        choose_compute(WorkerOptions("cuda", 0, None, "192.0.2.1:6379"))
