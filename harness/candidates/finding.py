@@ -35,8 +35,9 @@ def find_usable(
     Raises:
         UserError: any other mistake, or none of the files can be scored.
     """
-    names = [each for name in names for each in (_all() if name == "all" else [name])]
-    _check_recorded(["retrain", *(name.partition(":")[0] for name in names)])
+    everything = [name for name in ALGORITHMS if name != RETRAIN]
+    names = [each for name in names for each in (everything if name == "all" else [name])]
+    _check_recorded([RETRAIN, *(name.partition(":")[0] for name in names)])
     read = iter(read_candidates([Path(name) for name in names if _is_file(name)], batch_format))
     found = [next(read) if _is_file(name) else built_in(name, dataset) for name in names]
     usable = [each for each in found if isinstance(each, Algorithm)]
@@ -58,7 +59,3 @@ def _check_recorded(methods: Sequence[str]) -> None:
             f"the code of {', '.join(changed)} in algorithms/ differs from what versions.toml records: run `python -m "
             f"forget512.algorithms.record` if its results stay the same, else with --bump {' '.join(changed)}."
         )
-
-
-def _all() -> list[str]:
-    return [name for name in ALGORITHMS if name != RETRAIN]

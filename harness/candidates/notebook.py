@@ -29,11 +29,9 @@ def extract(path: Path) -> str:
         UserError: no notebook, no function `unlearning`, a cell that is no Python, or a name that it needs is made by
             what is not run.
     """
-    cells = {number: text for number, text in enumerate(_code_cells(path), start=1) if text.strip()}
-    trees = {number: _parse(path, number, text) for number, text in cells.items()}
-    cells = {number: _without_magics(text) if trees[number][1] else text for number, text in cells.items()}
-    bodies = {number: tree.body for number, (tree, _) in trees.items()}
-    everything = [statement for body in bodies.values() for statement in body]
+    texts = enumerate(_code_cells(path), start=1)
+    cells = {number: _parse(path, number, text) for number, text in texts if text.strip()}
+    everything = [statement for _, body in cells.values() for statement in body]
     needed: set[str] = {ENTRY}
     known = 0
     while len(needed) > known:
@@ -48,10 +46,10 @@ def extract(path: Path) -> str:
         )
     _check_bound(path, needed, kept, dropped)
     parts = []
-    for number, body in bodies.items():
+    for number, (text, body) in cells.items():
         kept, dropped = _sift(body, needed)
         if kept:
-            parts.append(f"{CELL}{number}\n{_without(cells[number], dropped)}\n")
+            parts.append(f"{CELL}{number}\n{_without(text, dropped)}\n")
     return "".join(parts)
 
 
@@ -65,11 +63,11 @@ def _code_cells(path: Path) -> list[str]:
         raise UserError(f"{path} cannot be read as a notebook: {first_line(error)}.") from error
 
 
-def _parse(path: Path, number: int, text: str) -> tuple[ast.Module, bool]:
-    """A cell's syntax tree, and whether its magics had to be taken out."""
-    for magics, source in ((False, text), (True, _without_magics(text))):
+def _parse(path: Path, number: int, text: str) -> tuple[str, list[ast.stmt]]:
+    """A cell as Python, without its magics if it has some: its text and its statements."""
+    for source in (text, _without_magics(text)):
         try:
-            return ast.parse(source), magics
+            return source, ast.parse(source).body
         except (SyntaxError, ValueError) as error:
             problem = error
     line = f", line {problem.lineno}" if isinstance(problem, SyntaxError) else ""

@@ -30,14 +30,9 @@ def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> l
         if not holders:
             known = sorted({n for i in chosen for n in changed[i]})
             if not known:
-                raise UserError(
-                    f"--set {setting}: "
-                    + (
-                        f"no algorithm {owner!r} in this command."
-                        if not chosen
-                        else "these algorithms have no hyper-parameters."
-                    )
-                )
+                if not chosen:
+                    raise UserError(f"--set {setting}: no algorithm {owner!r} in this command.")
+                raise UserError(f"--set {setting}: these algorithms have no hyper-parameters.")
             one_of(f"--set {setting}: hyper-parameter", name, known)
         for i in holders:
             default = algorithms[i].hyper_parameters[name]
