@@ -30,7 +30,7 @@ def find_algorithms(
 def find_usable(
     names: Sequence[str], settings: Sequence[str], dataset: str, batch_format: str | None = None
 ) -> tuple[list[Algorithm], list[str]]:
-    """The same, but a file that cannot be scored does not stop other files: a line for each says why.
+    """Like `find_algorithms`, but a file that cannot be scored does not stop the others: a line for each says why.
 
     Raises:
         UserError: any other mistake, or none of the files can be scored.
@@ -52,7 +52,7 @@ def _is_file(name: str) -> bool:
 
 
 def _check_recorded(methods: Sequence[str]) -> None:
-    """Refuse methods whose code was edited and not recorded: their runs would be kept as those of the old code."""
+    """Refuse methods whose code was edited and not recorded: their runs would be saved as those of the old code."""
     changed = versions.changed(method for method in methods if method in ALGORITHMS)
     if changed:
         raise UserError(

@@ -1,7 +1,7 @@
 """A candidate from a notebook: `unlearning` and what it needs of the code cells. Nothing else in them is run.
 
 Kept are imports, functions, classes and assignments that give a name which `unlearning` uses, directly or through one
-another, also where they stand below an `if` or `try`; imports of `*` are kept too. Loops, `with` blocks, calls, magics
+another, also inside of an `if` or `try`; imports of `*` are kept too. Loops, `with` blocks, calls, magics
 and everything else become `pass`. So the competition's loop over 512 checkpoints, its zip and its data set stay out.
 """
 
@@ -16,18 +16,18 @@ from forget512.harness.candidates.user_file import CELL, ENTRY
 from forget512.harness.errors import UserError, first_line
 
 MAGIC = re.compile(r"^(\s*)([!%?].*|[\w.]+\?+|[\w ,]+=\s*[!%].*)$", re.MULTILINE)
-PYTHON_CELLS = ("time", "timeit", "capture", "prun")  # cell magics below which Python stands
+PYTHON_CELLS = ("time", "timeit", "capture", "prun")  # cell magics whose cells hold Python
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def extract(path: Path) -> str:
     """The Python source of `unlearning` and of what it needs, cell by cell, each below a line with its number.
 
-    Lines keep their place within a cell.
+    Lines keep their numbers within a cell.
 
     Raises:
-        UserError: no notebook, no function `unlearning`, a cell that is no Python, or a name that it needs is made by
-            what is not run.
+        UserError: not a notebook, no function `unlearning`, a cell that is not valid Python, or a name that it needs is
+            made by what is not run.
     """
     texts = enumerate(_code_cells(path), start=1)
     cells = {number: _parse(path, number, text) for number, text in texts if text.strip()}

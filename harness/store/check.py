@@ -18,7 +18,7 @@ from forget512.harness.store.record import ACCURACIES, Damaged, decode, decode_c
 
 @dataclass(frozen=True)
 class Checked:
-    """One file: its name, what is wrong with it (empty: nothing), and whether it is missing or must stay."""
+    """One file. problem: empty where there is none. missing: there is no file to set aside, or it must not be moved."""
 
     name: str
     problem: str = ""
