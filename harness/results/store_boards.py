@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forget512.harness.benchmark.description import Described
+from forget512.harness.benchmark.benchmark import Described
 from forget512.harness.candidates.algorithm import RETRAIN
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError

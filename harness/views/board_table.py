@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from forget512.harness.benchmark.description import Described, title
+from forget512.harness.benchmark.benchmark import Described, title
 from forget512.harness.results.board import Board
 from forget512.harness.results.cost import RULE_SHARE
 from forget512.harness.results.rows import Row

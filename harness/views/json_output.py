@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from forget512.harness.benchmark.description import Described
+from forget512.harness.benchmark.benchmark import Described
 from forget512.harness.results.board import Board
 from forget512.harness.results.plain import SCHEMA, comparison_json, cost_json, floor_json, score_json
 from forget512.harness.results.readings import Readings, other_readings

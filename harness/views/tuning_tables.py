@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from forget512.harness.benchmark.description import Described, title
+from forget512.harness.benchmark.benchmark import Described, title
 from forget512.harness.results.cost import RULE_EPOCHS, RULE_SHARE
 from forget512.harness.views.board_table import runs_text, warnings_of
 from forget512.harness.views.text import NONE, interval_text, number
