@@ -1,8 +1,12 @@
-"""Scores unlearning by distributions: pure functions on arrays, as metric.md defines the number.
+"""Scores unlearning by distributions: pure functions on arrays. metric.md defines the number exactly.
 
-    retrained = logit_scaled_confidence(retrained_logits, targets)   # (N, S, C), (S,) -> (N, S)
-    unlearned = logit_scaled_confidence(unlearned_logits, targets)
-    result = score(retrained, unlearned)                             # a Score
+    score(retrained, unlearned)      F, accuracy ratios and score of one candidate, with interval and ceiling
+    compare(first, second)           the difference of two scores with its interval: tied or not
+    ceiling(retrained)               F of retraining against itself, the best F that can be expected
+    project(retrained, unlearned)    F at 512 runs a side, from fewer
+
+retrained, unlearned: (N, S) confidences, one row a run, one column a forget example. `logit_scaled_confidence` computes
+them from logits (N, S, C) and targets (S,), as mode `released` needs them. README.md lists the other functions.
 
 No disk, clock, network or hidden random state; numba compiles on the first call, not at import.
 """

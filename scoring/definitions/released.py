@@ -2,8 +2,7 @@
 
 The published program tries about 160,000 attacks an example, each against all 2N samples. Only counts
 matter, so here both sides are sorted, thresholds between the same two samples are tried once, and the
-double-threshold family is searched by branch and bound (performance.md, section 4). The result is that of
-trying every rule.
+double-threshold family is searched by branch and bound. The result is that of trying every rule.
 """
 
 from __future__ import annotations
