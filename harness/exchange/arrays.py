@@ -18,7 +18,7 @@ from forget512.harness.store.listing import list_bank
 from forget512.harness.store.record import SCORED_ACCURACIES, Damaged
 from forget512.harness.store.runs import Columns
 from forget512.scoring import MODES, ScoringError, find_non_finite
-from forget512.scoring.errors import check_accuracy, check_confidences, check_same_examples
+from forget512.scoring.errors import check_accuracy, check_both
 
 # What the published scoring program keeps of its retrained runs in retrain_confs.npz, by our names.
 PUBLISHED = {
@@ -110,9 +110,7 @@ def check_sides(retrained: ArraySide, unlearned: ArraySide) -> None:
     if r.targets is not None and u.targets is not None and not np.array_equal(r.targets, u.targets):
         raise UserError(f"{r.name} and {u.name} have different `targets`: give the same examples in one order.")
     with scoring_errors():
-        check_same_examples(
-            check_confidences(r.columns.confidences, "retrained"), check_confidences(u.columns.confidences, "unlearned")
-        )
+        check_both(r.columns.confidences, u.columns.confidences)
         for name, found in (("retrained", r.columns), ("unlearned", u.columns)):
             if found.forget_accuracy is not None:  # scoring looks at the other accuracies
                 check_accuracy(found.forget_accuracy, len(found.confidences), f"{name}_forget_accuracy")

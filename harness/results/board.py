@@ -11,7 +11,17 @@ from forget512.harness.results.rows import Reference, Row, bank_side, candidate_
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.listing import settings_tried
 from forget512.harness.store.runs import Runs
-from forget512.scoring import COMPETITION_RUNS, LEVEL, MODES, Ceiling, Comparison, Score, compare, same_runs
+from forget512.scoring import (
+    COMPETITION_RUNS,
+    LEVEL,
+    MODES,
+    Ceiling,
+    Comparison,
+    Score,
+    compare,
+    level_of_each,
+    same_runs,
+)
 
 
 @dataclass(frozen=True)
@@ -140,11 +150,6 @@ def compare_rows(one: Row | None, other: Row | None, level: float) -> Comparison
         return None
     with scoring_errors(f"{one.algorithm} and {other.algorithm}"):
         return compare(one.score, other.score, level)
-
-
-def level_of_each(level: float, pairs: int) -> float:
-    """The level of each comparison with which all of them together are right with `level` (Bonferroni)."""
-    return 1 - (1 - level) / max(pairs, 1)
 
 
 def score_banks(

@@ -11,7 +11,7 @@ from forget512.harness.store.benchmarks import Targets
 from forget512.harness.store.import_notes import Origin
 from forget512.harness.store.layout import bank_folder
 from forget512.harness.store.record import PER_RUN, Damaged, Provenance, RunRecord
-from forget512.scoring import MODES, logit_scaled_confidence
+from forget512.scoring import MODES
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Runs:
         Raises:
             Damaged: they cannot be used in this mode, or do not fit the forget set.
         """
-        if MODES[self.mode].confidence is not logit_scaled_confidence:
+        if MODES[self.mode].needs_logits:
             raise Damaged(f"confidences without logits have no meaning in mode {self.mode}")
         if arrays["confidences"].shape[1:] != self.targets.forget.shape:
             raise Damaged(f"confidences of shape {arrays['confidences'].shape} do not fit the benchmark's forget set")

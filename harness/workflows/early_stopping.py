@@ -3,7 +3,7 @@
 from forget512.harness.errors import UserError
 from forget512.harness.results.board import leaderboard
 from forget512.harness.workflows.evaluation import Evaluation
-from forget512.scoring import LEVEL, MODES, looks, verdicts
+from forget512.scoring import LEVEL, MODES, level_of_each, looks, verdicts
 
 
 class Looks:
@@ -23,7 +23,7 @@ class Looks:
             raise UserError(f"--stop-when-decided needs intervals, which mode {evaluation.mode} has not.")
         self.evaluation, self.width = evaluation, width
         self.sizes = looks(evaluation.runs)
-        self.level = 1 - (1 - LEVEL) / len(self.sizes)
+        self.level = level_of_each(LEVEL, len(self.sizes))
         self.said: list[str] = []
         fewest = min((len(bank.readings) for bank in evaluation.all_banks), default=0)
         there = [size for size in self.sizes if size <= fewest] if evaluation.banks else []

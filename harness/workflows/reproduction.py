@@ -17,10 +17,10 @@ from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import built_in, published
 from forget512.harness.errors import UserError, one_of
-from forget512.harness.results.board import compare_rows, evaluation_reference, level_of_each
+from forget512.harness.results.board import compare_rows, evaluation_reference
 from forget512.harness.results.rows import Reference, Row, bank_side, candidate_row
 from forget512.harness.workflows.evaluation import Evaluation
-from forget512.scoring import LEVEL, Comparison
+from forget512.scoring import LEVEL, Comparison, level_of_each
 
 FOLDER = Path(__file__).parent / "reproductions"
 REPRODUCTIONS = sorted(path.stem for path in FOLDER.glob("*.toml"))
