@@ -7,9 +7,8 @@ from typing import Protocol
 
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.results.assessment import scoring_errors
-from forget512.harness.results.rows import Reference, Row, bank_side, candidate_row, make_reference, reference_row
+from forget512.harness.results.rows import Reference, Row, bank_reference, bank_side, candidate_row, reference_row
 from forget512.harness.store.backends.contract import Store
-from forget512.harness.store.listing import settings_tried
 from forget512.harness.store.runs import Runs
 from forget512.scoring import (
     COMPETITION_RUNS,
@@ -96,12 +95,9 @@ def leaderboard(
     return score_banks(reference, list(evaluation.banks.values()), evaluation.floor, partial, level)
 
 
-def evaluation_reference(evaluation: Evaluated, project_to: int | None = COMPETITION_RUNS) -> Reference:
+def evaluation_reference(e: Evaluated, project_to: int | None = COMPETITION_RUNS) -> Reference:
     """What an evaluation's candidates are scored against."""
-    benchmark = evaluation.benchmark
-    tried = settings_tried(evaluation.store, benchmark.fingerprint[:12])
-    epochs = benchmark.recipe.epochs
-    return make_reference(evaluation.reference, evaluation.runs, epochs, evaluation.mode, project_to, tried)
+    return bank_reference(e.store, e.benchmark, e.reference, e.runs, e.mode, project_to)
 
 
 def make_board(

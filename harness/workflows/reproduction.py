@@ -60,12 +60,18 @@ class Reproduction:
 
 @dataclass(frozen=True, eq=False)
 class Statement:
-    """One order statement and what our runs say: holds | fails | tied | open (a row without a score)."""
+    """One order statement, and the comparison of its rows here; None where one of them has no score."""
 
     better: str
     worse: str
-    verdict: str
     comparison: Comparison | None
+
+    @property
+    def verdict(self) -> str:
+        """holds | fails | tied | open (not compared)."""
+        if self.comparison is None:
+            return "open"
+        return "tied" if self.comparison.tied else "holds" if self.comparison.difference > 0 else "fails"
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,14 +174,7 @@ def results(reproduction: Reproduction, evaluation: Evaluation) -> tuple[Referen
 def _table_result(table: Table, rows: dict[str, Row], level: float) -> TableResult:
     by_label = {row.label: rows.get(row.run) for row in table.rows}
     statements = [
-        _statement(better, worse, compare_rows(by_label[better], by_label[worse], level))
+        Statement(better, worse, compare_rows(by_label[better], by_label[worse], level))
         for better, worse in table.orders
     ]
     return TableResult(table, by_label, statements)
-
-
-def _statement(better: str, worse: str, comparison: Comparison | None) -> Statement:
-    if comparison is None:
-        return Statement(better, worse, "open", None)
-    verdict = "tied" if comparison.tied else "holds" if comparison.difference > 0 else "fails"
-    return Statement(better, worse, verdict, comparison)

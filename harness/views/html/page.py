@@ -14,6 +14,7 @@ import numpy as np
 from plotly.offline import get_plotlyjs
 
 from forget512.harness.benchmark.data.dataset import Dataset
+from forget512.harness.benchmark.description import title
 from forget512.harness.errors import UserError
 from forget512.harness.results.board import make_board
 from forget512.harness.results.contents import Contents
@@ -137,7 +138,7 @@ def _made(contents: Contents, candidates: Sequence[StoredRow], reference: Refere
         **{each.bank.name: each.provenance for each in candidates},
     }
     return {
-        "title": contents.title,
+        "title": title(contents.benchmark),
         "fingerprint": contents.benchmark.fingerprint,
         "split": identity["split"],
         "recipe": identity["recipe"],
