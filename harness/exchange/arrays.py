@@ -56,7 +56,7 @@ def read_side(path: Path, option: str, mode: str = "released") -> ArraySide:
     """
     if url := URL.fullmatch(str(path)):  # of which no more is shown, for it may hold a password
         raise UserError(
-            f"{option} {url[1]}://… is no file here: copy the bank's store to a folder first, "
+            f"{option} {url[1]}://… is not a file on this machine: copy the bank's store to a folder first, "
             "or see `leaderboard --store`."
         )
     if path.is_dir():
@@ -151,7 +151,7 @@ def _read_bank(folder: Path, option: str, mode: str) -> ArraySide:
         bank = StoredBank(listed, benchmark, mode)
     except (Damaged, ValueError) as error:
         raise UserError(
-            f"{option} {folder} is no bank of a store (store/banks/<benchmark>/<algorithm>): {first_line(error)}."
+            f"{option} {folder} is not a bank of a store (store/banks/<benchmark>/<algorithm>): {first_line(error)}."
         ) from error
     if bank.damaged:
         raise UserError(f"{bank.damaged[0]}: `evaluate` sets a damaged record aside and runs it again.")

@@ -42,7 +42,7 @@ def import_bundle(store: Store, path: Path, benchmark: str | None) -> list[str]:
         known = list_bank(store, bank.folder).finished
         new = [record for record in bank.records if record.seed not in known]
         seeds = tuple(record.seed for record in new) or (() if bank.records else tuple(bank.readings))
-        if set_aside_damaged(store, bank.folder, bundle.sha256):  # it cannot say any more which runs it brought
+        if set_aside_damaged(store, bank.folder, bundle.sha256):  # it does not show any more which runs it brought
             seeds = tuple(bank.readings)
         store.put_if_absent(f"{bank.folder}/{layout.IDENTITY}", canonical_json(bank.identity).encode())
         if bank.source is not None:
@@ -104,8 +104,8 @@ def import_confidences(store: Store, path: Path, benchmark: Benchmark, stated: s
     put_origin(store, folder, Origin(path.name, digest, tuple(range(len(confidences)))))
     store.put_if_absent(layout.confidences_name(folder, len(confidences)), encode_confidences(arrays))
     return [
-        f"{folder}: confidences of {len(confidences)} runs imported. That they are of this benchmark's "
-        f"{confidences.shape[1]} forget examples, in its order, is your word: the file does not say."
+        f"{folder}: confidences of {len(confidences)} runs imported. The file does not say which "
+        f"{confidences.shape[1]} examples they are of; forget512 assumes this benchmark's forget set in its order."
     ]
 
 

@@ -14,7 +14,7 @@ class Looks:
     """
 
     def __init__(self, evaluation: Evaluation, width: float):
-        """Raises UserError: a width that is no share, fewer than two candidates, or a mode without intervals."""
+        """Raises UserError: a width outside 0 to 1, fewer than two candidates, or a mode without intervals."""
         if not 0 < width < 1:
             raise UserError(f"--width {width:g}: give a share of the ceiling between 0 and 1.")
         if len(evaluation.algorithms) < 2:

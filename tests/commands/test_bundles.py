@@ -227,11 +227,11 @@ def huge_epochs(benchmark):
         (of_bank(1, algorithm="../../../evil"), "it would leave the store"),
         (of_bank(1, algorithm="a\\..\\b"), "it would leave the store"),
         (of_bank(1, algorithm=".hidden"), "it would leave the store"),
-        (of_bank(1, algorithm="a\x1b[2Jb"), "no short printable text"),
-        (of_bank(1, hyper_parameters={"a\x1b[2Jb": 1}), "no short printable text"),
-        (of_bank(1, source="\x1b[2J"), "no short printable text"),
-        (of_bank(1, original="\x1b[2J"), "no short printable text"),
-        (of_bank(1, batch_format="\x1b[2J"), "no short printable text"),
+        (of_bank(1, algorithm="a\x1b[2Jb"), "not a short printable text"),
+        (of_bank(1, hyper_parameters={"a\x1b[2Jb": 1}), "not a short printable text"),
+        (of_bank(1, source="\x1b[2J"), "not a short printable text"),
+        (of_bank(1, original="\x1b[2J"), "not a short printable text"),
+        (of_bank(1, batch_format="\x1b[2J"), "not a short printable text"),
         (edit("benchmark", huge_epochs), "epochs or sizes are missing or invalid"),
         (of_bank(1, algorithm="retrain"), "its first bank, and no other, must be retrain's"),
         (of_bank(1, algorithm="idea@12345678"), "not called after its source"),
@@ -240,7 +240,7 @@ def huge_epochs(benchmark):
         (edit("banks.1.source.files", [["idea.py", "utf-8", "print('other code')"]]), "not the one that its bank"),
         (edit("banks.1.source.files", [["idea.py", "idna", "x"]]), "not the one that its bank"),
         (edit("banks.1.source.files", [["idea.py", "utf-8", "x = = 2"]]), "Python cannot parse idea.py ("),
-        (edit("banks.1.source", 7), "is no text"),
+        (edit("banks.1.source", 7), "is not text"),
         (edit("banks.1.provenance", []), "not that of its runs"),
         (edit("benchmark.fingerprint", "0" * 64), "its fingerprint is not that of what it describes"),
         (edit("benchmark.forget_targets", [0] * 29), "29 forget targets for 30"),
@@ -294,10 +294,10 @@ def test_arrays_that_no_export_writes_are_refused(give, forged, change, said):
         b"PK\x03\x04" + b"\0" * 60,
     ],
 )
-def test_what_is_no_bundle_is_one_line_with_status_2(give, refused, tmp_path, data):
+def test_what_is_not_a_bundle_is_one_line_with_status_2(give, refused, tmp_path, data):
     path = tmp_path / "x"
     path.write_bytes(data)
-    assert "is no bundle" in (line := refused("verify", path)) or "is damaged" in line
+    assert "is not a bundle" in (line := refused("verify", path)) or "is damaged" in line
     refused("import", path, "--store", tmp_path / "s")
 
 

@@ -128,7 +128,7 @@ def _check_folder(out: Path) -> None:
         raise UserError(f"--out {out} cannot be read ({error.strerror}): give a new folder.") from error
     if (out.exists() and not out.is_dir()) or foreign or (names and not names.issuperset(COPIED)):
         what = f" ({min(foreign)})" if foreign else ""
-        raise UserError(f"--out {out} holds something that is no report{what}: give a new or empty folder.")
+        raise UserError(f"--out {out} holds something that is not a report{what}: give a new or empty folder.")
 
 
 def _made(contents: Contents, candidates: Sequence[StoredRow], reference: Reference, command: str) -> dict[str, Any]:
