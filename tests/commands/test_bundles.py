@@ -457,6 +457,26 @@ def test_published_confidences_become_the_reference_and_stand_beside_each_score(
     assert "b from retrain_confs.npz" in " ".join(give("leaderboard", "--store", tmp_path / "third")[1].split())
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("retrained_confs", np.array(["a", "b"]), "confidences has dtype <U1"),
+        ("retrained_confs", np.zeros((1, 30)), "at least 2 runs"),
+        ("retrain_test_accs", np.array(["a"] * 16), "test_accuracy has dtype <U1"),
+        ("retrain_forget_accs", np.full(16, 0.5j), "forget_accuracy has dtype complex128"),
+        ("retrain_retain_accs", np.full(16, 95.0), "retain_accuracy holds 95.0 at run 0"),
+    ],
+)
+def test_published_arrays_of_another_kind_are_refused_in_one_line(
+    refused, published, filled_store, tmp_path, name, values, said
+):
+    with np.load(published) as file:
+        arrays = {**file, name: values}
+    del arrays["targets"], arrays["seconds"]
+    np.savez(published, **arrays)
+    assert said in refused("import", published, *filled_store.options[:-2], "--store", tmp_path / "s")
+
+
 def test_confidences_of_another_forget_set_are_refused(refused, published, filled_store, tmp_path):
     options = filled_store.options[:4]  # 10 % forgotten
     assert "this benchmark forgets 6 examples" in refused("import", published, *options, "--store", tmp_path / "s")
