@@ -192,13 +192,14 @@ def read_reproduction(path: Path) -> dict[str, Any]:
             table["table"].strip()
             for row in table["rows"]:
                 row["label"].strip()
-                interval = row.get("interval") or (0.0, 0.0)
-                _ = float(row["score"] or 0), float(row.get("writeup") or 0), float(interval[0]), float(interval[1])
+                low, high = row.get("interval") or (0, 0)
+                if not math.isfinite(sum((row["score"] or 0, row.get("writeup") or 0, low, high))):
+                    raise ValueError("it has numbers that are not finite")
         if not any(table["rows"] for table in values["tables"]):
             raise ValueError("it has no rows")
     except FileNotFoundError as error:
         raise UserError(f"--reproduction {path} does not exist: `reproduce NAME --json` prints one.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"--reproduction {path} is not what `reproduce NAME --json` prints ({first_line(error)})."
         ) from error
