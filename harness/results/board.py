@@ -95,9 +95,11 @@ def leaderboard(
     return score_banks(reference, list(evaluation.banks.values()), evaluation.floor, partial, level)
 
 
-def evaluation_reference(e: Evaluated, project_to: int | None = COMPETITION_RUNS) -> Reference:
+def evaluation_reference(evaluation: Evaluated, project_to: int | None = COMPETITION_RUNS) -> Reference:
     """What an evaluation's candidates are scored against."""
-    return bank_reference(e.store, e.benchmark, e.reference, e.runs, e.mode, project_to)
+    return bank_reference(
+        evaluation.store, evaluation.benchmark, evaluation.reference, evaluation.runs, evaluation.mode, project_to
+    )
 
 
 def make_board(

@@ -9,16 +9,14 @@ from forget512.harness.hashing import canonical_json
 from forget512.harness.store.bank import StoredBank
 from forget512.harness.store.listing import ListedBank
 
-AnyBank = StoredBank | ListedBank
 
-
-def usual_runs(banks: Sequence[AnyBank]) -> int:
+def usual_runs(banks: Sequence[StoredBank | ListedBank]) -> int:
     """The number of runs that most banks have; the larger one where two are equally frequent."""
     counts = Counter(bank.tried for bank in banks if len(bank.readings) > 1)
     return max(counts, key=lambda runs: (counts[runs], runs), default=2)
 
 
-def label(banks: Sequence[AnyBank]) -> None:
+def label(banks: Sequence[StoredBank | ListedBank]) -> None:
     """Name each bank after its algorithm, and where several have the same one, by what differs."""
     for bank in banks:
         alike = [other.identity for other in banks if other.identity["algorithm"] == bank.identity["algorithm"]]
