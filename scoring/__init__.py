@@ -14,7 +14,7 @@ No disk, clock, network or hidden random state; numba compiles on the first call
 if __name__ != "forget512.scoring":  # a second copy of each class would not be the first one
     raise ImportError("import forget512.scoring, not scoring: this folder is a part of forget512.")
 
-from forget512.scoring.compare import Comparison, compare, same_runs
+from forget512.scoring.compare import Comparison, compare, level_of_each, same_runs
 from forget512.scoring.confidence import logit_scaled_confidence, margin
 from forget512.scoring.conventions import COMPETITION_RUNS, LEAST_READABLE, LEVEL
 from forget512.scoring.definitions.certified import certified_epsilons, most_certifiable
@@ -33,60 +33,6 @@ from forget512.scoring.metrics.two_sample import PValues, TwoSample, two_sample_
 from forget512.scoring.metrics.u_lira import ULira, u_lira
 from forget512.scoring.projection import Projection, project
 from forget512.scoring.score import Score, score
-from forget512.scoring.uncertainty import Ceiling, ceiling, interval
+from forget512.scoring.uncertainty import Ceiling, ceiling
 from forget512.scoring.warnings.findings import Finding
 from forget512.scoring.warnings.integrity import find_non_finite, integrity
-
-__all__ = [
-    "COMPETITION_RUNS",
-    "LEAST_READABLE",
-    "LEVEL",
-    "MODES",
-    "Ceiling",
-    "Comparison",
-    "Convergence",
-    "Finding",
-    "Klom",
-    "KlomWithCeiling",
-    "Membership",
-    "Mode",
-    "PValues",
-    "PerExample",
-    "Projection",
-    "QualityAt",
-    "Score",
-    "ScoringError",
-    "SpillOver",
-    "TwoSample",
-    "ULira",
-    "Verdict",
-    "bins",
-    "ceiling",
-    "certified_epsilons",
-    "compare",
-    "convergence",
-    "epsilons",
-    "exact_epsilons",
-    "example_scores",
-    "find_non_finite",
-    "forgetting_quality",
-    "integrity",
-    "interval",
-    "klom",
-    "klom_of_retraining",
-    "klom_with_ceiling",
-    "logit_scaled_confidence",
-    "looks",
-    "margin",
-    "membership",
-    "membership_attack",
-    "most_certifiable",
-    "per_example",
-    "project",
-    "same_runs",
-    "score",
-    "spill_over",
-    "two_sample_tests",
-    "u_lira",
-    "verdicts",
-]
