@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from forget512 import scoring
+
 ROOT = Path(__file__).resolve().parents[1]
 MESSAGES = re.findall(r"^### `(.*)`$", (ROOT / "docs" / "troubleshooting.md").read_text(), re.M)
 
@@ -35,6 +37,12 @@ def test_a_message_that_is_explained_is_one_that_the_code_has(texts, message):
     parts = [part.strip(" ():,.") for part in message.split("…")]
     missing = [part for part in parts if part and part not in texts]
     assert not missing, f"no text in the code has {missing[0]!r}: correct docs/troubleshooting.md"
+
+
+def test_the_python_page_has_all_that_scoring_offers():
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
+    listed = {name for line in re.findall(r"members: \[(.*)\]", page) for name in line.split(", ")}
+    assert listed == set(scoring.__all__)
 
 
 def test_the_readme_fits_a_few_screens():
