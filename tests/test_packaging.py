@@ -80,7 +80,7 @@ def test_a_wheel_has_all_of_the_code_inside_forget512_and_works_from_any_folder(
 
 
 def test_mypy_follows_imports_from_one_folder_to_another(checkout):
-    recipe = (checkout / "Makefile").read_text().partition("\ncheck:")[2].partition("\n\n")[0]
+    recipe = (checkout / "Makefile").read_text().partition("\nlinks:")[2].partition("\n\n")[0]
     links = [line.strip() for line in recipe.splitlines() if line.startswith(("\tmkdir", "\tln"))]
     run("sh", "-ec", "\n".join(links).replace("$(CURDIR)", str(checkout)), cwd=checkout)
     planted = "from forget512.scoring.errors import ScoringError\n\nproblem: int = ScoringError('planted')\n"
