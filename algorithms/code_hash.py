@@ -101,7 +101,7 @@ def _plain(value: Any) -> str:
 
 
 def _fields(node: ast.AST) -> dict[str, Any]:
-    """A node's fields that say something."""
+    """A node's fields that count."""
     fields = {name: value for name, value in ast.iter_fields(node) if name not in IGNORED}
     if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
         fields["body"] = node.body[1:]

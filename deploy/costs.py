@@ -52,11 +52,11 @@ def throughputs() -> Iterator[Throughput]:
     yield Throughput("A100 or H100, one run", "resnet18", step, "estimated [2]")
     yield Throughput("A100 or H100, four runs", "resnet18", 3 * step, "estimated [2], at most [3]")
     yield Throughput("A100, bfloat16", "resnet18-cifar", published / cifar, "computed from published [4]")
-    yield Throughput("H100, bfloat16", "resnet18-cifar", published / cifar * 989 / 312, "estimated from [4] [5]")
+    yield Throughput("H100, bfloat16", "resnet18-cifar", published / cifar * 989 / 312, "estimated from [4], [5]")
 
 
 SOURCES = """\
-[1] `make benchmark` on an AMD EPYC core, torch 2.15.0 (README.md)
+[1] `make benchmark` on an AMD EPYC core, torch 2.15.0 (docs/performance.md)
 [2] launch-bound: about 6 ms an eager step of 128 images, whatever the GPU; nobody has published one for this network
 [3] Robroek et al., EuroMLSys 2024, doi 10.1145/3642970.3655827: up to three times the throughput of one run a GPU
 [4] KellerJordan/cifar10-airbench, README: a standard ResNet-18 training, 32.3 PFLOP in 7 minutes on one A100; that is

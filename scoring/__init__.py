@@ -1,8 +1,12 @@
-"""Scores unlearning by distributions: pure functions on arrays, as metric.md defines the number.
+"""Scores unlearning by distributions: pure functions on arrays. metric.md defines the number exactly.
 
-    retrained = logit_scaled_confidence(retrained_logits, targets)   # (N, S, C), (S,) -> (N, S)
-    unlearned = logit_scaled_confidence(unlearned_logits, targets)
-    result = score(retrained, unlearned)                             # a Score
+    score(retrained, unlearned)      F, accuracy ratios and score of one candidate, with interval and ceiling
+    compare(first, second)           the difference of two scores with its interval: tied or not
+    ceiling(retrained)               F of retraining against itself, the best F that can be expected
+    project(retrained, unlearned)    F at 512 runs a side, from fewer
+
+retrained, unlearned: (N, S) confidences, one row a run, one column a forget example. `logit_scaled_confidence` computes
+them from logits (N, S, C) and targets (S,), as mode `released` needs them. README.md lists the other functions.
 
 No disk, clock, network or hidden random state; numba compiles on the first call, not at import.
 """
@@ -10,7 +14,7 @@ No disk, clock, network or hidden random state; numba compiles on the first call
 if __name__ != "forget512.scoring":  # a second copy of each class would not be the first one
     raise ImportError("import forget512.scoring, not scoring: this folder is a part of forget512.")
 
-from forget512.scoring.compare import Comparison, compare, same_runs
+from forget512.scoring.compare import Comparison, compare, level_of_each, same_runs
 from forget512.scoring.confidence import logit_scaled_confidence, margin
 from forget512.scoring.conventions import COMPETITION_RUNS, LEAST_READABLE, LEVEL
 from forget512.scoring.definitions.certified import certified_epsilons, most_certifiable
@@ -29,7 +33,7 @@ from forget512.scoring.metrics.two_sample import PValues, TwoSample, two_sample_
 from forget512.scoring.metrics.u_lira import ULira, u_lira
 from forget512.scoring.projection import Projection, project
 from forget512.scoring.score import Score, score
-from forget512.scoring.uncertainty import Ceiling, ceiling, interval
+from forget512.scoring.uncertainty import Ceiling, ceiling
 from forget512.scoring.warnings.findings import Finding
 from forget512.scoring.warnings.integrity import find_non_finite, integrity
 
@@ -67,10 +71,10 @@ __all__ = [
     "find_non_finite",
     "forgetting_quality",
     "integrity",
-    "interval",
     "klom",
     "klom_of_retraining",
     "klom_with_ceiling",
+    "level_of_each",
     "logit_scaled_confidence",
     "looks",
     "margin",

@@ -1,7 +1,5 @@
 """Compares two candidates scored against the same reference bank: which is better, and how sure is that?"""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -81,6 +79,11 @@ def compare(first: Score, second: Score, level: float = LEVEL) -> Comparison | N
 def same_runs(first: int, second: int) -> bool:
     """Whether two numbers of runs are near enough for scores to be compared."""
     return abs(first - second) <= SAME_RUNS * max(first, second)
+
+
+def level_of_each(level: float, comparisons: int) -> float:
+    """The level of each comparison with which all of them together are right with `level` (Bonferroni)."""
+    return 1 - (1 - level) / max(comparisons, 1)
 
 
 def _correlation(a: Uncertainty, b: Uncertainty) -> float:

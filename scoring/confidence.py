@@ -1,7 +1,5 @@
 """Logit-scaled confidence of the true class: from logits to what is compared (metric.md, section 1)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

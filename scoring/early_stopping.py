@@ -1,12 +1,10 @@
 """Stopping early: scores are compared after 32, 64, 128, ... runs, until every pair is settled."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from forget512.scoring.compare import Comparison, compare
+from forget512.scoring.compare import Comparison, compare, level_of_each
 from forget512.scoring.conventions import LEAST_READABLE, LEVEL
 from forget512.scoring.score import Score
 
@@ -39,10 +37,10 @@ def verdicts(scores: Sequence[Score], width: float, number_of_looks: int) -> tup
     """Each pair of candidates at one of `number_of_looks` looks.
 
     Looking repeatedly gives an equal pair as many chances to seem different, so each look's intervals have the
-    level 1 - 0.05 / number_of_looks: over all looks together a pair is wrongly settled in at most about 5 % of
-    evaluations (Bonferroni; simulated in tests/benchmarks/interval_coverage.py).
+    level of one of so many comparisons: over all looks together a pair is wrongly settled in at most about 5 % of
+    evaluations (simulated in tests/benchmarks/interval_coverage.py).
     """
-    level = 1 - (1 - LEVEL) / number_of_looks
+    level = level_of_each(LEVEL, number_of_looks)
     found = []
     for (i, one), (j, other) in combinations(enumerate(scores), 2):
         comparison = compare(one, other, level)

@@ -1,7 +1,5 @@
 """The exception that scoring raises for arrays it cannot score, and the checks that files share."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -40,13 +38,15 @@ def check_confidences(values: npt.ArrayLike, name: str) -> FloatArray:
     return result
 
 
-def check_same_examples(retrained: FloatArray, unlearned: FloatArray) -> None:
-    """Raise ScoringError unless both sides hold the same number of examples (columns)."""
-    if retrained.shape[1] != unlearned.shape[1]:
+def check_both(retrained: npt.ArrayLike, unlearned: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Both sides as float64 arrays, (N_R, S) and (N_U, S). Raises ScoringError also where they differ in examples."""
+    r, u = check_confidences(retrained, "retrained"), check_confidences(unlearned, "unlearned")
+    if r.shape[1] != u.shape[1]:
         raise ScoringError(
-            f"retrained has {retrained.shape[1]} examples and unlearned has {unlearned.shape[1]}, "
+            f"retrained has {r.shape[1]} examples and unlearned has {u.shape[1]}, "
             "but both sides must hold the same examples, one column each."
         )
+    return r, u
 
 
 def check_accuracy(values: npt.ArrayLike, runs: int, name: str) -> FloatArray:

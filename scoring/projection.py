@@ -6,8 +6,6 @@ numbers of runs. What the fit loses (every location and scale is noisy, and stan
 is measured on runs drawn from the model, whose truth is known, by fitting them in the same way.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -15,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from forget512.scoring.conventions import COMPETITION_RUNS, LEAST_READABLE, LEVEL
+from forget512.scoring.conventions import COMPETITION_RUNS, LEAST_READABLE, LEVEL, seeded
 from forget512.scoring.definitions.quality import bins, example_scores, smallest_quality
 from forget512.scoring.definitions.released import sorted_epsilons
 from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
-from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
-from forget512.scoring.randomness import seeded
+from forget512.scoring.errors import FloatArray, ScoringError, check_both
 
 SUBSETS = 20  # halves of the runs, for the interval
 DRAWN, DRAWN_FOR_SUBSETS = 4000, 600  # examples drawn from the model for the projection, and for each subset's
@@ -62,8 +59,7 @@ def project(
 
     Raises ScoringError for bad arrays, and where both sides have `to` runs or more already.
     """
-    r, u = check_confidences(retrained, "retrained"), check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
+    r, u = check_both(retrained, unlearned)
     runs, examples = min(len(r), len(u)), r.shape[1]
     if runs >= to:
         raise ScoringError(f"to is {to}, but both sides have {runs} runs or more: a projection goes to more runs.")

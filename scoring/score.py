@@ -1,7 +1,5 @@
 """The score of one candidate against retraining: F times accuracy ratios (metric.md, section 4)."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 
@@ -12,7 +10,7 @@ from forget512.scoring.conventions import LEAST_RUNS
 from forget512.scoring.definitions.modes import find_mode
 from forget512.scoring.definitions.quality import example_scores
 from forget512.scoring.definitions.sorting import sort_runs
-from forget512.scoring.errors import FloatArray, ScoringError, check_accuracy, check_confidences, check_same_examples
+from forget512.scoring.errors import FloatArray, ScoringError, check_accuracy, check_both
 from forget512.scoring.uncertainty import (
     RESAMPLES,
     SPLITS,
@@ -86,9 +84,7 @@ def score(
     Raises ScoringError for an unknown mode and for arrays that cannot be scored.
     """
     definition = find_mode(mode)
-    r = check_confidences(retrained, "retrained")
-    u = check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
+    r, u = check_both(retrained, unlearned)
     n_r, n_u = r.shape[0], u.shape[0]
     retain = _accuracies(retrained_retain_accuracy, unlearned_retain_accuracy, n_r, n_u, "retain_accuracy")
     test = _accuracies(retrained_test_accuracy, unlearned_test_accuracy, n_r, n_u, "test_accuracy")

@@ -5,8 +5,6 @@ the largest epsilon and bias F (metric.md, "The naive bootstrap over models is b
 cover is simulated in tests/benchmarks/interval_coverage.py; its table is in scoring/README.md.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,12 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, stdtrit
 
-from forget512.scoring.conventions import LEAST_RUNS, LEVEL
+from forget512.scoring.conventions import LEAST_RUNS, LEVEL, seeded
 from forget512.scoring.definitions.modes import Mode, find_mode
 from forget512.scoring.definitions.quality import example_scores, smallest_quality
 from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
-from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
-from forget512.scoring.randomness import seeded
+from forget512.scoring.errors import FloatArray, ScoringError, check_confidences
 
 RESAMPLES = 100
 SPLITS = 8
@@ -132,33 +129,6 @@ def sorted_ceiling(
         first, second = retrained.keep(shuffled[:part]), retrained.keep(shuffled[part : 2 * part])
         values.append(points(first, second, mode).mean())
     return Ceiling(float(np.mean(values)), float(np.std(values, ddof=1)), splits, part, mode.name)
-
-
-def interval(
-    retrained: npt.ArrayLike,
-    unlearned: npt.ArrayLike,
-    rng: np.random.Generator | None = None,
-    resamples: int = RESAMPLES,
-    accuracies: Sequence[AccuracyPair] = (),
-) -> tuple[float, float] | None:
-    """95 % interval of the released score, F x ratios, over other runs of the same algorithms.
-
-    retrained (N_R, S), unlearned (N_U, S): confidences. accuracies: pairs (retrained (N_R,), unlearned
-    (N_U,)), one for each ratio that multiplies F; without them the interval is that of F. Without `rng`,
-    seed 0. None below 8 runs a side.
-
-    Raises ScoringError for bad arrays and fewer than 2 resamples.
-    """
-    r = check_confidences(retrained, "retrained")
-    u = check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
-    mode, sorted_r, sorted_u = find_mode("released"), sort_runs(r), sort_runs(u)
-    if min(sorted_r.runs, sorted_u.runs) < LEAST_RUNS:
-        return None
-    top = sorted_ceiling(sorted_r, None, SPLITS, None, mode)
-    quality = float(points(sorted_r, sorted_u, mode).mean())
-    share = quality / top.quality if top and top.quality else 0.0
-    return resample(sorted_r, sorted_u, quality, share, mode, rng, resamples, accuracies).interval()
 
 
 def resample(

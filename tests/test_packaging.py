@@ -47,6 +47,7 @@ def checkout(tmp_path) -> Path:
 def test_a_wheel_has_all_of_the_code_inside_forget512_and_works_from_any_folder(checkout, tmp_path):
     files = [path.relative_to(checkout) for name in FOLDERS for path in (checkout / name).rglob("*") if path.is_file()]
     expected = {str(path) if path.parts[0] == "forget512" else f"forget512/{path}" for path in files}
+    assert "forget512/py.typed" in expected  # PEP 561: it covers the packages inside forget512 as well
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     here = ["--no-build-isolation"] if importlib.util.find_spec("setuptools") else []  # else pip fetches setuptools
     run(*pip, "wheel", "--no-deps", *here, "--wheel-dir", tmp_path, ".", cwd=checkout)
@@ -79,7 +80,7 @@ def test_a_wheel_has_all_of_the_code_inside_forget512_and_works_from_any_folder(
 
 
 def test_mypy_follows_imports_from_one_folder_to_another(checkout):
-    recipe = (checkout / "Makefile").read_text().partition("\ncheck:")[2].partition("\n\n")[0]
+    recipe = (checkout / "Makefile").read_text().partition("\nlinks:")[2].partition("\n\n")[0]
     links = [line.strip() for line in recipe.splitlines() if line.startswith(("\tmkdir", "\tln"))]
     run("sh", "-ec", "\n".join(links).replace("$(CURDIR)", str(checkout)), cwd=checkout)
     planted = "from forget512.scoring.errors import ScoringError\n\nproblem: int = ScoringError('planted')\n"

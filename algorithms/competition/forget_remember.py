@@ -72,9 +72,9 @@ def forget_remember(
         restarted in each cycle (assumed); or one by epoch, taken as they are
 
     Raises:
-        ValueError: an unknown word, lists of lengths that do not fit, a count that is none, a network without a layer
-            in the pool or with one there that computes its weight; or reset_norms, and a convolution of the pool has
-            no norm declared right after it.
+        ValueError: an unknown word, lists of lengths that do not fit, a count that is not one; a network without a
+            layer in the pool or with one there that computes its weight; or reset_norms, and a convolution of the pool
+            has no norm declared right after it.
     """
     for name, value, known in (
         ("selection", selection, ("random", "fim", "none")),

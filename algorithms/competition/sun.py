@@ -40,7 +40,7 @@ def sun(
     The forget set is never read.
 
     Raises:
-        ValueError: share is outside 0 … 1, tensors is no count, or net has no linear layer (or one that computes its
+        ValueError: share is outside 0 … 1, tensors is not a count, or net has no linear layer (or one that computes its
             weight).
     """
     check_share("share", share)

@@ -1,4 +1,4 @@
-"""Fisher information: how much each weight matters to what a network says of a set of images."""
+"""Fisher information: how much a network's predictions for a set of images depend on each weight."""
 
 import torch
 import torch.nn.functional as F

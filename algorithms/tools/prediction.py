@@ -1,4 +1,4 @@
-"""What a network says of a set of images, for methods that stop or choose by it."""
+"""A network's predictions for a set of images, for methods that stop or choose by them."""
 
 import torch
 from torch import Tensor, nn

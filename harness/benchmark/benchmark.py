@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -62,6 +62,19 @@ class ExaminationPart:
     test: Examples
     probe_retain: np.ndarray  # indices into the retain set
     probe_test: np.ndarray  # indices into the test set
+
+
+class Described(Protocol):
+    """What identifies a benchmark: one with its data, or one that a store describes."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,3 +173,13 @@ class Benchmark:
             probe_retain=probe(len(split.retain)),
             probe_test=probe(len(split.test)),
         )
+
+
+def title(benchmark: Described) -> str:
+    """Data set, network, forget set, recipe, precision and fingerprint, in one line."""
+    identity = benchmark.identity
+    forget, retain = (identity["split"][part]["examples"] for part in ("forget", "retain"))
+    return (
+        f"{benchmark.name}, {identity['model']['name']}, {forget} of {forget + retain} forgotten, "
+        f"{identity['recipe']['epochs']} epochs, {identity['precision']}, benchmark {benchmark.fingerprint[:12]}"
+    )

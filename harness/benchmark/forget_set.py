@@ -6,16 +6,12 @@ import numpy as np
 
 from forget512.harness.benchmark.data.dataset import Dataset
 from forget512.harness.benchmark.groups import choose_groups
+from forget512.harness.benchmark.options import BenchmarkOptions
 from forget512.harness.errors import UserError, first_line
 
 
 def choose_forget_set(
-    data: Dataset,
-    random: np.random.RandomState,
-    fraction: float | None,
-    indices: Path | None,
-    label: int | None,
-    groups: str | None,
+    data: Dataset, options: BenchmarkOptions, random: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Choose the training images to forget, a tenth at random if no option says otherwise.
 
@@ -26,11 +22,12 @@ def choose_forget_set(
         UserError: two options choose the forget set, or the one given does not fit the data.
     """
     count = len(data.y_train)
+    fraction, label, groups = options.forget_fraction, options.forget_class, options.forget_groups
     given = [
         name
         for name, value in (
             ("--forget-fraction", None if groups else fraction),  # with groups it is the share that they reach
-            ("--forget-indices", indices),
+            ("--forget-indices", options.forget_indices),
             ("--forget-class", label),
             ("--forget-groups", groups),
         )
@@ -40,8 +37,8 @@ def choose_forget_set(
         raise UserError(f"{' and '.join(given)} both choose the forget set: give one of them.")
     if groups is not None:
         return choose_groups(groups, count, fraction, random)
-    if indices is not None:
-        return _read_indices(indices, count), None
+    if options.forget_indices is not None:
+        return _read_indices(Path(options.forget_indices), count), None
     if label is not None:
         if not 0 <= label < data.classes:
             raise UserError(f"--forget-class {label}: {data.name} has classes 0 … {data.classes - 1}.")

@@ -63,10 +63,7 @@ def build_benchmark(options: BenchmarkOptions) -> Benchmark:
     if isinstance(network, NetworkFile):
         network.check(data.classes, data.image_shape)
     random = np.random.RandomState(options.split_seed)  # its stream is frozen; a Generator's is not
-    indices = None if options.forget_indices is None else Path(options.forget_indices)
-    forget, groups = choose_forget_set(
-        data, random, options.forget_fraction, indices, options.forget_class, options.forget_groups
-    )
+    forget, groups = choose_forget_set(data, options, random)
     retain = np.setdiff1d(np.arange(len(data.y_train)), forget)
     if len(data.y_test) < 2:
         raise UserError(f"{dataset} has {len(data.y_test)} test example: validation and test need at least one each.")

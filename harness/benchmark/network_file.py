@@ -1,7 +1,7 @@
 """A user's network: a function in a Python file that builds it, `my_net.py:build`.
 
-The file travels as its text to wherever networks are built (actors, the processes of candidates): what counts is how it
-stood when the command began. Each process imports it once.
+The file's text is sent to every process that builds networks (workers, the processes of candidates), so that all use
+it as it was when the command began. Each process imports it once.
 """
 
 import sys
@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from forget512.harness.candidates.source import hash_of_files
-from forget512.harness.candidates.user_file import describe_error, import_file, own_files
+from forget512.harness.candidates.user_file import describe_error, import_file, import_files, own_files
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.hashing import sha256
 
@@ -27,7 +27,7 @@ _folders: list[TemporaryDirectory[str]] = []  # of the files that came along
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """What builds a network: a function (classes, input_shape) -> torch.nn.Module, and the files that it stands in.
+    """What builds a network: a function (classes, input_shape) -> torch.nn.Module, and the files that define it.
 
     input_shape: (channels, height, width), that of one input as PyTorch has it. The network takes normalised inputs
     (b, channels, height, width) in channels_last layout and gives logits (b, classes).
@@ -56,7 +56,7 @@ class NetworkFile:
         """Build the network, and try it on two inputs.
 
         Raises:
-            UserError: it cannot be built, is no network, or gives something else than logits (2, classes).
+            UserError: it cannot be built, is not a network, or does not give logits (2, classes).
         """
         import torch
 
@@ -101,14 +101,8 @@ class NetworkFile:
     def _find(self) -> "Callable[[int, tuple[int, int, int]], nn.Module]":
         key = sha256([self.folder, self.source])
         if key not in _modules:
-            first, *others = self.files
             _folders.append(TemporaryDirectory(prefix="forget512-"))  # until this process ends: it may import later
-            for name in others:
-                copy = Path(_folders[-1].name, name)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_bytes(self.files[name])
-            sys.path.insert(0, _folders[-1].name)
-            _modules[key] = import_file(Path(self.folder) / first, self.files[first])
+            _modules[key] = import_files(self.folder, self.files, Path(_folders[-1].name))
         return getattr(_modules[key], self.function)
 
 

@@ -37,7 +37,7 @@ class Recipe:
 
     @property
     def values(self) -> dict[str, Any]:
-        """Every field that means something beside the others, as a file has it."""
+        """Every field that has a meaning next to the others, as a recipe file writes it."""
         mirror = (0.5 if self.padding else 0.0) if self.mirror is None else self.mirror
         idle = [*(["momentum"] if self.optimizer != "sgd" else []), *(STEPS if self.schedule != "steps" else [])]
         found = {name: value for name, value in asdict(self).items() if name not in idle}

@@ -10,6 +10,11 @@ from forget512.harness.hashing import sha256
 RETRAIN = "retrain"  # the method whose runs are the reference
 
 
+def stem(method: str) -> str:
+    """A method without the hash of its source: 'idea' of 'idea@1a2b3c4d'."""
+    return method.rpartition("@")[0] or method
+
+
 @dataclass(frozen=True)
 class Algorithm:
     """Turns the original model into an unlearned one.
@@ -35,7 +40,7 @@ class Algorithm:
     @property
     def owner(self) -> str:
         """What --set calls it: its name without preset or hash."""
-        return self.method.rpartition("@")[0] or self.method
+        return stem(self.method)
 
     @property
     def unusual(self) -> dict[str, str]:

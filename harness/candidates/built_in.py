@@ -11,7 +11,7 @@ from forget512.harness.hashing import canonical_json
 
 
 def built_in(name: str, dataset: str, settings: dict[str, Any] | None = None) -> Algorithm:
-    """An algorithm of ours by name, with its preset `small` for this data set (if there is one), then the settings.
+    """A built-in algorithm by name, with its preset `small` for this data set (if there is one), then the settings.
 
     'name:preset' takes that preset instead.
 
@@ -29,7 +29,7 @@ def built_in(name: str, dataset: str, settings: dict[str, Any] | None = None) ->
 
 
 def published(method: str, dataset: str) -> Algorithm:
-    """An algorithm of ours with its published settings."""
+    """A built-in algorithm with its published settings."""
     return built_in(f"{method}:{next(iter(presets(method, dataset)))}", dataset)
 
 

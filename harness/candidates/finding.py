@@ -30,13 +30,14 @@ def find_algorithms(
 def find_usable(
     names: Sequence[str], settings: Sequence[str], dataset: str, batch_format: str | None = None
 ) -> tuple[list[Algorithm], list[str]]:
-    """The same, but a file that cannot be scored does not stop other files: a line for each says why.
+    """Like `find_algorithms`, but a file that cannot be scored does not stop the others: a line for each says why.
 
     Raises:
         UserError: any other mistake, or none of the files can be scored.
     """
-    names = [each for name in names for each in (_all() if name == "all" else [name])]
-    _check_recorded(["retrain", *(name.partition(":")[0] for name in names)])
+    everything = [name for name in ALGORITHMS if name != RETRAIN]
+    names = [each for name in names for each in (everything if name == "all" else [name])]
+    _check_recorded([RETRAIN, *(name.partition(":")[0] for name in names)])
     read = iter(read_candidates([Path(name) for name in names if _is_file(name)], batch_format))
     found = [next(read) if _is_file(name) else built_in(name, dataset) for name in names]
     usable = [each for each in found if isinstance(each, Algorithm)]
@@ -51,14 +52,10 @@ def _is_file(name: str) -> bool:
 
 
 def _check_recorded(methods: Sequence[str]) -> None:
-    """Refuse methods whose code was edited and not recorded: their runs would be kept as those of the old code."""
+    """Refuse methods whose code was edited and not recorded: their runs would be saved as those of the old code."""
     changed = versions.changed(method for method in methods if method in ALGORITHMS)
     if changed:
         raise UserError(
             f"the code of {', '.join(changed)} in algorithms/ differs from what versions.toml records: run `python -m "
             f"forget512.algorithms.record` if its results stay the same, else with --bump {' '.join(changed)}."
         )
-
-
-def _all() -> list[str]:
-    return [name for name in ALGORITHMS if name != RETRAIN]

@@ -1,8 +1,8 @@
-"""Inspects a candidate's file in a process of its own, and reports as JSON what an evaluation needs to know of it.
+"""Inspects a candidate's file in a process of its own, and reports what an evaluation needs to know as JSON.
 
 No command imports a user's file itself: this module, run as a program, does so (with what was extracted of a notebook
 as its input) and reports the hyper-parameters and the files that it brought along. Little is imported before it, so
-that what it loads can be told from what we did.
+that the modules that it loads can be recognised.
 """
 
 import inspect
@@ -59,4 +59,4 @@ if __name__ == "__main__":
     file = Path(sys.argv[1]).resolve()
     extracted = sys.stdin.buffer.read() if file.suffix == ".ipynb" else None
     print(f"\n{REPORT}{json.dumps(_report(file, extracted))}", flush=True)
-    os._exit(0)  # a thread that the file started must not hold us up
+    os._exit(0)  # without waiting for threads that the file started

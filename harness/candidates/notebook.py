@@ -1,7 +1,7 @@
 """A candidate from a notebook: `unlearning` and what it needs of the code cells. Nothing else in them is run.
 
 Kept are imports, functions, classes and assignments that give a name which `unlearning` uses, directly or through one
-another, also where they stand below an `if` or `try`; imports of `*` are kept too. Loops, `with` blocks, calls, magics
+another, also inside of an `if` or `try`; imports of `*` are kept too. Loops, `with` blocks, calls, magics
 and everything else become `pass`. So the competition's loop over 512 checkpoints, its zip and its data set stay out.
 """
 
@@ -16,24 +16,22 @@ from forget512.harness.candidates.user_file import CELL, ENTRY
 from forget512.harness.errors import UserError, first_line
 
 MAGIC = re.compile(r"^(\s*)([!%?].*|[\w.]+\?+|[\w ,]+=\s*[!%].*)$", re.MULTILINE)
-PYTHON_CELLS = ("time", "timeit", "capture", "prun")  # cell magics below which Python stands
+PYTHON_CELLS = ("time", "timeit", "capture", "prun")  # cell magics whose cells hold Python
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def extract(path: Path) -> str:
     """The Python source of `unlearning` and of what it needs, cell by cell, each below a line with its number.
 
-    Lines keep their place within a cell.
+    Lines keep their numbers within a cell.
 
     Raises:
-        UserError: no notebook, no function `unlearning`, a cell that is no Python, or a name that it needs is made by
-            what is not run.
+        UserError: not a notebook, no function `unlearning`, a cell that is not valid Python, or a name that it needs is
+            made by what is not run.
     """
-    cells = {number: text for number, text in enumerate(_code_cells(path), start=1) if text.strip()}
-    trees = {number: _parse(path, number, text) for number, text in cells.items()}
-    cells = {number: _without_magics(text) if trees[number][1] else text for number, text in cells.items()}
-    bodies = {number: tree.body for number, (tree, _) in trees.items()}
-    everything = [statement for body in bodies.values() for statement in body]
+    texts = enumerate(_code_cells(path), start=1)
+    cells = {number: _parse(path, number, text) for number, text in texts if text.strip()}
+    everything = [statement for _, body in cells.values() for statement in body]
     needed: set[str] = {ENTRY}
     known = 0
     while len(needed) > known:
@@ -48,10 +46,10 @@ def extract(path: Path) -> str:
         )
     _check_bound(path, needed, kept, dropped)
     parts = []
-    for number, body in bodies.items():
+    for number, (text, body) in cells.items():
         kept, dropped = _sift(body, needed)
         if kept:
-            parts.append(f"{CELL}{number}\n{_without(cells[number], dropped)}\n")
+            parts.append(f"{CELL}{number}\n{_without(text, dropped)}\n")
     return "".join(parts)
 
 
@@ -65,11 +63,11 @@ def _code_cells(path: Path) -> list[str]:
         raise UserError(f"{path} cannot be read as a notebook: {first_line(error)}.") from error
 
 
-def _parse(path: Path, number: int, text: str) -> tuple[ast.Module, bool]:
-    """A cell's syntax tree, and whether its magics had to be taken out."""
-    for magics, source in ((False, text), (True, _without_magics(text))):
+def _parse(path: Path, number: int, text: str) -> tuple[str, list[ast.stmt]]:
+    """A cell as Python, without its magics if it has some: its text and its statements."""
+    for source in (text, _without_magics(text)):
         try:
-            return ast.parse(source), magics
+            return source, ast.parse(source).body
         except (SyntaxError, ValueError) as error:
             problem = error
     line = f", line {problem.lineno}" if isinstance(problem, SyntaxError) else ""

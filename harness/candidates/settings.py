@@ -1,4 +1,4 @@
-"""`--set name=value`: hyper-parameters from text, each of its default's kind."""
+"""`--set name=value`: hyper-parameters from text, each of its default's type."""
 
 import ast
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from forget512.harness.hashing import canonical_json
 def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> list[Algorithm]:
     """Apply `name=value` (to every algorithm that has it) and `algorithm.name=value` (to that one).
 
-    A value is read as a Python literal, else as text, and must be of its default's kind; where the function says
-    float, a default of 3 may be set to 2.5, too.
+    A value is read as a Python literal, else as text, and must be of its default's type; a default of 3 may be set to
+    2.5 if the function annotates the parameter as float.
 
     Raises:
-        UserError: malformed, of another kind, or no algorithm has such a hyper-parameter.
+        UserError: malformed, of another type, or no algorithm has such a hyper-parameter.
     """
     changed = [dict(algorithm.hyper_parameters) for algorithm in algorithms]
     for setting in settings:
@@ -30,14 +30,9 @@ def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> l
         if not holders:
             known = sorted({n for i in chosen for n in changed[i]})
             if not known:
-                raise UserError(
-                    f"--set {setting}: "
-                    + (
-                        f"no algorithm {owner!r} in this command."
-                        if not chosen
-                        else "these algorithms have no hyper-parameters."
-                    )
-                )
+                if not chosen:
+                    raise UserError(f"--set {setting}: no algorithm {owner!r} in this command.")
+                raise UserError(f"--set {setting}: these algorithms have no hyper-parameters.")
             one_of(f"--set {setting}: hyper-parameter", name, known)
         for i in holders:
             default = algorithms[i].hyper_parameters[name]
@@ -55,7 +50,7 @@ def _value(setting: str, text: str, default: Any, fractional: bool) -> Any:
     if isinstance(default, float) and type(value) is int:
         value = float(value)
     if fractional and type(default) is int and type(value) is float:
-        default = value = int(value) if value.is_integer() else value  # 3 and 3.0 make no two banks
+        default = value = int(value) if value.is_integer() else value  # 3 and 3.0 name one bank
     if isinstance(default, list) and not isinstance(value, list):
         value = [value]
     if default is not None and value is not None and type(value) is not type(default):
@@ -68,15 +63,15 @@ def _value(setting: str, text: str, default: Any, fractional: bool) -> Any:
     try:
         canonical_json(value)
     except (TypeError, ValueError) as error:
-        raise UserError(f"--set {setting}: {value!r} is no plain value (number, text, truth, list).") from error
+        raise UserError(f"--set {setting}: {value!r} is not a plain value (number, text, truth, list).") from error
     return value
 
 
 def _elements(setting: str, values: list[Any], default: list[Any]) -> list[Any]:
-    """A list's elements in the kind of its default's, so that 1 and 1.0 make no two banks; any kind if it has several.
+    """A list's elements as the type of its default's, so that 1 and 1.0 name one bank; any type if it has several.
 
-    Numbers of both kinds are floats. Where the default is of whole numbers, a list with a fraction stays as it is: a
-    factor may be 1 or 0.5, and a method that counts says so itself.
+    Whole numbers among floats become floats. If the default holds whole numbers, a list with a fraction is not
+    changed: a factor may be 1 or 0.5, and a method that counts checks that itself.
     """
     kinds = {type(element) for element in default}
     kind = float if kinds == {int, float} else kinds.pop() if len(kinds) == 1 else None

@@ -24,7 +24,7 @@ CELL = "# %% code cell "  # and its number: the line before each cell of a noteb
 
 
 def import_file(path: Path, source: bytes | None = None) -> types.ModuleType:
-    """Import a candidate's file as a module; source stands in for its text, with path's lines in tracebacks."""
+    """Import a candidate's file as a module; source replaces its text; tracebacks name path."""
     name = f"candidate_{path.stem}" if path.stem in sys.modules else path.stem
     spec = importlib.util.spec_from_file_location(name, path, loader=SourceFileLoader(name, str(path)))
     assert spec
@@ -35,8 +35,21 @@ def import_file(path: Path, source: bytes | None = None) -> types.ModuleType:
     return module
 
 
+def import_files(folder: str, files: dict[str, bytes], copies: Path) -> types.ModuleType:
+    """Import the first of a user's files as it was when the command began.
+
+    The others are written to the folder `copies`, which comes first on the path: the user may go on editing.
+    """
+    first, *others = files
+    for name in others:
+        (copies / name).parent.mkdir(parents=True, exist_ok=True)
+        (copies / name).write_bytes(files[name])
+    sys.path.insert(0, str(copies))
+    return import_file(Path(folder) / first, files[first])
+
+
 def _parts(path: Path, source: bytes) -> Iterator[tuple[str, bytes | str]]:
-    """A file as it is; a notebook by cell, so that its lines are named as the user sees them."""
+    """A file as a whole; a notebook by cell, so that tracebacks name lines as the user sees them."""
     if path.suffix != ".ipynb":
         yield str(path), source
         return
@@ -67,7 +80,7 @@ def own_files(path: Path, source: bytes, before: set[str]) -> list[str]:
     They are those of the modules imported since `before`, and those that all of these import when they are run.
 
     Raises:
-        SyntaxError, ValueError: one of the latter is no Python.
+        SyntaxError, ValueError: one of the latter is not valid Python.
     """
     loaded = [getattr(sys.modules[name], "__file__", None) for name in sorted(set(sys.modules) - before)]
     # Some modules of torch name files that do not exist.
@@ -93,9 +106,9 @@ def own_files(path: Path, source: bytes, before: set[str]) -> list[str]:
 
 
 def _imports(importing: Path, text: bytes, folder: Path) -> Iterator[Path]:
-    """The files that a text in the folder imports, at its beginning or later, where they stand below the folder.
+    """The files below the folder that a text in it imports, at its beginning or later.
 
-    A name under which a module is loaded from elsewhere is that module's.
+    A name under which a module from another folder is loaded means that module.
     """
     for node in ast.walk(ast.parse(text, str(importing))):
         start = folder
@@ -139,7 +152,7 @@ def defaults(function: Callable) -> dict[str, Any]:
             if parameter.default is not inspect.Parameter.empty:
                 found[parameter.name] = json.loads(canonical_json(parameter.default))
         except (TypeError, ValueError):
-            continue  # an object: stays as it is, and out of reach of --set
+            continue  # an object keeps its value: --set cannot change it
     return found
 
 

@@ -74,13 +74,14 @@ def report(
 
     It also shows the forget examples and each pair of candidates, and opens from disk, offline.
     """
+    from forget512.harness.benchmark.benchmark import title
     from forget512.harness.views.html.page import write_page
 
     contents, dataset = _contents(run, fingerprint, benchmark)
     command = shlex.join(["forget512", *sys.argv[1:]])
     size = write_page(contents, out, runs=runs, partial=scoring.partial, dataset=dataset, command=command)
     say(contents.damaged)
-    print(f"{out / 'index.html'}: {contents.title}, {size / 1e6:.1f} MB. Open it in a browser.")
+    print(f"{out / 'index.html'}: {title(contents.benchmark)}, {size / 1e6:.1f} MB. Open it in a browser.")
     return 0
 
 

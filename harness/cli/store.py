@@ -86,12 +86,13 @@ def prune(run: RunOptions, kept: tuple[Path, ...], yes: bool) -> int:
 
     store = open_store(run.store, existing=True)
     banks = prunable(store, load_candidates(kept))
-    for bank in banks:
-        print(f"{bank.bank}: {bank.reason}; {bank.runs} runs, {bank.size:,} bytes")
+    for each in banks:
+        print(f"{each.bank.folder}: {each.reason}; {len(each.bank.finished)} runs, {each.bank.size:,} bytes")
     if not banks:
         print("nothing to prune.")
         return 0
-    question = f"Remove {len(banks)} banks, {sum(b.runs for b in banks)} runs, {sum(b.size for b in banks):,} bytes?"
+    runs, size = sum(len(each.bank.finished) for each in banks), sum(each.bank.size for each in banks)
+    question = f"Remove {len(banks)} banks, {runs} runs, {size:,} bytes?"
     try:
         agreed = yes or click.confirm(question)
     except click.Abort as error:

@@ -18,7 +18,7 @@ from forget512.harness.store.listing import list_bank
 from forget512.harness.store.record import SCORED_ACCURACIES, Damaged
 from forget512.harness.store.runs import Columns
 from forget512.scoring import MODES, ScoringError, find_non_finite
-from forget512.scoring.errors import check_accuracy, check_confidences, check_same_examples
+from forget512.scoring.errors import check_accuracy, check_both
 
 # What the published scoring program keeps of its retrained runs in retrain_confs.npz, by our names.
 PUBLISHED = {
@@ -56,7 +56,7 @@ def read_side(path: Path, option: str, mode: str = "released") -> ArraySide:
     """
     if url := URL.fullmatch(str(path)):  # of which no more is shown, for it may hold a password
         raise UserError(
-            f"{option} {url[1]}://… is no file here: copy the bank's store to a folder first, "
+            f"{option} {url[1]}://… is not a file on this machine: copy the bank's store to a folder first, "
             "or see `leaderboard --store`."
         )
     if path.is_dir():
@@ -110,9 +110,7 @@ def check_sides(retrained: ArraySide, unlearned: ArraySide) -> None:
     if r.targets is not None and u.targets is not None and not np.array_equal(r.targets, u.targets):
         raise UserError(f"{r.name} and {u.name} have different `targets`: give the same examples in one order.")
     with scoring_errors():
-        check_same_examples(
-            check_confidences(r.columns.confidences, "retrained"), check_confidences(u.columns.confidences, "unlearned")
-        )
+        check_both(r.columns.confidences, u.columns.confidences)
         for name, found in (("retrained", r.columns), ("unlearned", u.columns)):
             if found.forget_accuracy is not None:  # scoring looks at the other accuracies
                 check_accuracy(found.forget_accuracy, len(found.confidences), f"{name}_forget_accuracy")
@@ -153,7 +151,7 @@ def _read_bank(folder: Path, option: str, mode: str) -> ArraySide:
         bank = StoredBank(listed, benchmark, mode)
     except (Damaged, ValueError) as error:
         raise UserError(
-            f"{option} {folder} is no bank of a store (store/banks/<benchmark>/<algorithm>): {first_line(error)}."
+            f"{option} {folder} is not a bank of a store (store/banks/<benchmark>/<algorithm>): {first_line(error)}."
         ) from error
     if bank.damaged:
         raise UserError(f"{bank.damaged[0]}: `evaluate` sets a damaged record aside and runs it again.")

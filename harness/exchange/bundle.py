@@ -5,11 +5,9 @@ Its metadata has two entries: `bundle`, a JSON text (the manifest) with the SHA-
 of the manifest's text, by which a bundle is named. docs/leaderboard.md describes all of it.
 """
 
-import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from forget512.harness.errors import UserError, first_line, printable
 from forget512.harness.hashing import canonical_json, sha256
 
 FORMAT = "forget512/bundle/1"
-MOST_RUNS = 2**20  # of a bank: nobody counts to a number that only a forger would write
+MOST_RUNS = 2**20  # of a bank: a larger number would make this program count for hours
 MANIFEST_KEYS = {"format", "made", "benchmark", "mode", "runs", "banks", "scores", "arrays"}
 BANK_KEYS = {"identity", "name", "source", "failed", "provenance", "origins"}
 DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
@@ -84,11 +82,11 @@ def read_bundle(path: Path) -> Bundle:
     """Open a bundle; its arrays are not read yet.
 
     Raises:
-        UserError: it is none, or its manifest is not as it was written.
+        UserError: it is not a bundle, or its manifest was changed.
     """
     if not path.is_file():
-        raise UserError(f"{path} is no file: give a bundle that `export` wrote.")
-    with _readable(path):
+        raise UserError(f"{path} is not a file: give a bundle that `export` wrote.")
+    try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
@@ -102,19 +100,13 @@ def read_bundle(path: Path) -> Bundle:
         strange = sorted(set(kinds.values()) - DTYPES.keys())
         if strange:
             raise ValueError(f"it holds arrays of type {strange[0]}")
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{path} is not a bundle: {type(error).__name__}: {printable(first_line(error))}.") from error
     return Bundle(path, manifest, digest)
 
 
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{path} is no bundle: {type(error).__name__}: {printable(first_line(error))}.") from error
-
-
 def _check_shape(manifest: Any) -> None:
-    """Raises ValueError for a manifest that is not built as ours are; what it says is checked by whoever uses it."""
+    """Raises ValueError for a manifest of another structure; its values are checked where they are used."""
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
     if manifest.keys() != MANIFEST_KEYS:
@@ -130,7 +122,7 @@ def _check_shape(manifest: Any) -> None:
         or not 2 <= manifest["runs"] <= MOST_RUNS
         or not isinstance(manifest["arrays"], dict)
     ):
-        raise ValueError("its number of runs or its list of arrays is none")
+        raise ValueError("its number of runs or its list of arrays is invalid")
 
 
 def _no_number(text: str) -> float:

@@ -16,7 +16,7 @@ from forget512.harness.exchange.packed_bank import pack
 from forget512.harness.hashing import canonical_json
 from forget512.harness.results.labels import label, usual_runs
 from forget512.harness.results.plain import score_json
-from forget512.harness.results.rows import bank_side, candidate_row, make_reference, reference_row
+from forget512.harness.results.rows import bank_side, candidate_row, reference_row, side_reference
 from forget512.harness.results.store_boards import NO_REFERENCE
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import StoredBank, stored_banks
@@ -85,7 +85,7 @@ def score_all(
         UserError: they cannot be scored.
     """
     side = bank_side(banks[0])
-    reference = make_reference(side, side.runs, benchmark.identity["recipe"]["epochs"], mode, project_to=None)
+    reference = side_reference(side, side.runs, mode, benchmark.identity["recipe"]["epochs"], project_to=None)
     retrained = reference_row(reference)
     numbers, epsilons = [], []
     for bank in banks[1:]:

@@ -11,12 +11,14 @@ from forget512.harness.errors import UserError
 from forget512.harness.exchange.arrays import read_side
 from forget512.harness.exchange.verification import unpack, verify
 from forget512.harness.hashing import canonical_json, sha256
+from forget512.harness.results.assessment import scoring_errors
 from forget512.harness.store import layout
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.benchmarks import StoredBenchmark, parse_benchmark, read_benchmark
 from forget512.harness.store.import_notes import Origin, put_origin, set_aside_damaged
 from forget512.harness.store.listing import list_bank
 from forget512.harness.store.record import SCORED_ACCURACIES, Damaged, encode_confidences
+from forget512.scoring.errors import check_accuracy, check_confidences
 
 
 def import_bundle(store: Store, path: Path, benchmark: str | None) -> list[str]:
@@ -42,7 +44,7 @@ def import_bundle(store: Store, path: Path, benchmark: str | None) -> list[str]:
         known = list_bank(store, bank.folder).finished
         new = [record for record in bank.records if record.seed not in known]
         seeds = tuple(record.seed for record in new) or (() if bank.records else tuple(bank.readings))
-        if set_aside_damaged(store, bank.folder, bundle.sha256):  # it cannot say any more which runs it brought
+        if set_aside_damaged(store, bank.folder, bundle.sha256):  # it does not show any more which runs it brought
             seeds = tuple(bank.readings)
         store.put_if_absent(f"{bank.folder}/{layout.IDENTITY}", canonical_json(bank.identity).encode())
         if bank.source is not None:
@@ -68,11 +70,15 @@ def import_confidences(store: Store, path: Path, benchmark: Benchmark, stated: s
     """
     _check_benchmark(benchmark.fingerprint, stated, path)
     side = read_side(path, "import")
-    confidences = np.asarray(side.columns.confidences, np.float64)
-    if confidences.ndim != 2 or confidences.shape[1] != len(benchmark.forget_targets) or len(confidences) < 2:
+    known = {name: getattr(side.columns, name) for name in SCORED_ACCURACIES}
+    with scoring_errors(str(path)):
+        confidences = check_confidences(side.columns.confidences, "confidences")
+        runs, examples = confidences.shape
+        arrays = {name: check_accuracy(found, runs, name) for name, found in known.items() if found is not None}
+    if examples != len(benchmark.forget_targets):
         raise UserError(
-            f"{path} has confidences of shape {confidences.shape}, but this benchmark forgets "
-            f"{len(benchmark.forget_targets)} examples: (N, {len(benchmark.forget_targets)}) is needed, N at least 2."
+            f"{path} has confidences of {examples} examples, but this benchmark forgets "
+            f"{len(benchmark.forget_targets)} examples: give one column for each of them."
         )
     if side.targets is not None and not np.array_equal(side.targets, benchmark.forget_targets):
         differ = int((np.asarray(side.targets) != benchmark.forget_targets).sum())
@@ -80,11 +86,6 @@ def import_confidences(store: Store, path: Path, benchmark: Benchmark, stated: s
             f"{path}: its `targets` are not the classes of this benchmark's forget examples ({differ} of "
             f"{len(benchmark.forget_targets)} differ): give the same examples in the benchmark's order."
         )
-    known = {name: getattr(side.columns, name) for name in SCORED_ACCURACIES}
-    arrays = {name: np.asarray(values, np.float64) for name, values in known.items() if values is not None}
-    for name, values in arrays.items():
-        if values.shape != (len(confidences),) or not ((values >= 0) & (values <= 1)).all():
-            raise UserError(f"{path}: {name} must be {len(confidences)} fractions between 0 and 1, one for each run.")
     if side.all_seconds is not None:
         arrays["seconds"] = np.asarray(side.all_seconds, np.float64)
     arrays["confidences"] = confidences
@@ -101,11 +102,11 @@ def import_confidences(store: Store, path: Path, benchmark: Benchmark, stated: s
     _describe(store, described, benchmark.description)
     store.put_if_absent(f"{folder}/{layout.IDENTITY}", canonical_json(identity).encode())
     set_aside_damaged(store, folder, digest)
-    put_origin(store, folder, Origin(path.name, digest, tuple(range(len(confidences)))))
-    store.put_if_absent(layout.confidences_name(folder, len(confidences)), encode_confidences(arrays))
+    put_origin(store, folder, Origin(path.name, digest, tuple(range(runs))))
+    store.put_if_absent(layout.confidences_name(folder, runs), encode_confidences(arrays))
     return [
-        f"{folder}: confidences of {len(confidences)} runs imported. That they are of this benchmark's "
-        f"{confidences.shape[1]} forget examples, in its order, is your word: the file does not say."
+        f"{folder}: confidences of {runs} runs imported. The file does not say which {examples} examples they are of; "
+        "forget512 assumes this benchmark's forget set in its order."
     ]
 
 

@@ -136,7 +136,7 @@ def _records(
         raise Damaged("its provenance is not that of its runs") from error
     for machine in known_machines:
         if not isinstance(machine.share, int | float) or not 0 < machine.share <= 1:
-            raise Damaged("its provenance has a share of a device that is none")
+            raise Damaged("its provenance has an invalid share of a device")
         for text in (machine.torch, machine.device, machine.engine, machine.host, machine.cuda or "none"):
             _plain_text(text, "a provenance")
     return [
@@ -160,7 +160,7 @@ def _check_identity(identity: dict[str, Any], source: Any, fingerprint: str) -> 
     for name in identity.keys() - IDENTITY:
         _plain_text(identity[name], "what a bank is named by")
     if method.startswith(".") or "/" in method or "\\" in method:
-        raise Damaged(f"{method!r} is no name of an algorithm: it would leave the store")
+        raise Damaged(f"{method!r} is not a valid name of an algorithm: it would leave the store")
     if identity["benchmark"] != fingerprint:
         raise Damaged(f"{method} is of another benchmark ({str(identity['benchmark'])[:12]})")
     _, at, digest = method.rpartition("@")
@@ -173,7 +173,7 @@ def _check_identity(identity: dict[str, Any], source: Any, fingerprint: str) -> 
         except Unreadable as error:
             raise Damaged(f"{method}: {error}") from error
         except (TypeError, ValueError, KeyError, LookupError, AttributeError) as error:
-            raise Damaged(f"the source of {method} is no text") from error
+            raise Damaged(f"the source of {method} is not text") from error
         if not right:
             raise Damaged(f"the source text of {method} is not the one that its bank is named after")
 
@@ -186,5 +186,5 @@ def _short(text: str, otherwise: str = "") -> str:
 
 def _plain_text(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value or len(value) > LONGEST or not value.isprintable():
-        raise Damaged(f"{what} is no short printable text")
+        raise Damaged(f"{what} is not a short printable text")
     return value

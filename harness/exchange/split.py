@@ -24,7 +24,7 @@ SOURCES: dict[str, tuple[tuple[Any, ...], str]] = {
     "resnet18-cifar": ((resnets.resnet18, resnets.resnet18_cifar), "resnet18_cifar(CLASSES, CHANNELS, SIZE)"),
 }
 
-FILES = ("model.py", "load_split.py")  # of ours in the folder
+FILES = ("model.py", "load_split.py")  # code that is written into the folder
 
 README = """\
 # {name}, benchmark {fingerprint}

@@ -36,7 +36,7 @@ def verify(path: Path) -> tuple[Bundle, Verdict]:
     """
     bundle = read_bundle(path)
     differences = bundle.damage()
-    if differences:  # what other arrays give is no news
+    if differences:  # the numbers of other arrays would say nothing
         return bundle, Verdict([printable(line) for line in differences], 0)
     try:
         benchmark, banks = unpack(bundle)
@@ -72,7 +72,7 @@ def unpack(bundle: Bundle) -> tuple[StoredBenchmark, list[PackedBank]]:
     except UserError as error:
         raise Damaged(str(error)) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Damaged(f"a bank in it is not built as ours are ({type(error).__name__}: {first_line(error)})") from error
+        raise Damaged(f"a bank in it is invalid ({type(error).__name__}: {first_line(error)})") from error
     if len({bank.key for bank in banks}) < len(banks):
         raise Damaged("it holds a bank twice")
     if any(len(bank.readings) < 2 or max(bank.readings) >= bundle.manifest["runs"] for bank in banks):

@@ -7,11 +7,20 @@ from typing import Protocol
 
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.results.assessment import scoring_errors
-from forget512.harness.results.rows import Reference, Row, bank_side, candidate_row, make_reference, reference_row
+from forget512.harness.results.rows import Reference, Row, bank_reference, bank_side, candidate_row, reference_row
 from forget512.harness.store.backends.contract import Store
-from forget512.harness.store.listing import settings_tried
 from forget512.harness.store.runs import Runs
-from forget512.scoring import COMPETITION_RUNS, LEVEL, MODES, Ceiling, Comparison, Score, compare, same_runs
+from forget512.scoring import (
+    COMPETITION_RUNS,
+    LEVEL,
+    MODES,
+    Ceiling,
+    Comparison,
+    Score,
+    compare,
+    level_of_each,
+    same_runs,
+)
 
 
 @dataclass(frozen=True)
@@ -88,10 +97,9 @@ def leaderboard(
 
 def evaluation_reference(evaluation: Evaluated, project_to: int | None = COMPETITION_RUNS) -> Reference:
     """What an evaluation's candidates are scored against."""
-    benchmark = evaluation.benchmark
-    tried = settings_tried(evaluation.store, benchmark.fingerprint[:12])
-    epochs = benchmark.recipe.epochs
-    return make_reference(evaluation.reference, evaluation.runs, epochs, evaluation.mode, project_to, tried)
+    return bank_reference(
+        evaluation.store, evaluation.benchmark, evaluation.reference, evaluation.runs, evaluation.mode, project_to
+    )
 
 
 def make_board(
@@ -140,11 +148,6 @@ def compare_rows(one: Row | None, other: Row | None, level: float) -> Comparison
         return None
     with scoring_errors(f"{one.algorithm} and {other.algorithm}"):
         return compare(one.score, other.score, level)
-
-
-def level_of_each(level: float, pairs: int) -> float:
-    """The level of each comparison with which all of them together are right with `level` (Bonferroni)."""
-    return 1 - (1 - level) / max(pairs, 1)
 
 
 def score_banks(

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from forget512.harness.benchmark import description
 from forget512.harness.candidates.algorithm import RETRAIN
 from forget512.harness.errors import UserError
 from forget512.harness.results.labels import label, usual_runs
@@ -26,11 +25,6 @@ class Contents:
     candidates: tuple[ListedBank, ...]
     others: tuple[ListedBank, ...]
     damaged: list[str] = field(default_factory=list)
-
-    @property
-    def title(self) -> str:
-        """See the function of this name."""
-        return description.title(self.benchmark)
 
     def read(self, bank: ListedBank) -> StoredBank:
         """Read all runs of a bank. Those that are damaged are not counted, and listed in `damaged`."""

@@ -1,38 +1,22 @@
 """Names each bank by what distinguishes it from others, and finds the usual number of runs."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from forget512.harness.errors import printable
 from forget512.harness.hashing import canonical_json
+from forget512.harness.store.bank import StoredBank
+from forget512.harness.store.listing import ListedBank
 
 
-class Counted(Protocol):
-    """What `usual_runs` needs of a bank."""
-
-    @property
-    def tried(self) -> int: ...
-    @property
-    def readings(self) -> Collection[int]: ...
-
-
-def usual_runs(banks: Sequence[Counted]) -> int:
+def usual_runs(banks: Sequence[StoredBank | ListedBank]) -> int:
     """The number of runs that most banks have; the larger one where two are equally frequent."""
     counts = Counter(bank.tried for bank in banks if len(bank.readings) > 1)
     return max(counts, key=lambda runs: (counts[runs], runs), default=2)
 
 
-class Named(Protocol):
-    """What `label` needs of a bank."""
-
-    name: str
-
-    @property
-    def identity(self) -> dict[str, Any]: ...
-
-
-def label(banks: Sequence[Named]) -> None:
+def label(banks: Sequence[StoredBank | ListedBank]) -> None:
     """Name each bank after its algorithm, and where several have the same one, by what differs."""
     for bank in banks:
         alike = [other.identity for other in banks if other.identity["algorithm"] == bank.identity["algorithm"]]

@@ -9,7 +9,7 @@ import numpy as np
 from forget512.harness.results.assessment import Assessment
 from forget512.harness.results.cost import Cost
 from forget512.harness.results.readings import Readings, readings_json
-from forget512.scoring import MODES, Comparison, PerExample, Score
+from forget512.scoring import MODES, Comparison, PerExample
 
 SCHEMA = 1  # of the JSON; raised when a reader of the old one could go wrong
 
@@ -64,25 +64,13 @@ def score_json(
 def example_json(table: PerExample, indices: np.ndarray | None, targets: np.ndarray | None) -> dict[str, Any]:
     """The table of examples by column; index and label are null where they are unknown."""
     columns = {field.name: _plain(getattr(table, field.name)) for field in fields(table)}
-    return {
-        "index": _plain(indices),
-        "label": _plain(targets),
-        **columns,
-    }
+    return {"index": _plain(indices), "label": _plain(targets), **columns}
 
 
 def comparison_json(first: str, second: str, comparison: Comparison | None) -> dict[str, Any]:
     """A pair; all but the names are null where a score has no interval."""
     values = asdict(comparison) if comparison else dict.fromkeys(field.name for field in fields(Comparison))
     return {"first": first, "second": second, **values}
-
-
-def floor_json(floor: Score | None, mode: str) -> dict[str, Any]:
-    """The untouched original's score (null in a mode whose ε are bounds), and that of `finetune`."""
-    return {
-        "original": None if MODES[mode].is_bound else 0.0,
-        "finetune": {"score": floor.score, "interval": floor.interval, "runs": floor.runs} if floor else None,
-    }
 
 
 def cost_json(cost: Cost | None) -> dict[str, Any] | None:

@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from forget512.harness.benchmark.benchmark import Described
 from forget512.harness.results.assessment import Assessment, assess, scoring_errors
 from forget512.harness.results.cost import Cost, cost
-from forget512.harness.results.origins import origin_findings
+from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.import_notes import Origin
+from forget512.harness.store.listing import settings_tried
 from forget512.harness.store.record import Provenance
 from forget512.harness.store.runs import Columns, Failure, Reading, Runs
 from forget512.scoring import COMPETITION_RUNS, Ceiling, Finding, Score, ceiling
@@ -105,28 +107,31 @@ def bank_side(bank: Runs, runs: int | None = None) -> Side:
     )
 
 
-def make_reference(
-    retrained: Runs | Side,
+def bank_reference(
+    store: Store,
+    benchmark: Described,
+    bank: Runs,
     runs: int,
-    epochs: int | None,
     mode: str = "released",
     project_to: int | None = COMPETITION_RUNS,
-    settings: Mapping[tuple[str, str], int] | None = None,
 ) -> Reference:
-    """Prepare what every candidate is scored against, from a bank or from a file's arrays.
+    """Prepare a bank of a store as what every candidate is scored against, by its runs with seeds below `runs`.
 
-    The ceiling takes all retrained runs: with 2 N of them it is that of two banks of N.
+    The ceiling takes all its runs: with 2 N of them it is that of two banks of N.
 
     Raises:
         UserError: the runs cannot be scored.
     """
-    everything = retrained if isinstance(retrained, Side) else bank_side(retrained)
-    side = retrained if isinstance(retrained, Side) else bank_side(retrained, runs)
-    top = None
-    if side.columns and everything.columns:
-        with scoring_errors(side.name):
-            top = ceiling(everything.columns.confidences, runs=runs, mode=mode)
-    return Reference(side, runs, mode, top, everything.provenance, epochs, project_to, settings or {})
+    side, everything = bank_side(bank, runs), bank_side(bank)
+    top = _ceiling(everything, runs, mode) if side.columns else None
+    epochs = benchmark.identity["recipe"]["epochs"]
+    settings = settings_tried(store, benchmark.fingerprint)
+    return Reference(side, runs, mode, top, everything.provenance, epochs, project_to, settings)
+
+
+def side_reference(side: Side, runs: int, mode: str, epochs: int | None, project_to: int | None) -> Reference:
+    """The same from the runs of a file, of which nothing else is known. Raises UserError as `bank_reference` does."""
+    return Reference(side, runs, mode, _ceiling(side, runs, mode), side.provenance, epochs, project_to, {})
 
 
 def candidate_row(side: Side, reference: Reference, partial: bool = False) -> Row:
@@ -144,8 +149,8 @@ def candidate_row(side: Side, reference: Reference, partial: bool = False) -> Ro
         *(found.warnings if found else ()),
         *_mixed(side.provenance + reference.provenance),
         *_shared(side),
-        *origin_findings(reference.side.origins, reference.side.seeds, reference=True),
-        *origin_findings(side.origins, side.seeds, reference=False),
+        *_imported(reference.side, of_reference=True),
+        *_imported(side, of_reference=False),
         *_several_settings(side, reference),
     )
     return _row(side, reference, found, warnings)
@@ -154,8 +159,15 @@ def candidate_row(side: Side, reference: Reference, partial: bool = False) -> Ro
 def reference_row(reference: Reference) -> Row:
     """The reference's own row, which has no score."""
     side = reference.side
-    imported = origin_findings(side.origins, side.seeds, reference=True)
-    return _row(side, reference, None, (*_mixed(reference.provenance), *_shared(side), *imported))
+    warnings = (*_mixed(reference.provenance), *_shared(side), *_imported(side, of_reference=True))
+    return _row(side, reference, None, warnings)
+
+
+def _ceiling(side: Side, runs: int, mode: str) -> Ceiling | None:
+    if side.columns is None:
+        return None
+    with scoring_errors(side.name):
+        return ceiling(side.columns.confidences, runs=runs, mode=mode)
 
 
 def _row(side: Side, reference: Reference, found: Assessment | None, warnings: tuple[Finding, ...]) -> Row:
@@ -189,6 +201,22 @@ def _mixed(provenance: list[Provenance]) -> Iterator[Finding]:
 def _shared(side: Side) -> Iterator[Finding]:
     if side.provenance and not any(each.share == 1 for each in side.provenance):
         yield Finding("shared-device", "unlearned", "Its seconds are of runs that shared their device.", {})
+
+
+def _imported(side: Side, of_reference: bool) -> Iterator[Finding]:
+    """A finding for each import that brought some of the runs."""
+    for origin in side.origins:
+        count, of = len({*side.seeds}.intersection(origin.seeds)), len(side.seeds)
+        if count:
+            text = (
+                f"runs were imported from {origin.file} ({origin.sha256[:12]}), {count} of {of}: they were done "
+                "elsewhere, and their seconds are another machine's."
+            )
+            numbers: dict[str, float | int | list[int]] = {"runs": count, "of": of}
+            if of_reference:
+                yield Finding("imported-reference", "retrained", f"The reference's {text}", numbers)
+            else:
+                yield Finding("imported", "unlearned", f"Its {text}", numbers)
 
 
 def _several_settings(side: Side, reference: Reference) -> Iterator[Finding]:

@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from forget512.harness.benchmark.description import Described
+from forget512.harness.benchmark.benchmark import Described
 from forget512.harness.candidates.algorithm import RETRAIN
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
 from forget512.harness.results.board import Board, score_banks
 from forget512.harness.results.labels import label, usual_runs
-from forget512.harness.results.rows import make_reference
+from forget512.harness.results.rows import bank_reference
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import stored_banks
 from forget512.harness.store.benchmarks import StoredBenchmark, read_benchmark, stored_benchmarks
-from forget512.harness.store.listing import settings_tried
 from forget512.harness.store.record import Damaged
 from forget512.harness.store.reference import AnyBank, choose_reference
 
@@ -67,14 +66,8 @@ def _board(store: Store, benchmark: StoredBenchmark, runs: int | None, mode: str
         for bank in others
     ]
     notes += wrong + [line for bank in banks for line in bank.damaged]
-    epochs = benchmark.identity["recipe"]["epochs"]
-    tried = settings_tried(store, benchmark.fingerprint[:12])
-    board = score_banks(
-        make_reference(reference, wanted, epochs, mode, settings=tried),
-        candidates,
-        find_floor(benchmark, candidates),
-        partial=True,
-    )
+    scored_against = bank_reference(store, benchmark, reference, wanted, mode)
+    board = score_banks(scored_against, candidates, find_floor(benchmark, candidates), partial=True)
     return StoredBoard(benchmark, board, notes)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.results.contents import Contents
 from forget512.harness.results.densities import Densities, side_densities
-from forget512.harness.results.rows import Reference, Row, Side, bank_side, candidate_row, make_reference
-from forget512.harness.store.listing import ListedBank, settings_tried
+from forget512.harness.results.rows import Reference, Row, Side, bank_reference, bank_side, candidate_row
+from forget512.harness.store.listing import ListedBank
 from forget512.harness.store.record import Provenance
 from forget512.scoring import COMPETITION_RUNS, QualityAt, convergence
 
@@ -46,9 +46,7 @@ def read_reference(contents: Contents, runs: int | None) -> Reference:
     seeds = bank.seeds(wanted)
     if len(seeds) < 2:
         raise UserError(f"the reference has {len(seeds)} runs among seeds 0 … {wanted - 1}: at least 2 are needed.")
-    epochs = contents.benchmark.identity["recipe"]["epochs"]
-    tried = settings_tried(contents.store, contents.benchmark.fingerprint[:12])
-    return make_reference(bank, wanted, epochs, settings=tried)
+    return bank_reference(contents.store, contents.benchmark, bank, wanted)
 
 
 def stored_rows(

@@ -1,7 +1,7 @@
 """Verifies a store: each file has its checksum, and is what its name states."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,14 +10,15 @@ from forget512.harness.hashing import sha256
 from forget512.harness.store import layout
 from forget512.harness.store.backends.contract import Store, StoreUnavailable
 from forget512.harness.store.bank import check_record
+from forget512.harness.store.benchmarks import StoredBenchmark, parse_benchmark
 from forget512.harness.store.import_notes import decode_origin
-from forget512.harness.store.listing import ListedBank, list_banks
-from forget512.harness.store.record import ACCURACIES, Damaged, RunRecord, decode, decode_confidences
+from forget512.harness.store.listing import ListedBank, list_banks, parse_identity
+from forget512.harness.store.record import ACCURACIES, Damaged, decode, decode_confidences
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One file: its name, what is wrong with it (empty: nothing), and whether it is missing or must stay."""
+    """One file. problem: empty where there is none. missing: there is no file to set aside, or it must not be moved."""
 
     name: str
     problem: str = ""
@@ -31,69 +32,67 @@ def verify(store: Store) -> Iterator[Checked]:
     folder must be named by its identity, a benchmark's file by its fingerprint, an original model by its content.
     """
     originals = {name for name, _ in store.list(layout.ORIGINALS)}
-    descriptions: dict[str, Any] = {}
+    benchmarks: dict[str, StoredBenchmark] = {}  # by the first 12 digits of their fingerprints
     for name, _ in list(store.list(layout.BENCHMARKS)):
-        yield _checked(store, name, lambda data, name=name: _benchmark(data, name, descriptions))
+        yield _checked(store, name, _benchmark, name, benchmarks)
     for name in sorted(originals):
-        yield _checked(store, name, lambda data, name=name: _original(data, name, originals))
+        yield _checked(store, name, _original, name, originals)
     for bank in list_banks(store):
-        yield from _bank(bank, descriptions)
+        yield from _bank(bank, benchmarks.get(bank.benchmark))
 
 
-def _bank(bank: ListedBank, descriptions: dict[str, Any]) -> Iterator[Checked]:
+def _bank(bank: ListedBank, benchmark: StoredBenchmark | None) -> Iterator[Checked]:
     """bank.json, then the other files; without a valid bank.json, the name gives 12 digits of the key."""
-    store, folder, description = bank.store, bank.folder, descriptions.get(bank.benchmark)
-    *_, key = layout.parse_bank_folder(folder)
+    store, folder = bank.store, bank.folder
+    identity: dict[str, Any] = {}
     described = f"{folder}/{layout.IDENTITY}"
     records = [*bank.finished.values(), *bank.attempts.values()]
-    if described in bank.sizes:
-        checked = _checked(store, described, lambda data: _identity(data, folder))
-        yield checked
-        if not checked.problem:
-            key = sha256(json.loads(store.get(described)))
+    if bank.has(layout.IDENTITY):
+        yield _checked(store, described, lambda data: identity.update(parse_identity(data, folder)))
     elif records:
         yield Checked(described, "is missing: the next run of this algorithm writes it again", missing=True)
-    if records and description is None:
+    key = sha256(identity) if identity else layout.parse_bank_folder(folder)[-1]
+    if records and benchmark is None:
         name = layout.benchmark_name(bank.benchmark)
         yield Checked(name, f"is missing or damaged, and {folder} needs it", missing=True)
     for file, check in ((layout.EXAMINED, _examined), (layout.SOURCE, _source)):
         if bank.has(file):
-            try:
-                yield _checked(store, f"{folder}/{file}", lambda data, check=check: check(data, store, described))
-            except Unreadable as error:
-                yield Checked(f"{folder}/{file}", str(error), missing=True)
+            yield _checked(store, f"{folder}/{file}", check, identity.get("source"))
     for name in bank.sizes:
         if layout.parse_import_note(name):  # never set aside: without it, imported runs would pass for this machine's
-            yield replace(_checked(store, name, lambda data, name=name: _origin(data, name, folder)), missing=True)
+            yield replace(_checked(store, name, _origin, name, folder), missing=True)
     for name in bank.confidences:
-        yield _checked(store, name, lambda data, name=name: _confidences(data, name, folder, description))
+        yield _checked(store, name, _confidences, name, folder, benchmark)
     for name in records:
-        yield _checked(store, name, lambda data, name=name: _record(decode(data), name, key, description))
+        yield _checked(store, name, _record, name, key, benchmark)
 
 
-def _checked(store: Store, name: str, check: Any) -> Checked:
+def _checked(store: Store, name: str, check: Callable[..., None], *known: Any) -> Checked:
+    """known: what check is called with after the file's bytes."""
     try:
-        check(store.get(name))
+        check(store.get(name), *known)
     except FileNotFoundError:
         return Checked(name)  # removed or set aside meanwhile
     except StoreUnavailable as error:
         list(store.list(layout.BENCHMARKS))  # raises unless this file alone cannot be read
         return Checked(name, f"cannot be read ({error.why})")
+    except Unreadable as error:
+        return Checked(name, str(error), missing=True)
     except Damaged as error:
         return Checked(name, str(error))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return Checked(name, f"it does not hold what its name states ({type(error).__name__})")
     return Checked(name)
 
 
-def _benchmark(data: bytes, name: str, descriptions: dict[str, Any]) -> None:
+def _benchmark(data: bytes, name: str, benchmarks: dict[str, StoredBenchmark]) -> None:
     description = json.loads(data)
-    fingerprint = sha256(description["identity"])
-    if description["fingerprint"] != fingerprint or name != layout.benchmark_name(fingerprint):
-        raise Damaged(f"its identity has another fingerprint ({fingerprint[:12]}) than it states")
+    found = parse_benchmark(description)
+    if name != layout.benchmark_name(found.fingerprint):
+        raise Damaged(f"it describes another benchmark ({found.fingerprint[:12]})")
     if description.pop("sha256", None) not in (None, sha256(description)):  # older versions wrote none
         raise Damaged("its checksum does not match")
-    descriptions[fingerprint[:12]] = description
+    benchmarks[found.fingerprint[:12]] = found
 
 
 def _original(data: bytes, name: str, names: set[str]) -> None:
@@ -107,20 +106,14 @@ def _original(data: bytes, name: str, names: set[str]) -> None:
         raise Damaged(f"it points at {target}, which is missing")
 
 
-def _identity(data: bytes, folder: str) -> None:
-    expected = layout.bank_folder(json.loads(data))
-    if expected != folder:
-        raise Damaged(f"it describes {expected}, not this folder")
-
-
-def _examined(data: bytes, store: Store, described: str) -> None:
+def _examined(data: bytes, source: str | None) -> None:
     digests = [checkpoint["sha256"] for checkpoint in json.loads(data)["checkpoints"]]
-    if sha256(digests) != json.loads(store.get(described))["source"]:
+    if source not in (None, sha256(digests)):
         raise Damaged("its checkpoints' hashes are not those that the bank is named by")
 
 
-def _source(data: bytes, store: Store, described: str) -> None:
-    if source_hash(json.loads(data)) != json.loads(store.get(described))["source"]:
+def _source(data: bytes, source: str | None) -> None:
+    if source not in (None, source_hash(json.loads(data))):
         raise Damaged("it is not the source that the bank is named by")
 
 
@@ -129,19 +122,18 @@ def _origin(data: bytes, name: str, folder: str) -> None:
         raise Damaged("it is of another import than it is named by")
 
 
-def _confidences(data: bytes, name: str, folder: str, description: dict[str, Any] | None) -> None:
+def _confidences(data: bytes, name: str, folder: str, benchmark: StoredBenchmark | None) -> None:
     runs, examples = decode_confidences(data)["confidences"].shape
     if layout.confidences_name(folder, runs) != name:
         raise Damaged(f"it holds {runs} runs, another number than its name states")
-    if description is not None and examples != len(description["forget_targets"]):
-        raise Damaged(
-            f"it has confidences of {examples} examples, and the benchmark {len(description['forget_targets'])}"
-        )
+    if benchmark is not None and examples != len(benchmark.targets.forget):
+        raise Damaged(f"it has confidences of {examples} examples, and the benchmark {len(benchmark.targets.forget)}")
 
 
-def _record(record: RunRecord, name: str, key: str, description: dict[str, Any] | None) -> None:
+def _record(data: bytes, name: str, key: str, benchmark: StoredBenchmark | None) -> None:
+    record = decode(data)
     check_record(record, name, key)
-    if record.status == "finished" and description is not None:
-        shape = len(description["forget_targets"]), description["identity"]["data"]["classes"]
+    if record.status == "finished" and benchmark is not None:
+        shape = len(benchmark.targets.forget), benchmark.identity["data"]["classes"]
         if record.forget_logits.shape != shape:
             raise Damaged(f"its logits are {record.forget_logits.shape}, and the benchmark's {shape}")

@@ -1,13 +1,11 @@
 """Import notes: which runs of a bank were imported, and from which file."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from forget512.harness.errors import UserError
 from forget512.harness.hashing import canonical_json
 from forget512.harness.store.backends.contract import Store
-from forget512.harness.store.layout import import_note_name, parse_import_note
+from forget512.harness.store.layout import import_note_name
 from forget512.harness.store.record import Damaged
 
 
@@ -48,24 +46,3 @@ def decode_origin(data: bytes) -> Origin:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"it is not a valid import note ({type(error).__name__})") from error
     raise Damaged("it is not a valid import note")
-
-
-def read_origins(store: Store, names: Iterable[str]) -> list[Origin]:
-    """The import notes among a bank's files.
-
-    Raises:
-        UserError: one cannot be read: without it, imported runs would pass for this machine's.
-    """
-    found = []
-    for name in names:
-        digest = parse_import_note(name)
-        if digest is None:
-            continue
-        try:
-            found.append(decode_origin(store.get(name)))
-        except (FileNotFoundError, Damaged) as error:
-            raise UserError(
-                f"{name} in the store is damaged: import the file with the SHA-256 {digest}… again, which writes the "
-                "note anew."
-            ) from error
-    return found

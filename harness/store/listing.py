@@ -1,15 +1,16 @@
 """Lists a store's banks from file names, without opening a record."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from json import loads
 from typing import Any
 
+from forget512.harness.errors import UserError
 from forget512.harness.hashing import canonical_json
 from forget512.harness.store import layout
 from forget512.harness.store.backends.contract import Store
-from forget512.harness.store.import_notes import Origin, read_origins
+from forget512.harness.store.import_notes import Origin, decode_origin
 from forget512.harness.store.record import Damaged
 
 
@@ -78,16 +79,11 @@ class ListedBank:
         """
         name = f"{self.folder}/{layout.IDENTITY}"
         try:
-            identity = loads(self.store.get(name))
-            known = isinstance(identity["source"], str) and isinstance(identity["hyper_parameters"], dict)
-            folder = layout.bank_folder(identity)
-        except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise Damaged(f"{name} cannot be read ({type(error).__name__})") from error
-        if not known or not isinstance(identity["algorithm"], str):
-            raise Damaged(f"{name} does not name an algorithm, its hyper-parameters and source")
-        if folder != self.folder:
-            raise Damaged(f"{name} is another bank's")
-        return identity
+            return parse_identity(self.store.get(name), self.folder)
+        except FileNotFoundError as error:
+            raise Damaged(f"{name} is missing") from error
+        except Damaged as error:
+            raise Damaged(f"{name} cannot be used: {error}") from error
 
     @property
     def imported(self) -> bool:
@@ -96,8 +92,40 @@ class ListedBank:
 
     @cached_property
     def origins(self) -> list[Origin]:
-        """The imports that brought some of its runs. Raises UserError where a note on one cannot be read."""
-        return read_origins(self.store, self.sizes)
+        """The imports that brought some of its runs.
+
+        Raises:
+            UserError: a note on one cannot be read: without it, imported runs would pass for this machine's.
+        """
+        found = []
+        for name in filter(layout.parse_import_note, self.sizes):
+            try:
+                found.append(decode_origin(self.store.get(name)))
+            except (FileNotFoundError, Damaged) as error:
+                raise UserError(
+                    f"{name} in the store is damaged: import the file with the SHA-256 "
+                    f"{layout.parse_import_note(name)}… again, which writes the note anew."
+                ) from error
+        return found
+
+
+def parse_identity(data: bytes, folder: str) -> dict[str, Any]:
+    """The identity in a bank's bank.json.
+
+    Raises:
+        Damaged: it is not valid, or describes a bank in another folder.
+    """
+    try:
+        identity = json.loads(data)
+        known = isinstance(identity["source"], str) and isinstance(identity["hyper_parameters"], dict)
+        expected = layout.bank_folder(identity)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(f"it is not a valid identity of a bank ({type(error).__name__})") from error
+    if not known or not isinstance(identity["algorithm"], str):
+        raise Damaged("it does not name an algorithm, its hyper-parameters and source")
+    if expected != folder:
+        raise Damaged(f"it describes {expected}, not this folder")
+    return identity
 
 
 def list_bank(store: Store, folder: str) -> ListedBank:

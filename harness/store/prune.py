@@ -4,25 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from forget512.algorithms import ALGORITHMS
-from forget512.harness.candidates.algorithm import RETRAIN, Algorithm
+from forget512.harness.candidates.algorithm import RETRAIN, Algorithm, stem
 from forget512.harness.candidates.source import hash_of_method
 from forget512.harness.store import layout
 from forget512.harness.store.backends.contract import Store
-from forget512.harness.store.listing import identified, list_banks
+from forget512.harness.store.listing import ListedBank, identified, list_banks
 
 
 @dataclass(frozen=True)
 class Prunable:
-    """A bank to be removed.
+    """A bank to be removed. reason: why no run can be added to it."""
 
-    reason: why no run can be added to it. runs: finished ones. size: bytes of all its files.
-    """
-
-    bank: str
+    bank: ListedBank
     reason: str
-    runs: int
-    size: int
-    files: tuple[str, ...]
 
 
 def prunable(store: Store, kept: Sequence[Algorithm]) -> list[Prunable]:
@@ -32,7 +26,7 @@ def prunable(store: Store, kept: Sequence[Algorithm]) -> list[Prunable]:
     kept: candidates as they are now. The banks of other files stay, since their versions may still exist. So do,
     always, the reference's, those that were examined or imported, and those whose bank.json is not valid.
     """
-    current = {candidate.method.rpartition("@")[0]: candidate for candidate in kept}
+    current = {candidate.owner: candidate for candidate in kept}
     banks, _ = identified(list_banks(store))  # `verify-store` names those whose bank.json is not valid
     found = []
     for bank in banks:
@@ -40,16 +34,14 @@ def prunable(store: Store, kept: Sequence[Algorithm]) -> list[Prunable]:
             continue
         reason = _reason(bank.identity["algorithm"], bank.identity["source"], current)
         if reason:
-            # bank.json last: an interrupted prune can be continued
-            files = sorted(bank.sizes, key=lambda name: layout.file_name(name) == layout.IDENTITY)
-            found.append(Prunable(bank.folder, reason, len(bank.finished), bank.size, tuple(files)))
+            found.append(Prunable(bank, reason))
     return found
 
 
 def prune(store: Store, banks: Sequence[Prunable]) -> None:
-    """Delete all files of these banks."""
-    for bank in banks:
-        for name in bank.files:
+    """Delete all files of these banks, bank.json last: an interrupted prune can be continued."""
+    for each in banks:
+        for name in sorted(each.bank.sizes, key=lambda name: layout.file_name(name) == layout.IDENTITY):
             store.remove(name)
 
 
@@ -57,7 +49,7 @@ def _reason(method: str, source: str, current: dict[str, Algorithm]) -> str:
     if method == RETRAIN:
         return ""
     if "@" in method:
-        now = current.get(method.rpartition("@")[0])
+        now = current.get(stem(method))
         return f"its file is {now.name} now" if now and now.source != source else ""
     if method not in ALGORITHMS:
         return "no algorithm has this name any more"

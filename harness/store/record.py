@@ -96,7 +96,7 @@ def decode(data: bytes) -> RunRecord:
         values["provenance"] = Provenance(**values["provenance"])
         arrays: dict[str, Any] = load(data)
         return RunRecord(**values, **arrays)
-    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise Damaged(f"it is not a run record ({type(error).__name__})") from error
 
 

@@ -1,7 +1,7 @@
 """Chooses the reference bank."""
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.candidates.algorithm import RETRAIN
@@ -9,24 +9,10 @@ from forget512.harness.hashing import sha256
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import StoredBank
 from forget512.harness.store.benchmarks import parse_benchmark
-from forget512.harness.store.import_notes import Origin
-from forget512.harness.store.listing import identified, list_banks
+from forget512.harness.store.listing import ListedBank, identified, list_banks
+from forget512.harness.store.runs import Runs
 
-
-class Countable(Protocol):
-    """What `choose_reference` needs of a bank. readings: by seed, or the seeds alone."""
-
-    @property
-    def folder(self) -> str: ...
-    @property
-    def identity(self) -> dict[str, Any]: ...
-    @property
-    def origins(self) -> Sequence[Origin]: ...
-    @property
-    def readings(self) -> Collection[int]: ...
-
-
-AnyBank = TypeVar("AnyBank", bound=Countable)
+AnyBank = TypeVar("AnyBank", bound=ListedBank | Runs)
 
 
 def choose_reference(banks: Iterable[AnyBank], runs: int) -> AnyBank | None:

@@ -1,6 +1,6 @@
 """Runs: what scoring needs of a bank's records, in memory."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -11,7 +11,7 @@ from forget512.harness.store.benchmarks import Targets
 from forget512.harness.store.import_notes import Origin
 from forget512.harness.store.layout import bank_folder
 from forget512.harness.store.record import PER_RUN, Damaged, Provenance, RunRecord
-from forget512.scoring import MODES, logit_scaled_confidence
+from forget512.scoring import MODES
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,25 @@ class Runs:
 
     def take(self, record: RunRecord) -> None:
         """Add a finished run, or a failed attempt."""
-        if record.status == "finished":
-            self.readings[record.seed] = read(record, self.targets, self.mode)
-        else:
+        if record.status != "finished":
             self.failures.append(Failure(record.seed, record.attempt, record.error, record.traceback, record.output))
+            return
+        confidence = MODES[self.mode].confidence
+
+        def probe(logits: np.ndarray, classes: np.ndarray | None) -> np.ndarray | None:
+            return None if classes is None else confidence(logits, classes)
+
+        self.readings[record.seed] = Reading(
+            confidence(record.forget_logits, self.targets.forget),
+            record.forget_logits.argmax(axis=1) == self.targets.forget,
+            probe(record.probe_retain_logits, self.targets.retain_probe),
+            probe(record.probe_test_logits, self.targets.test_probe),
+            record.retain_accuracy,
+            record.forget_accuracy,
+            record.test_accuracy,
+            record.seconds,
+            record.provenance,
+        )
 
     def take_confidences(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Add runs of which confidences alone are known, seeds 0 … N-1. arrays: see `record.check_confidences`.
@@ -91,7 +106,7 @@ class Runs:
         Raises:
             Damaged: they cannot be used in this mode, or do not fit the forget set.
         """
-        if MODES[self.mode].confidence is not logit_scaled_confidence:
+        if MODES[self.mode].needs_logits:
             raise Damaged(f"confidences without logits have no meaning in mode {self.mode}")
         if arrays["confidences"].shape[1:] != self.targets.forget.shape:
             raise Damaged(f"confidences of shape {arrays['confidences'].shape} do not fit the benchmark's forget set")
@@ -102,7 +117,12 @@ class Runs:
 
     def columns(self, seeds: list[int]) -> Columns:
         """The readings of these seeds, in this order."""
-        return stack([self.readings[seed] for seed in seeds])
+
+        def rows(name: str) -> np.ndarray | None:
+            values = [getattr(self.readings[seed], name) for seed in seeds]
+            return None if values[0] is None else np.array(values)
+
+        return Columns(**{field.name: rows(field.name) for field in fields(Columns)})  # type: ignore[arg-type]
 
     def seeds(self, runs: int) -> list[int]:
         """The finished ones among 0 … runs-1."""
@@ -113,42 +133,7 @@ class Runs:
         return max((f.attempt for f in self.failures if f.seed == seed), default=0)
 
     def median_seconds(self) -> float | None:
-        """See the function of this name; None without a run."""
-        return median_seconds(self.readings.values())
-
-
-def read(record: RunRecord, targets: Targets, mode: str) -> Reading:
-    """A finished record's confidences, accuracies and cost."""
-    confidence = MODES[mode].confidence
-
-    def probe(logits: np.ndarray, classes: np.ndarray | None) -> np.ndarray | None:
-        return None if classes is None else confidence(logits, classes)
-
-    return Reading(
-        confidence(record.forget_logits, targets.forget),
-        record.forget_logits.argmax(axis=1) == targets.forget,
-        probe(record.probe_retain_logits, targets.retain_probe),
-        probe(record.probe_test_logits, targets.test_probe),
-        record.retain_accuracy,
-        record.forget_accuracy,
-        record.test_accuracy,
-        record.seconds,
-        record.provenance,
-    )
-
-
-def median_seconds(readings: Iterable[Reading]) -> float | None:
-    """Of the runs that had their device alone; of all where none had. None where no run's are known."""
-    timed = [(r.seconds, r.provenance) for r in readings if r.seconds]
-    times = [seconds for seconds, where in timed if where and where.share == 1] or [seconds for seconds, _ in timed]
-    return float(np.median(times)) if times else None
-
-
-def stack(readings: Sequence[Reading]) -> Columns:
-    """Readings as columns, in this order."""
-
-    def rows(name: str) -> np.ndarray | None:
-        values = [getattr(reading, name) for reading in readings]
-        return None if values[0] is None else np.array(values)
-
-    return Columns(**{field.name: rows(field.name) for field in fields(Columns)})  # type: ignore[arg-type]
+        """Of the runs that had their device alone; of all where none had. None where no run's seconds are known."""
+        timed = [(r.seconds, r.provenance) for r in self.readings.values() if r.seconds]
+        times = [seconds for seconds, where in timed if where and where.share == 1] or [seconds for seconds, _ in timed]
+        return float(np.median(times)) if times else None

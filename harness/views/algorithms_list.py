@@ -10,7 +10,7 @@ from forget512.algorithms import ALGORITHMS
 
 
 def show_algorithms() -> RenderableType:
-    """Every algorithm of ours: whose it is, what it does, what it reads, and what can be set."""
+    """Every built-in algorithm: whose it is, what it does, what it reads, and what can be set."""
     parts: list[RenderableType] = []
     for method in ALGORITHMS.values():
         names = [method.published, *method.presets, *(f"small ({dataset})" for dataset in method.small)]

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from forget512.harness.benchmark.description import Described, title
+from forget512.harness.benchmark.benchmark import Described, title
 from forget512.harness.results.board import Board
 from forget512.harness.results.cost import RULE_SHARE
 from forget512.harness.results.rows import Row
@@ -33,9 +33,8 @@ def show_leaderboard(board: Board, benchmark: Described) -> RenderableType:
     if board.ceiling:
         quality = f"{board.ceiling.quality:.4f}\n100.0%"
         score = f"{board.ceiling.quality:.4f}\n± {board.ceiling.spread:.4f}"
-    accuracies = _accuracies(board.reference, None, None)
-    table.add_row("", _flagged("retrain\n(the reference)", board.reference), score, quality, *accuracies,
-                  *_cost(board.reference))  # fmt: skip
+    name = _flagged("retrain\n(the reference)", board.reference)
+    table.add_row("", name, score, quality, *_accuracies(board.reference), *_cost(board.reference))
     if not MODES[board.mode].is_bound:
         table.add_row("", "original\n(untouched)", "0.0000", "0.0000\n0.0%", *[""] * 6)
     return Group(heading, table, *_notes(board))
@@ -56,15 +55,8 @@ def _flagged(name: str, row: Row) -> str:
 
 def _cells(row: Row) -> list[str]:
     result = row.score
-    if result is None:
-        return [_flagged(row.algorithm, row), NONE, NONE, *_accuracies(row, None, None), *_cost(row)]
-    return [
-        _flagged(row.algorithm, row),
-        score_cell(result),
-        f"{result.forgetting_quality:.4f}\n{number(result.share_of_ceiling, '.1%')}",
-        *_accuracies(row, result.retain_ratio, result.test_ratio),
-        *_cost(row),
-    ]
+    quality = f"{result.forgetting_quality:.4f}\n{number(result.share_of_ceiling, '.1%')}" if result else NONE
+    return [_flagged(row.algorithm, row), score_cell(result), quality, *_accuracies(row), *_cost(row)]
 
 
 def score_cell(result: Score | None) -> str:
@@ -72,7 +64,9 @@ def score_cell(result: Score | None) -> str:
     return f"{result.score:.4f}\n{interval_text(result.interval)}" if result else NONE
 
 
-def _accuracies(row: Row, retain_ratio: float | None, test_ratio: float | None) -> list[str]:
+def _accuracies(row: Row) -> list[str]:
+    """Each above its ratio, if the row has a score."""
+    retain_ratio, test_ratio = (row.score.retain_ratio, row.score.test_ratio) if row.score else (None, None)
     values = (row.retain_accuracy, retain_ratio), (row.test_accuracy, test_ratio), (row.forget_accuracy, None)
     return [number(accuracy, ".2%") + (f"\n{ratio:.4f}" if ratio is not None else "") for accuracy, ratio in values]
 
@@ -107,7 +101,7 @@ def _notes(board: Board) -> Iterator[RenderableType]:
     elif any(row.score for row in board.rows):
         yield Text("Ceiling and intervals need at least 8 runs a side.")
     if MODES[board.mode].is_bound:
-        yield Text(f"F in mode {board.mode} is an upper bound: these rows are no ranking.")
+        yield Text(f"F in mode {board.mode} is an upper bound: these rows are not ranked.")
     elif any(row.score for row in board.rows):
         yield Text(_floor(board))
     for row in board.rows:

@@ -1,4 +1,4 @@
-"""Where a person reads: the console, how often it is told something, and times in words."""
+"""Console settings, and durations in words."""
 
 from typing import Any
 

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from forget512.harness.benchmark.description import title
+from forget512.harness.benchmark.benchmark import title
 from forget512.harness.results.spread import Spread
 from forget512.harness.views.board_table import score_cell
 from forget512.harness.views.console import duration

@@ -1,4 +1,4 @@
-"""Figures for papers, as PDF and PNG: distributions, scores, F against N, and a publication's tables beside ours."""
+"""Figures for papers, as PDF and PNG: distributions, scores, F against N, and a publication's tables."""
 
 import json
 import math
@@ -29,7 +29,7 @@ STYLE: Any = {
     "savefig.dpi": 300,
     "axes.prop_cycle": cycler(color=["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"]),
 }
-RETRAINED, UNLEARNED = "#0072b2", "#d55e00"  # told apart by every kind of colour vision (Okabe & Ito 2008)
+RETRAINED, UNLEARNED = "#0072b2", "#d55e00"  # distinct in every kind of colour vision (Okabe & Ito 2008)
 MARKERS = "osD^vP*X"
 A_ROW = 3  # panels
 TITLE = 1.8  # rows of bars that a table's title and axis take
@@ -67,7 +67,7 @@ def write_figures(
     if any(each.convergence for each in scored):
         figures["f-against-n"] = draw_convergence(scored, reference)
     for path, values in tables.items():
-        figures[f"{path.stem}"] = draw_reproduction(values)
+        figures[path.stem] = draw_reproduction(values)
     try:
         out.mkdir(parents=True, exist_ok=True)
         return [file for name, figure in figures.items() if figure for file in _save(figure, out / name)]
@@ -151,7 +151,7 @@ def draw_convergence(candidates: Sequence[StoredRow], reference: Reference) -> F
 
 
 def draw_reproduction(values: dict[str, Any]) -> Figure:
-    """A panel a table: the publication's number beside ours with its interval, row by row, as in the publication."""
+    """A panel a table: the published numbers, and those measured here with their intervals, row by row."""
     tables = values["tables"]
     heights = [max(len(table["rows"]), 2) for table in tables]
     columns = 2 if len(tables) > 1 else 1
@@ -180,7 +180,7 @@ def draw_reproduction(values: dict[str, Any]) -> Figure:
 def read_reproduction(path: Path) -> dict[str, Any]:
     """What `reproduce --json` printed: {"tables": [{"table", "rows": [{"label", "writeup", "score", "interval"}]}]}.
 
-    The list of tables alone will do.
+    The list of tables alone is accepted as well.
 
     Raises:
         UserError: it is something else.
@@ -192,13 +192,14 @@ def read_reproduction(path: Path) -> dict[str, Any]:
             table["table"].strip()
             for row in table["rows"]:
                 row["label"].strip()
-                interval = row.get("interval") or (0.0, 0.0)
-                _ = float(row["score"] or 0), float(row.get("writeup") or 0), float(interval[0]), float(interval[1])
+                low, high = row.get("interval") or (0, 0)
+                if not math.isfinite(sum((row["score"] or 0, row.get("writeup") or 0, low, high))):
+                    raise ValueError("it has numbers that are not finite")
         if not any(table["rows"] for table in values["tables"]):
             raise ValueError("it has no rows")
     except FileNotFoundError as error:
         raise UserError(f"--reproduction {path} does not exist: `reproduce NAME --json` prints one.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"--reproduction {path} is not what `reproduce NAME --json` prints ({first_line(error)})."
         ) from error

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from forget512.harness.benchmark.description import title
+from forget512.harness.benchmark.benchmark import title
 from forget512.harness.results.board import Board
 from forget512.harness.results.rows import Row
 from forget512.harness.results.store_boards import StoredBoard

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from forget512.harness.benchmark.description import Described
+from forget512.harness.benchmark.benchmark import Described
 from forget512.harness.results.board import Board
-from forget512.harness.results.plain import SCHEMA, comparison_json, cost_json, floor_json, score_json
+from forget512.harness.results.plain import SCHEMA, comparison_json, cost_json, score_json
 from forget512.harness.results.readings import Readings, other_readings
 from forget512.harness.results.rows import Row, bank_side
 from forget512.harness.results.spread import spread_over_originals
+from forget512.scoring import MODES
 
 if TYPE_CHECKING:
     from forget512.harness.workflows.evaluation import Evaluation
@@ -59,12 +60,16 @@ def _board_json(board: Board, evaluation: Evaluation) -> dict[str, Any]:
 
 def leaderboard_json(board: Board, benchmark: Described, readings: dict[str, Readings]) -> dict[str, Any]:
     """A whole evaluation. readings: by algorithm."""
+    floor = board.floor
     return {
         "schema": f"forget512/leaderboard/{SCHEMA}",
         "benchmark": {"name": benchmark.name, "fingerprint": benchmark.fingerprint, **benchmark.identity},
         "mode": board.mode,
         "ceiling": asdict(board.ceiling) if board.ceiling else None,
-        "floor": floor_json(board.floor, board.mode),
+        "floor": {
+            "original": None if MODES[board.mode].is_bound else 0.0,
+            "finetune": {"score": floor.score, "interval": floor.interval, "runs": floor.runs} if floor else None,
+        },
         "reference": _row_json(board.reference, None),
         "algorithms": [_row_json(row, readings.get(row.algorithm)) for row in board.rows],
         "comparisons": [comparison_json(p.better, p.worse, p.comparison) for p in board.pairings],

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 UPDATE_SECONDS = 0.2  # between updates of the bars: counting what is left takes a while
 
+LINES = {  # by an event's kind; {run} has no seed where the event is about an algorithm
+    "failed": "{run} failed: {text}",
+    "lost": "{run} lost: {text}",
+    "again": "{run} is run again: {text} ({place})",
+    "stopped": "{run} stopped: its first runs all failed: {text}",
+    "aside": "worker {place} is disabled: {text}",
+    "refused": "not used: {text}",
+}
+
 
 @contextmanager
 def live_progress(filling: "Filling", compute: "Compute", target: Console) -> Iterator["LiveProgress"]:
@@ -56,17 +65,9 @@ class LiveProgress:
 
     def take(self, event: Event) -> None:
         """Show one event."""
-        run = event.algorithm + (f", seed {event.seed}" if event.seed is not None else "")
-        if event.kind in ("failed", "lost"):
-            self.console.print(Text(f"{run} {event.kind}: {event.text}"))
-        elif event.kind == "again":
-            self.console.print(Text(f"{run} is done again: {event.text} ({event.place})"))
-        elif event.kind == "stopped":
-            self.console.print(Text(f"{event.algorithm} stopped: its first runs all failed: {event.text}"))
-        elif event.kind == "aside":
-            self.console.print(Text(f"{event.place} is put aside: {event.text}"))
-        elif event.kind == "refused":
-            self.console.print(Text(f"not used: {event.text}"))
+        if event.kind in LINES:
+            run = event.algorithm + (f", seed {event.seed}" if event.seed is not None else "")
+            self.console.print(Text(LINES[event.kind].format(run=run, place=event.place, text=event.text)))
         elif event.kind in ("left", "waiting"):
             self.console.print(Text(f"{event.place}: {event.text}" if event.place else event.text))
         self._update()
@@ -96,11 +97,11 @@ class LiveProgress:
 
 
 def summed_up(events: Iterable[Event]) -> list[str]:
-    """A line for each reason for which runs failed, were lost, or were done again, with the number of them.
+    """A line for each reason for which runs failed, were lost, or were repeated, with the number of them.
 
     Reasons that differ in numbers alone are one; the first is shown.
     """
-    words = {"failed": "failed", "lost": "lost, the same command tries again", "again": "done again"}
+    words = {"failed": "failed", "lost": "lost, the same command tries again", "again": "repeated"}
     counted: Counter[tuple[str, str, str]] = Counter()
     shown: dict[tuple[str, str, str], str] = {}
     for event in events:

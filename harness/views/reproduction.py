@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from forget512.harness.benchmark.description import title
+from forget512.harness.benchmark.benchmark import title
 from forget512.harness.results.rows import Reference, Row, reference_row
 from forget512.harness.views.text import NONE, interval_text, level_text, number
 from forget512.scoring import COMPETITION_RUNS

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from forget512.harness.benchmark.description import Described, title
-from forget512.harness.results.cost import RULE_EPOCHS, RULE_SHARE
+from forget512.harness.benchmark.benchmark import Described, title
+from forget512.harness.results.cost import RULE_SHARE, cost
 from forget512.harness.views.board_table import runs_text, warnings_of
 from forget512.harness.views.text import NONE, interval_text, number
 from forget512.scoring import LEVEL
@@ -73,13 +73,13 @@ def show_tried(trial: TriedRun, benchmark: Benchmark) -> RenderableType:
         if trial.retrained:
             cells.append(number(trial.retrained.get(kind), ".2%"))
         table.add_row(kind.removesuffix("_accuracy"), *cells)
-    share = trial.seconds / trial.retraining
-    of_30_epochs = share * benchmark.recipe.epochs / RULE_EPOCHS
-    mark = f", more than the {RULE_SHARE:.0%} that the competition allowed" if of_30_epochs > RULE_SHARE else ""
+    spent = cost(trial.retraining, trial.seconds, benchmark.recipe.epochs)
+    assert spent, "a retraining takes time"
+    mark = f", more than the {RULE_SHARE:.0%} that the competition allowed" if spent.too_slow else ""
     return Group(
         Text(f"{title(benchmark)}\n{trial.algorithm}, seed {trial.seed}", style="bold"),
         table,
-        Text(f"{trial.seconds:.2f} s: {share:.0%} of a retraining ({trial.timed})."),
-        Text(f"That is {of_30_epochs:.0%} of 30 epochs of the recipe{mark}."),
+        Text(f"{spent.seconds:.2f} s: {spent.share:.0%} of a retraining ({trial.timed})."),
+        Text(f"That is {spent.share_of_30_epochs:.0%} of 30 epochs of the recipe{mark}."),
         *(Text(f"Warning: {line}.") for line in trial.warnings),
     )

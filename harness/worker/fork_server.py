@@ -23,7 +23,7 @@ import torch._dynamo  # optimizers import it at their first step: a second that 
 import torchvision  # noqa: F401  many candidates import it; here it is imported once
 from safetensors.torch import save
 
-from forget512.harness.candidates.user_file import ENTRY, changed, describe_error, import_file
+from forget512.harness.candidates.user_file import ENTRY, changed, describe_error, import_files
 from forget512.harness.isolation.process_tree import end_descendants, killed_with, memory_below, taken_first
 from forget512.harness.worker.faults import of_the_accelerator, of_the_machine
 from forget512.harness.worker.fork_client import ERROR, NOTHING_LEFT, OUTPUT, RESULT, Request
@@ -139,14 +139,8 @@ def perform(unlearner: Unlearner, request: Request) -> None:
     sys.stdout, sys.stderr = (os.fdopen(fd, "w", buffering=1, closefd=False) for fd in (1, 2))
     sources = folder / "sources"
     try:
-        first, *others = algorithm.files
-        for name in others:
-            (sources / name).parent.mkdir(parents=True, exist_ok=True)
-            (sources / name).write_bytes(algorithm.files[name])
-        # The sources as they were when the command began come first: the user may go on editing.
-        sys.path[:0] = [str(sources), algorithm.folder]
-        module = import_file(Path(algorithm.folder) / first, algorithm.files[first])
-        function = getattr(module, ENTRY)
+        sys.path.insert(0, algorithm.folder)
+        function = getattr(import_files(algorithm.folder, algorithm.files, sources), ENTRY)
         state, seconds = unlearner.unlearn(
             function,
             changed(function, algorithm.hyper_parameters),

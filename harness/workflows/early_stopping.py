@@ -3,7 +3,7 @@
 from forget512.harness.errors import UserError
 from forget512.harness.results.board import leaderboard
 from forget512.harness.workflows.evaluation import Evaluation
-from forget512.scoring import LEVEL, MODES, looks, verdicts
+from forget512.scoring import LEVEL, MODES, level_of_each, looks, verdicts
 
 
 class Looks:
@@ -14,7 +14,7 @@ class Looks:
     """
 
     def __init__(self, evaluation: Evaluation, width: float):
-        """Raises UserError: a width that is no share, fewer than two candidates, or a mode without intervals."""
+        """Raises UserError: a width outside 0 to 1, fewer than two candidates, or a mode without intervals."""
         if not 0 < width < 1:
             raise UserError(f"--width {width:g}: give a share of the ceiling between 0 and 1.")
         if len(evaluation.algorithms) < 2:
@@ -23,7 +23,7 @@ class Looks:
             raise UserError(f"--stop-when-decided needs intervals, which mode {evaluation.mode} has not.")
         self.evaluation, self.width = evaluation, width
         self.sizes = looks(evaluation.runs)
-        self.level = 1 - (1 - LEVEL) / len(self.sizes)
+        self.level = level_of_each(LEVEL, len(self.sizes))
         self.said: list[str] = []
         fewest = min((len(bank.readings) for bank in evaluation.all_banks), default=0)
         there = [size for size in self.sizes if size <= fewest] if evaluation.banks else []

@@ -17,10 +17,10 @@ from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import built_in, published
 from forget512.harness.errors import UserError, one_of
-from forget512.harness.results.board import compare_rows, evaluation_reference, level_of_each
+from forget512.harness.results.board import compare_rows, evaluation_reference
 from forget512.harness.results.rows import Reference, Row, bank_side, candidate_row
 from forget512.harness.workflows.evaluation import Evaluation
-from forget512.scoring import LEVEL, Comparison
+from forget512.scoring import LEVEL, Comparison, level_of_each
 
 FOLDER = Path(__file__).parent / "reproductions"
 REPRODUCTIONS = sorted(path.stem for path in FOLDER.glob("*.toml"))
@@ -60,12 +60,18 @@ class Reproduction:
 
 @dataclass(frozen=True, eq=False)
 class Statement:
-    """One order statement and what our runs say: holds | fails | tied | open (a row without a score)."""
+    """One order statement, and the comparison of its rows here; None where one of them has no score."""
 
     better: str
     worse: str
-    verdict: str
     comparison: Comparison | None
+
+    @property
+    def verdict(self) -> str:
+        """holds | fails | tied | open (not compared)."""
+        if self.comparison is None:
+            return "open"
+        return "tied" if self.comparison.tied else "holds" if self.comparison.difference > 0 else "fails"
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,14 +174,7 @@ def results(reproduction: Reproduction, evaluation: Evaluation) -> tuple[Referen
 def _table_result(table: Table, rows: dict[str, Row], level: float) -> TableResult:
     by_label = {row.label: rows.get(row.run) for row in table.rows}
     statements = [
-        _statement(better, worse, compare_rows(by_label[better], by_label[worse], level))
+        Statement(better, worse, compare_rows(by_label[better], by_label[worse], level))
         for better, worse in table.orders
     ]
     return TableResult(table, by_label, statements)
-
-
-def _statement(better: str, worse: str, comparison: Comparison | None) -> Statement:
-    if comparison is None:
-        return Statement(better, worse, "open", None)
-    verdict = "tied" if comparison.tied else "holds" if comparison.difference > 0 else "fails"
-    return Statement(better, worse, verdict, comparison)

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from forget512.algorithms import ALGORITHMS
 from forget512.harness.benchmark.benchmark import Benchmark
-from forget512.harness.candidates.algorithm import Algorithm
+from forget512.harness.candidates.algorithm import Algorithm, stem
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.errors import UserError
 from forget512.harness.hashing import sha256
@@ -37,9 +37,9 @@ class Retry(Filling):
         super().__init__(benchmark, store)
         self.filled: list[Bank] = []
         self.left: list[str] = []  # banks whose failures cannot be rerun, each with the reason
-        wanted = {*names, *(_stem(candidate.method) for candidate in candidates)}
+        wanted = {*names, *(stem(candidate.method) for candidate in candidates)}
         for listed in list_banks(store, benchmark.fingerprint):
-            if not listed.failed or (wanted and _stem(listed.name) not in wanted):
+            if not listed.failed or (wanted and stem(listed.name) not in wanted):
                 continue
             try:
                 found = self._find(listed, candidates)
@@ -94,7 +94,7 @@ class Retry(Filling):
         if listed.has(EXAMINED):
             return "its checkpoints did not fit: fix them, and `examine` them under another name"
         if not known and "@" in method:
-            now = [candidate.name for candidate in candidates if _stem(candidate.method) == _stem(method)]
+            now = [candidate.name for candidate in candidates if stem(candidate.method) == stem(method)]
             return f"its file is {now[0]} now" if now else f"give the file that {method} is"
         if not known and method not in ALGORITHMS:
             return f"no algorithm is called {method}"
@@ -113,8 +113,3 @@ class Retry(Filling):
             except FileNotFoundError:
                 return "the original model that it started from is no longer in the store"
         return bank
-
-
-def _stem(method: str) -> str:
-    """'idea' of 'idea@1a2b3c4d'."""
-    return method.rpartition("@")[0] or method

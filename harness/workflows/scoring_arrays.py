@@ -8,7 +8,7 @@ from pathlib import Path
 from forget512.harness.errors import UserError
 from forget512.harness.exchange.arrays import ArraySide, check_sides, read_side
 from forget512.harness.results.board import Board, make_board
-from forget512.harness.results.rows import Reference, Row, candidate_row, make_reference
+from forget512.harness.results.rows import Reference, Row, candidate_row, side_reference
 from forget512.scoring import COMPETITION_RUNS, same_runs
 from forget512.scoring.compare import SAME_RUNS
 
@@ -66,6 +66,6 @@ def compare_arrays(retrained: Path, unlearned: Sequence[Path], mode: str = "rele
     return make_board(reference, rows)
 
 
-def _reference(retrained: ArraySide, runs: int, mode: str, project_to: int | None) -> Reference:
+def _reference(retrained: ArraySide, runs: int, mode: str, project_to: int) -> Reference:
     epochs = retrained.benchmark["recipe"]["epochs"] if retrained.benchmark else None
-    return make_reference(retrained, runs, epochs, mode, project_to)
+    return side_reference(retrained, runs, mode, epochs, project_to)

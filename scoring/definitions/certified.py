@@ -6,20 +6,17 @@ was not used for the choice, by Clopper and Pearson's limits (1934, "The use of 
 illustrated in the case of the binomial", Biometrika 26).
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import betainccinv
 
-from forget512.scoring.conventions import LEVEL
+from forget512.scoring.conventions import LEVEL, seeded
 from forget512.scoring.definitions.epsilon import likelihood_ratio
 from forget512.scoring.definitions.exact import sorted_best_rules
 from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
-from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
-from forget512.scoring.randomness import seeded
+from forget512.scoring.errors import FloatArray, ScoringError, check_both
 
 
 def certified_epsilons(
@@ -44,9 +41,7 @@ def certified_epsilons(
     Raises ScoringError for arrays that are not 2-D, finite, of at least 2 runs, and of the same examples, and
     for a level that is not between 0 and 1.
     """
-    r = check_confidences(retrained, "retrained")
-    u = check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
+    r, u = check_both(retrained, unlearned)
     return certified_epsilons_of(sort_runs(r), sort_runs(u), level=level, simultaneous=simultaneous, rng=rng)
 
 

@@ -1,7 +1,5 @@
 """Epsilon of an attack's two error rates, the same in every mode (metric.md, section 2)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

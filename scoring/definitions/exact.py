@@ -10,8 +10,6 @@ Dinkelbach's method (Dinkelbach 1967, "On nonlinear fractional programming"): ea
 the largest sum of weights (Kadane), in O(N), and a few steps suffice.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -20,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from forget512.scoring.definitions.epsilon import CAP, DELTA
-from forget512.scoring.errors import FloatArray, check_confidences, check_same_examples
+from forget512.scoring.errors import FloatArray, check_both
 
 PARTS = round(1 / DELTA)  # counts are taken in parts of DELTA, so that all sums are integers: no rounding
 NONE = -(2**62)  # below any sum: PARTS * (N_R + N_U)^2 stays under it up to millions of runs
@@ -51,19 +49,12 @@ def exact_epsilons(retrained: npt.ArrayLike, unlearned: npt.ArrayLike) -> FloatA
 
     Raises ScoringError for arrays that are not 2-D, finite, of at least 2 runs, and of the same examples.
     """
-    r = check_confidences(retrained, "retrained")
-    u = check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
-    return sorted_exact_epsilons(np.sort(r.T, axis=1), np.sort(u.T, axis=1))
-
-
-def sorted_exact_epsilons(retrained: FloatArray, unlearned: FloatArray) -> FloatArray:
-    """The same from rows (S, N_R) and (S, N_U) that are sorted already (see sorting.py), unchecked."""
-    return sorted_best_rules(retrained, unlearned).epsilon
+    r, u = check_both(retrained, unlearned)
+    return sorted_best_rules(np.sort(r.T, axis=1), np.sort(u.T, axis=1)).epsilon
 
 
 def sorted_best_rules(retrained: FloatArray, unlearned: FloatArray, extra: int = 0) -> Rules:
-    """The rules behind those epsilons, from sorted rows (S, N_R) and (S, N_U), unchecked.
+    """The rules behind those epsilons, from sorted rows (S, N_R) and (S, N_U) (see sorting.py), unchecked.
 
     extra: added to the error counts FP and FN of every rule. Above 0 no rate is zero, so no rule is thrown
     away and none separates perfectly: rules that rest on very few samples then lose (see certified.py).

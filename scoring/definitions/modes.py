@@ -1,14 +1,12 @@
 """The definitions of the score: how confidences, epsilons and bins are taken in each mode."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from forget512.scoring.confidence import logit_scaled_confidence, margin
 from forget512.scoring.definitions import quality
 from forget512.scoring.definitions.certified import certified_epsilons_of
-from forget512.scoring.definitions.exact import sorted_exact_epsilons
+from forget512.scoring.definitions.exact import sorted_best_rules
 from forget512.scoring.definitions.released import sorted_epsilons
 from forget512.scoring.definitions.sorting import SortedRuns
 from forget512.scoring.errors import FloatArray, ScoringError
@@ -52,7 +50,7 @@ def _coarse(retrained: SortedRuns, unlearned: SortedRuns, bins: int, shift: floa
 
 
 def _exact(retrained: SortedRuns, unlearned: SortedRuns, *_: float) -> FloatArray:
-    return sorted_exact_epsilons(retrained.values, unlearned.values)
+    return sorted_best_rules(retrained.values, unlearned.values).epsilon
 
 
 def _certified(retrained: SortedRuns, unlearned: SortedRuns, *_: float) -> FloatArray:

@@ -1,7 +1,5 @@
 """Forgetting quality F: points for each example's epsilon, and their mean (metric.md, section 3)."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -2,11 +2,8 @@
 
 The published program tries about 160,000 attacks an example, each against all 2N samples. Only counts
 matter, so here both sides are sorted, thresholds between the same two samples are tried once, and the
-double-threshold family is searched by branch and bound (performance.md, section 4). The result is that of
-trying every rule.
+double-threshold family is searched by branch and bound. The result is that of trying every rule.
 """
-
-from __future__ import annotations
 
 import math
 
@@ -16,7 +13,7 @@ import numpy.typing as npt
 
 from forget512.scoring.definitions.epsilon import CAP, likelihood_ratio
 from forget512.scoring.definitions.quality import BIN_WIDTH
-from forget512.scoring.errors import FloatArray, check_confidences, check_same_examples
+from forget512.scoring.errors import FloatArray, check_both
 
 PEAKED = 0.01  # a ratio of ranges below it is given CAP without trying a rule
 PER_UNIT = 100  # thresholds in one unit of confidence
@@ -33,9 +30,7 @@ def epsilons(retrained: npt.ArrayLike, unlearned: npt.ArrayLike) -> FloatArray:
 
     Raises ScoringError for arrays that are not 2-D, finite, of at least 2 runs, and of the same examples.
     """
-    r = check_confidences(retrained, "retrained")
-    u = check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
+    r, u = check_both(retrained, unlearned)
     return sorted_epsilons(np.sort(r.T, axis=1), np.sort(u.T, axis=1))
 
 

@@ -4,8 +4,6 @@
 that is made once.
 """
 
-from __future__ import annotations
-
 import math
 
 import numba as nb

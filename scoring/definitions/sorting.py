@@ -1,7 +1,5 @@
 """Runs of each example in ascending order, and subsets of the runs without sorting again."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numba as nb
@@ -27,7 +25,7 @@ class SortedRuns:
         """N."""
         return int(self.values.shape[1])
 
-    def keep(self, runs: npt.NDArray[np.integer]) -> SortedRuns:
+    def keep(self, runs: npt.NDArray[np.integer]) -> "SortedRuns":
         """These runs alone (different numbers in 0 ... N - 1); runs[k] becomes run k."""
         place = np.full(self.runs, -1, dtype=np.int32)
         place[runs] = np.arange(len(runs), dtype=np.int32)

@@ -1,7 +1,5 @@
 """F against the number of runs: would more of them change it?"""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,11 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from forget512.scoring.conventions import LEAST_RUNS
+from forget512.scoring.conventions import LEAST_RUNS, seeded
 from forget512.scoring.definitions.modes import find_mode
 from forget512.scoring.definitions.sorting import sort_runs
-from forget512.scoring.errors import check_confidences, check_same_examples
-from forget512.scoring.randomness import seeded
+from forget512.scoring.errors import check_both
 from forget512.scoring.uncertainty import points
 
 MOST_BANKS = 8  # of one size: more add little, and take long
@@ -33,11 +30,9 @@ class Convergence(tuple[QualityAt, ...]):
     """F at growing numbers of runs; the last is of all of them."""
 
     def plain(self) -> list[dict[str, Any]]:
-        """As JSON has it."""
         return [asdict(at) for at in self]
 
     def lines(self) -> Iterator[str]:
-        """For people."""
         if self:
             spreads = ["" if at.spread is None else f" ± {at.spread:.4f}" for at in self]
             shown = ", ".join(f"{at.runs}: {at.quality:.4f}{spread}" for at, spread in zip(self, spreads, strict=True))
@@ -56,8 +51,7 @@ def convergence(
     The runs are shuffled once; the banks of each size are consecutive and disjoint, and each is made of two of
     the size below. Without `rng`, seed 0. Empty below 8 runs a side. Raises ScoringError for bad arrays.
     """
-    r, u = check_confidences(retrained, "retrained"), check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
+    r, u = check_both(retrained, unlearned)
     rng, definition = seeded(rng), find_mode(mode)
     sorted_r, sorted_u = sort_runs(r), sort_runs(u)
     order_r, order_u = rng.permutation(sorted_r.runs), rng.permutation(sorted_u.runs)

@@ -4,8 +4,6 @@ Smaller is better, and 0 is not what a perfect algorithm gets: two sets of N ret
 histograms differently too. `klom_of_retraining` computes what they get, which depends on N strongly.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import rel_entr
 
-from forget512.scoring.conventions import LEAST_RUNS
-from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
-from forget512.scoring.randomness import seeded
+from forget512.scoring.conventions import LEAST_RUNS, seeded
+from forget512.scoring.errors import FloatArray, ScoringError, check_both, check_confidences
 
 CLIP = 100.0  # of the margins, on both ends, as published
 LEAST_SHARE = 1e-5  # of the retrained runs in a bin that holds unlearned ones, as published
@@ -46,7 +43,6 @@ class KlomWithCeiling:
     of_retraining: Klom | None
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
         return {
             "runs": self.klom.n_unlearned,
             "median": self.klom.median,
@@ -57,7 +53,6 @@ class KlomWithCeiling:
         }
 
     def lines(self) -> Iterator[str]:
-        """For people."""
         own = f" (retraining against itself: {self.of_retraining.median:.4f})" if self.of_retraining else ""
         yield (
             f"KLOM of {self.klom.n_unlearned} runs: median {self.klom.median:.4f}{own}, "
@@ -80,9 +75,7 @@ def klom(retrained: npt.ArrayLike, unlearned: npt.ArrayLike, bins: int = 20) -> 
 
     Raises ScoringError for arrays that cannot be scored and fewer than 2 bins.
     """
-    r = check_confidences(retrained, "retrained")
-    u = check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
+    r, u = check_both(retrained, unlearned)
     return _klom(r, u, bins)
 
 
@@ -110,7 +103,7 @@ def klom_with_ceiling(retrained: npt.ArrayLike, unlearned: npt.ArrayLike) -> Klo
     retrained (N_R, S), unlearned (N_U, S): confidences. None where h is below 2. Raises ScoringError for arrays that
     cannot be scored.
     """
-    r, u = check_confidences(retrained, "retrained"), check_confidences(unlearned, "unlearned")
+    r, u = check_both(retrained, unlearned)
     half = min(len(r) // 2, len(u))
     if half < 2:
         return None

@@ -1,7 +1,5 @@
 """The starting kit's membership attack: is an example of the forget or of the test set? One attack a network."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -10,8 +8,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from forget512.scoring.conventions import seeded
 from forget512.scoring.errors import FloatArray, ScoringError, check_confidences
-from forget512.scoring.randomness import seeded
 
 LEAST_OF_KIND = 2  # examples: one to fit on, and one to ask about
 SPLITS = 10  # as the starting kit has it
@@ -26,11 +24,9 @@ class Membership:
     unlearned: float
 
     def plain(self) -> dict[str, float]:
-        """As JSON has it."""
         return asdict(self)
 
     def lines(self) -> Iterator[str]:
-        """For people."""
         yield (
             f"membership attack, forget v test: accuracy {self.unlearned:.4f} on unlearned, "
             f"{self.retrained:.4f} on retrained runs"

@@ -1,7 +1,5 @@
 """The table of forget examples: the rule behind each epsilon, and how the two sides differ."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +8,7 @@ import numpy.typing as npt
 from forget512.scoring.definitions.quality import bins as released_bins
 from forget512.scoring.definitions.quality import example_scores
 from forget512.scoring.definitions.released_rules import named_rules
-from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples, real_array
+from forget512.scoring.errors import FloatArray, ScoringError, check_both, real_array
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +61,7 @@ def per_example(
 
     Raises ScoringError for arrays that do not fit each other, and where an epsilon is not its rule's.
     """
-    r = check_confidences(retrained, "retrained")
-    u = check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
+    r, u = check_both(retrained, unlearned)
     runs, examples = (r.shape[0], u.shape[0]), r.shape[1]
     values = real_array(epsilon, "epsilon").astype(np.float64)
     if values.shape != (examples,):

@@ -1,7 +1,5 @@
 """Spill-over: F on examples that were not to be forgotten. An algorithm can be right about the forget set alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +8,7 @@ import numpy.typing as npt
 
 from forget512.scoring.definitions.modes import find_mode
 from forget512.scoring.definitions.sorting import sort_runs
-from forget512.scoring.errors import check_confidences, check_same_examples
+from forget512.scoring.errors import check_both
 from forget512.scoring.uncertainty import ceiling, points
 
 
@@ -30,11 +28,9 @@ class SpillOver:
     sets: dict[str, QualityOnSet]
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
         return {name: asdict(on) for name, on in self.sets.items()}
 
     def lines(self) -> Iterator[str]:
-        """For people."""
         for name, on in self.sets.items():
             top = f" of a ceiling of {on.ceiling:.4f}" if on.ceiling is not None else ""
             yield f"spill-over: F {on.forgetting_quality:.4f}{top} on {on.examples} {name} examples"
@@ -49,8 +45,7 @@ def spill_over(sides: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], mode: s
 
 
 def _quality(retrained: npt.ArrayLike, unlearned: npt.ArrayLike, mode: str) -> QualityOnSet:
-    r, u = check_confidences(retrained, "retrained"), check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
+    r, u = check_both(retrained, unlearned)
     top = ceiling(r, mode=mode)
     quality = float(points(sort_runs(r), sort_runs(u), find_mode(mode)).mean())
     return QualityOnSet(quality, top.quality if top else None, r.shape[1])

@@ -4,8 +4,6 @@ A test that does not reject shows nothing: with few runs none can. What is repor
 a stated rate of false discoveries, to be read together with the number of runs.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +13,9 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from forget512.scoring.conventions import seeded
 from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
-from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
-from forget512.scoring.randomness import seeded
+from forget512.scoring.errors import FloatArray, ScoringError, check_both
 
 INTERVALS = 20  # of the integral behind Anderson and Darling's p-values: enough for statistics above 0.03
 NODES = 128  # in each of them
@@ -32,7 +30,6 @@ class PValues:
     rejected: int
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
         return {"rejected": self.rejected, "p": self.values.tolist()}
 
 
@@ -47,7 +44,6 @@ class TwoSample:
     permutations: int
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
         return {
             "rate": self.rate,
             "permutations": self.permutations,
@@ -57,7 +53,6 @@ class TwoSample:
         }
 
     def lines(self) -> Iterator[str]:
-        """For people."""
         yield (
             f"two-sample tests, examples told apart at a false-discovery rate of {self.rate:.0%}: Kolmogorov–Smirnov "
             f"{self.kolmogorov_smirnov.rejected}, Anderson–Darling {self.anderson_darling.rejected}, energy "
@@ -100,9 +95,7 @@ def two_sample_tests(
     Without `rng`, seed 0. Raises ScoringError for arrays that cannot be scored, a rate outside 0 to 1 and
     fewer than 1 permutation.
     """
-    r = check_confidences(retrained, "retrained")
-    u = check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
+    r, u = check_both(retrained, unlearned)
     if not 0.0 < rate < 1.0:
         raise ScoringError(f"rate is {rate}, but a share of false discoveries lies between 0 and 1.")
     if permutations < 1:

@@ -1,7 +1,5 @@
 """U-LiRA-style attack: was a network unlearned or retrained? One likelihood-ratio attack an example, over runs."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -10,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from forget512.scoring.errors import FloatArray, ScoringError, check_confidences, check_same_examples
-from forget512.scoring.randomness import seeded
+from forget512.scoring.conventions import seeded
+from forget512.scoring.errors import FloatArray, ScoringError, check_both
 
 LEAST_FITTED = 2  # runs of a side that a Gaussian is fitted to
 LEAST_DEVIATION = 1e-6  # of a fitted Gaussian: about what a float32 logit of size 10 resolves
@@ -32,11 +30,9 @@ class ULira:
     folds: int
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
         return {**asdict(self), "accuracy": self.accuracy.tolist()}
 
     def lines(self) -> Iterator[str]:
-        """For people."""
         yield (
             f"U-LiRA-style attack: accuracy {self.mean_accuracy:.4f} (0.5 is indistinguishable), "
             f"TPR at 1 % FPR {self.tpr_at_1_percent_fpr:.4f}"
@@ -69,9 +65,7 @@ def u_lira(
     Raises ScoringError for arrays that cannot be scored, fewer than 2 folds, and folds that leave fewer than 2
     runs of a side to fit on.
     """
-    r = check_confidences(retrained, "retrained")
-    u = check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
+    r, u = check_both(retrained, unlearned)
     if folds < 2:
         raise ScoringError(f"folds is {folds}, but runs are held out of at least 2.")
     folds = min(folds, len(r), len(u))

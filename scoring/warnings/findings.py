@@ -1,7 +1,5 @@
 """One warning, and the robust statistics that the checks share."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -8,20 +8,11 @@ What is not found: wild values so common that they are the distribution (HANDFUL
 units of the bulk or TAIL times the other side's own tail; copies of a run that were altered by more than SAME.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 
 from forget512.scoring.conventions import LEAST_RUNS
-from forget512.scoring.errors import (
-    FloatArray,
-    ScoringError,
-    check_accuracy,
-    check_confidences,
-    check_same_examples,
-    real_array,
-)
+from forget512.scoring.errors import FloatArray, ScoringError, check_accuracy, check_both, real_array
 from forget512.scoring.warnings.findings import (
     GAUSSIAN,
     LEAST_EXAMPLES,
@@ -66,9 +57,7 @@ def integrity(
     The last six need 8 runs a side; copies and wild runs need 10 examples.
     Raises ScoringError for arrays that do not fit each other.
     """
-    r = check_confidences(retrained, "retrained")
-    u = check_confidences(unlearned, "unlearned")
-    check_same_examples(r, u)
+    r, u = check_both(retrained, unlearned)
     undefined = np.isnan(real_array(epsilon, "epsilon"))
     if undefined.shape != (r.shape[1],):
         raise ScoringError(f"epsilon has shape {undefined.shape}, but ({r.shape[1]},) is needed: one for each example.")

@@ -1,7 +1,5 @@
 """A handful of runs, or of values, that change F: the thresholds follow the extremes (metric.md, "It can be gamed")."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

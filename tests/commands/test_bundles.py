@@ -227,11 +227,11 @@ def huge_epochs(benchmark):
         (of_bank(1, algorithm="../../../evil"), "it would leave the store"),
         (of_bank(1, algorithm="a\\..\\b"), "it would leave the store"),
         (of_bank(1, algorithm=".hidden"), "it would leave the store"),
-        (of_bank(1, algorithm="a\x1b[2Jb"), "no short printable text"),
-        (of_bank(1, hyper_parameters={"a\x1b[2Jb": 1}), "no short printable text"),
-        (of_bank(1, source="\x1b[2J"), "no short printable text"),
-        (of_bank(1, original="\x1b[2J"), "no short printable text"),
-        (of_bank(1, batch_format="\x1b[2J"), "no short printable text"),
+        (of_bank(1, algorithm="a\x1b[2Jb"), "not a short printable text"),
+        (of_bank(1, hyper_parameters={"a\x1b[2Jb": 1}), "not a short printable text"),
+        (of_bank(1, source="\x1b[2J"), "not a short printable text"),
+        (of_bank(1, original="\x1b[2J"), "not a short printable text"),
+        (of_bank(1, batch_format="\x1b[2J"), "not a short printable text"),
         (edit("benchmark", huge_epochs), "epochs or sizes are missing or invalid"),
         (of_bank(1, algorithm="retrain"), "its first bank, and no other, must be retrain's"),
         (of_bank(1, algorithm="idea@12345678"), "not called after its source"),
@@ -240,7 +240,7 @@ def huge_epochs(benchmark):
         (edit("banks.1.source.files", [["idea.py", "utf-8", "print('other code')"]]), "not the one that its bank"),
         (edit("banks.1.source.files", [["idea.py", "idna", "x"]]), "not the one that its bank"),
         (edit("banks.1.source.files", [["idea.py", "utf-8", "x = = 2"]]), "Python cannot parse idea.py ("),
-        (edit("banks.1.source", 7), "is no text"),
+        (edit("banks.1.source", 7), "is not text"),
         (edit("banks.1.provenance", []), "not that of its runs"),
         (edit("benchmark.fingerprint", "0" * 64), "its fingerprint is not that of what it describes"),
         (edit("benchmark.forget_targets", [0] * 29), "29 forget targets for 30"),
@@ -294,10 +294,10 @@ def test_arrays_that_no_export_writes_are_refused(give, forged, change, said):
         b"PK\x03\x04" + b"\0" * 60,
     ],
 )
-def test_what_is_no_bundle_is_one_line_with_status_2(give, refused, tmp_path, data):
+def test_what_is_not_a_bundle_is_one_line_with_status_2(give, refused, tmp_path, data):
     path = tmp_path / "x"
     path.write_bytes(data)
-    assert "is no bundle" in (line := refused("verify", path)) or "is damaged" in line
+    assert "is not a bundle" in (line := refused("verify", path)) or "is damaged" in line
     refused("import", path, "--store", tmp_path / "s")
 
 
@@ -455,6 +455,26 @@ def test_published_confidences_become_the_reference_and_stand_beside_each_score(
     assert status == 0 and give("verify", tmp_path / "b")[0] == 0
     give("import", tmp_path / "b", "--store", tmp_path / "third")
     assert "b from retrain_confs.npz" in " ".join(give("leaderboard", "--store", tmp_path / "third")[1].split())
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "said"),
+    [
+        ("retrained_confs", np.array(["a", "b"]), "confidences has dtype <U1"),
+        ("retrained_confs", np.zeros((1, 30)), "at least 2 runs"),
+        ("retrain_test_accs", np.array(["a"] * 16), "test_accuracy has dtype <U1"),
+        ("retrain_forget_accs", np.full(16, 0.5j), "forget_accuracy has dtype complex128"),
+        ("retrain_retain_accs", np.full(16, 95.0), "retain_accuracy holds 95.0 at run 0"),
+    ],
+)
+def test_published_arrays_of_another_kind_are_refused_in_one_line(
+    refused, published, filled_store, tmp_path, name, values, said
+):
+    with np.load(published) as file:
+        arrays = {**file, name: values}
+    del arrays["targets"], arrays["seconds"]
+    np.savez(published, **arrays)
+    assert said in refused("import", published, *filled_store.options[:-2], "--store", tmp_path / "s")
 
 
 def test_confidences_of_another_forget_set_are_refused(refused, published, filled_store, tmp_path):

@@ -155,9 +155,10 @@ def test_a_shell_completes_names_of_algorithms(tmp_path):
     ]
 
 
-def test_the_lines_in_the_readme_turn_completion_on(tmp_path):
+def test_the_lines_in_the_documents_turn_completion_on(tmp_path):
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text()
     for shell in ("bash", "zsh", "fish"):
-        assert f"_FORGET512_COMPLETE={shell}_source forget512" in (ROOT / "README.md").read_text()
+        assert f"_FORGET512_COMPLETE={shell}_source forget512" in page
     done = started("-m", "forget512", cwd=tmp_path, _FORGET512_COMPLETE="zsh_source")
     assert done.returncode == 0 and done.stdout.startswith("#compdef forget512")
 

@@ -13,7 +13,6 @@ from forget512.scoring import (
     epsilons,
     example_scores,
     forgetting_quality,
-    interval,
     score,
 )
 from forget512.scoring.definitions.sorting import sort_runs
@@ -47,13 +46,13 @@ def test_coarse_epsilons_lie_in_the_same_bins(gaussian, spread, shift):
 @pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
 def test_the_interval_holds_f(gaussian, shift):
     r, u = gaussian(runs=64, examples=40, shift=shift)
-    low, high = interval(r, u, resamples=40)
+    low, high = score(r, u, resamples=40).interval
     assert 0 < low < quality(r, u) < high < 1
 
 
 def test_the_interval_is_centred_on_log_f(gaussian):
     r, u = gaussian(runs=48, examples=40)
-    low, high = interval(r, u, resamples=40)
+    low, high = score(r, u, resamples=40).interval
     assert np.sqrt(low * high) == pytest.approx(quality(r, u), rel=1e-12)
 
 
@@ -88,21 +87,21 @@ def test_f_of_zero_has_the_interval_from_zero_to_the_floor(gaussian):
     r, u = gaussian(runs=32, examples=20, shift=40.0)
     assert quality(r, u) == 0
     # three examples of 20 in the last of 8 bins would be less
-    assert interval(r, u, resamples=10) == (0, 0.5 / 32)
+    assert score(r, u, resamples=10).interval == (0, 0.5 / 32)
 
 
 def test_on_the_floor_an_interval_starts_at_0(gaussian):
     r, u = gaussian(runs=64, examples=20, shift=2.0, spread=0.5)
     assert 0 < quality(r, u) < 0.5 / 64
-    low, high = interval(r, u, resamples=10)
+    low, high = score(r, u, resamples=10).interval
     assert (low, high) == (0, 0.5 / 64)
 
 
 def test_below_8_runs_there_is_neither(gaussian):
     r, u = gaussian(runs=8)
-    assert interval(r, u, resamples=5) is not None
-    assert interval(r[:7], u) is None
-    assert interval(r, u[:7]) is None
+    assert score(r, u, resamples=5).interval is not None
+    assert score(r[:7], u).interval is None
+    assert score(r, u[:7]).interval is None
     assert ceiling(r) is not None
     assert ceiling(r[:7]) is None
 
@@ -124,33 +123,37 @@ def test_with_twice_the_runs_the_ceiling_is_that_of_two_whole_banks(gaussian):
 def test_an_odd_bank_has_a_ceiling_and_an_interval(gaussian):
     r, u = gaussian(runs=33)
     assert 0.05 < ceiling(r[:31]).quality < 0.4
-    assert interval(r, u[:30], resamples=5) is not None
+    assert score(r, u[:30], resamples=5).interval is not None
 
 
 def test_the_same_seed_gives_the_same_and_another_seed_another(gaussian):
     r, u = gaussian(runs=24)
 
     def both(seed):
-        return interval(r, u, np.random.default_rng(seed), 10), ceiling(r, np.random.default_rng(seed))
+        scored = score(r, u, rng=np.random.default_rng(seed), resamples=10)
+        return scored.interval, ceiling(r, np.random.default_rng(seed))
 
     assert both(1) == both(1)
     assert both(1) != both(2)
-    assert interval(r, u) == interval(r, u)
+    assert score(r, u).interval == score(r, u).interval
     assert ceiling(r) == ceiling(r)
 
 
 def test_the_spread_of_accuracies_widens_the_interval(gaussian):
     r, u = gaussian(runs=32, examples=200)
     rng = np.random.default_rng(0)
-    accuracies = rng.uniform(0.9, 1.0, 32), rng.choice([0.0, 1.0], 32)
-    low, high = interval(r, u, resamples=40)
-    wide_low, wide_high = interval(r, u, resamples=40, accuracies=[accuracies])
+    accuracies = {
+        "retrained_test_accuracy": rng.uniform(0.9, 1.0, 32),
+        "unlearned_test_accuracy": rng.choice([0.0, 1.0], 32),
+    }
+    low, high = score(r, u, resamples=40).interval
+    wide_low, wide_high = score(r, u, **accuracies, resamples=40).interval
     assert wide_high / wide_low > 1.2 * high / low
 
 
 def test_a_spread_of_one_repeat_is_refused(gaussian):
     r, u = gaussian()
     with pytest.raises(ScoringError, match="resamples is 1"):
-        interval(r, u, resamples=1)
+        score(r, u, resamples=1)
     with pytest.raises(ScoringError, match="splits is 0"):
         ceiling(r, splits=0)

@@ -13,8 +13,14 @@ from forget512.harness.benchmark.data.image_folder import read_image_folder
 from forget512.harness.benchmark.data.npz import NPZ_KEYS, read_npz
 from forget512.harness.errors import UserError, first_line, one_of
 
-TORCHVISION = {"cifar100": "CIFAR100", "svhn": "SVHN", "mnist": "MNIST", "fashionmnist": "FashionMNIST"}  # its classes
-DATASETS = ("digits", "cifar10", "cifar10-mini", *TORCHVISION)
+TORCHVISION = {  # name: torchvision's class
+    "cifar10": "CIFAR10",
+    "cifar100": "CIFAR100",
+    "svhn": "SVHN",
+    "mnist": "MNIST",
+    "fashionmnist": "FashionMNIST",
+}
+DATASETS = ("digits", "cifar10-mini", *TORCHVISION)
 CIFAR10_MINI = (500, 200)  # training and test images of each class, the first in file order
 
 
@@ -35,10 +41,11 @@ def load_dataset(name: str, data_dir: Path, image_size: int | None = None) -> Da
     one_of("--dataset", name, (*DATASETS, "FILE.npz", "DIR"))
     if name == "digits":
         return digits()
-    if name in TORCHVISION:
-        return from_torchvision(name, data_dir)
-    dataset = cifar10(data_dir)
-    return first_of_each_class(dataset, *CIFAR10_MINI) if name == "cifar10-mini" else dataset
+    if name == "cifar10":
+        return cifar10(data_dir)
+    if name == "cifar10-mini":
+        return first_of_each_class(cifar10(data_dir), *CIFAR10_MINI)
+    return from_torchvision(name, data_dir)
 
 
 def digits() -> Dataset:
@@ -70,30 +77,32 @@ def cifar10(data_dir: Path) -> Dataset:
                 "expected (32, 32, 3) in 10. Use --dataset FILE.npz for other data."
             )
         return dataset
-    from torchvision.datasets import CIFAR10
-
-    instead = f"torchvision's files or one .npz with keys {', '.join(NPZ_KEYS)}"
-    train, test = (_open(CIFAR10, "CIFAR-10", data_dir, instead, train=part) for part in (True, False))
-    return Dataset(
-        "cifar10", train.data, np.asarray(train.targets, np.int64), test.data, np.asarray(test.targets, np.int64)
-    )
+    return from_torchvision("cifar10", data_dir, f"torchvision's files or one .npz with keys {', '.join(NPZ_KEYS)}")
 
 
-def from_torchvision(name: str, data_dir: Path) -> Dataset:
-    """Load CIFAR-100 (100 classes), SVHN (without its extra images), MNIST or Fashion-MNIST through torchvision.
+def from_torchvision(name: str, data_dir: Path, files: str = "torchvision's files") -> Dataset:
+    """Load CIFAR-10, CIFAR-100 (100 classes), SVHN (without its extra images), MNIST or Fashion-MNIST by torchvision.
+
+    files: what an error asks for.
 
     Raises:
         UserError: the data set is not in data_dir and cannot be downloaded.
     """
     import torchvision
 
-    kind = getattr(torchvision.datasets, TORCHVISION[name])
+    title = TORCHVISION[name]
     parts: list[dict[str, Any]] = [{"train": True}, {"train": False}]
     if name == "svhn":
         parts = [{"split": "train"}, {"split": "test"}]
     arrays: list[np.ndarray] = []
     for part in parts:
-        source = _open(kind, TORCHVISION[name], data_dir, "torchvision's files", **part)
+        try:
+            source = _open(getattr(torchvision.datasets, title), data_dir, part)
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f"{title} is not in --data-dir {data_dir} and could not be downloaded "
+                f"({type(error).__name__}: {first_line(error)}): put {files} there."
+            ) from error
         images = np.asarray(source.data)
         if name == "svhn":
             images = images.transpose(0, 2, 3, 1)  # it has channels first
@@ -104,19 +113,13 @@ def from_torchvision(name: str, data_dir: Path) -> Dataset:
     return Dataset(name, *arrays)
 
 
-def _open(kind: Callable, title: str, data_dir: Path, instead: str, **part: Any) -> Any:
+def _open(kind: Callable, data_dir: Path, part: dict[str, Any]) -> Any:
     """Open a part of a torchvision data set, and download it if it is not in data_dir."""
     try:
-        try:
-            return kind(data_dir, download=False, **part)
-        except RuntimeError:
-            with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-                return kind(data_dir, download=True, **part)
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"{title} is not in --data-dir {data_dir} and could not be downloaded "
-            f"({type(error).__name__}: {first_line(error)}): put {instead} there."
-        ) from error
+        return kind(data_dir, download=False, **part)
+    except RuntimeError:
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+            return kind(data_dir, download=True, **part)
 
 
 def first_of_each_class(dataset: Dataset, train: int, test: int) -> Dataset:

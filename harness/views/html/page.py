@@ -13,6 +13,7 @@ import jinja2
 import numpy as np
 from plotly.offline import get_plotlyjs
 
+from forget512.harness.benchmark.benchmark import title
 from forget512.harness.benchmark.data.dataset import Dataset
 from forget512.harness.errors import UserError
 from forget512.harness.results.board import make_board
@@ -127,7 +128,7 @@ def _check_folder(out: Path) -> None:
         raise UserError(f"--out {out} cannot be read ({error.strerror}): give a new folder.") from error
     if (out.exists() and not out.is_dir()) or foreign or (names and not names.issuperset(COPIED)):
         what = f" ({min(foreign)})" if foreign else ""
-        raise UserError(f"--out {out} holds something that is no report{what}: give a new or empty folder.")
+        raise UserError(f"--out {out} holds something that is not a report{what}: give a new or empty folder.")
 
 
 def _made(contents: Contents, candidates: Sequence[StoredRow], reference: Reference, command: str) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def _made(contents: Contents, candidates: Sequence[StoredRow], reference: Refere
         **{each.bank.name: each.provenance for each in candidates},
     }
     return {
-        "title": contents.title,
+        "title": title(contents.benchmark),
         "fingerprint": contents.benchmark.fingerprint,
         "split": identity["split"],
         "recipe": identity["recipe"],

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from forget512.harness.benchmark.data.dataset import Dataset
-from forget512.harness.benchmark.data.loading import cifar10, digits, load_dataset
+from forget512.harness.benchmark.data.loading import load_dataset
 from forget512.harness.errors import UserError
 from forget512.harness.store.benchmarks import StoredBenchmark
 
@@ -31,15 +31,13 @@ class Sprite:
 def find_dataset(benchmark: StoredBenchmark, data_dir: Path) -> Dataset | None:
     """The benchmark's data set where it is at hand without a download; None otherwise."""
     name = benchmark.name
-    found = None
+    if name != "digits" and not (name in ("cifar10", "cifar10-mini") and _has_cifar10(data_dir)):
+        return None
     try:
-        if name == "digits":
-            found = digits()
-        elif name in ("cifar10", "cifar10-mini") and _has_cifar10(data_dir):
-            found = cifar10(data_dir) if name == "cifar10" else load_dataset(name, data_dir)
+        found = load_dataset(name, data_dir)
     except UserError:
         return None  # what lies there is something else
-    return found if found and found.sha256 == benchmark.identity["data"]["sha256"] else None
+    return found if found.sha256 == benchmark.identity["data"]["sha256"] else None
 
 
 def _has_cifar10(data_dir: Path) -> bool:

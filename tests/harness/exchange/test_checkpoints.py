@@ -129,12 +129,12 @@ def test_a_pickle_with_code_is_refused_naming_it_and_its_code_is_not_run(tmp_pat
     ("value", "said"),
     [
         ([torch.zeros(2)], "it holds a list, not a state_dict"),
-        ({"net": {"a": torch.zeros(2)}}, "'net' is no plain tensor (dict)"),
+        ({"net": {"a": torch.zeros(2)}}, "'net' is not a plain tensor (dict)"),
         ({1: torch.zeros(2)}, "its names are not all text"),
-        ({"epoch": 3}, "'epoch' is no plain tensor (int)"),
-        ({"a": torch.zeros(2, 2).to_sparse()}, "'a' is no plain tensor (torch.float32 torch.sparse_coo)"),
+        ({"epoch": 3}, "'epoch' is not a plain tensor (int)"),
+        ({"a": torch.zeros(2, 2).to_sparse()}, "'a' is not a plain tensor (torch.float32 torch.sparse_coo)"),
         ({"a": torch.zeros(2, dtype=torch.complex64)}, "torch.complex64"),
-        ({"a": torch.zeros(2, device="meta")}, "no plain tensor"),
+        ({"a": torch.zeros(2, device="meta")}, "is not a plain tensor"),
     ],
 )
 def test_anything_but_plain_tensors_is_named(value, said):
@@ -201,9 +201,9 @@ def link(name: str) -> zipfile.ZipInfo:
         ({".hidden/../../outside.pth": b""}, "leaves the folder"),
         ({link("0.pth"): b"/etc/passwd"}, "'0.pth' is a link"),
         ({"0.pth": bytes(50_000_000)}, "unpacks to 50 MB"),
-        ({"inner.zip": b"PK"}, "'inner.zip' is no checkpoint"),
+        ({"inner.zip": b"PK"}, "'inner.zip' is not a checkpoint"),
         ({"inner.tar.gz": b""}, "archives in archives are not opened"),
-        ({"0.pth": b"", "run.sh": b"rm"}, "'run.sh' is no checkpoint"),
+        ({"0.pth": b"", "run.sh": b"rm"}, "'run.sh' is not a checkpoint"),
         ({}, "holds no checkpoint"),
     ],
 )

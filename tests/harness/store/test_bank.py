@@ -8,9 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from forget512.harness.benchmark.comparing import check_comparable
 from forget512.harness.candidates.built_in import built_in
-from forget512.harness.errors import UserError
 from forget512.harness.store.backends.folder import Folder
 from forget512.harness.store.bank import Bank, StoredBank
 from forget512.harness.store.benchmarks import parse_benchmark
@@ -268,17 +266,3 @@ def test_runs_that_had_their_device_alone_tell_the_time_if_there_are_some(bank, 
     assert bank.median_seconds() == 9.0
     bank.add(make_record(bank, 3, seconds=2.0, share=1.0).encode())
     assert bank.median_seconds() == 2.0
-
-
-# --- two benchmarks ---
-
-
-def test_banks_of_two_benchmarks_are_refused_and_what_differs_is_named(benchmark, make_tiny):
-    other = make_tiny(epochs=3, precision="bfloat16")
-    check_comparable(benchmark.identity, benchmark.identity)
-    with pytest.raises(UserError) as caught:
-        check_comparable(benchmark.identity, other.identity)
-    line = str(caught.value)
-    for part in ("precision: float32 v bfloat16", "recipe.epochs: 2 v 3", benchmark.fingerprint[:12]):
-        assert part in line
-    assert "split" not in line and "\n" not in line

@@ -98,13 +98,13 @@ def refusal(benchmark, path, *parts):
         (lambda s: s.update(**{"fc.bias": torch.zeros(10)}), "'fc.bias' has shape (10,), but (3,) in resnet8-thin"),
         (lambda s: s.update(head=torch.zeros(1)), "has 'head', which resnet8-thin for tiny lacks"),
         (lambda s: s["fc.weight"].fill_(float("nan")), "'fc.weight' holds values that are not finite"),
-        (lambda s: s.update(epoch=3), "'epoch' is no plain tensor (int): save net.state_dict() alone"),
+        (lambda s: s.update(epoch=3), "'epoch' is not a plain tensor (int): save net.state_dict() alone"),
         (
             lambda s: s.update(**{"fc.bias": torch.full((3,), 1e300, dtype=torch.float64)}),
             "not finite (NaN or infinite)",
         ),
-        (lambda s: s.update(**{"fc.bias": torch.zeros(3).to_sparse()}), "'fc.bias' is no plain tensor"),
-        (lambda s: s.update(**{"fc.bias": torch.zeros(3, device="meta")}), "'fc.bias' is no plain tensor"),
+        (lambda s: s.update(**{"fc.bias": torch.zeros(3).to_sparse()}), "'fc.bias' is not a plain tensor"),
+        (lambda s: s.update(**{"fc.bias": torch.zeros(3, device="meta")}), "'fc.bias' is not a plain tensor"),
     ],
 )
 def test_the_first_difference_from_the_architecture_is_named(benchmark, state, tmp_path, change, said):

@@ -102,7 +102,8 @@ def test_anything_appended_is_found(make_record, tail):
 
 
 @pytest.mark.parametrize(
-    "header", [b"[]", b"1", b"null", b"{}", b'{"__metadata__":[]}', b'{"__metadata__":{"sha256":1}}']
+    "header",
+    [b"[]", b"1", b"null", b"{}", b'{"__metadata__":[]}', b'{"__metadata__":{"sha256":1}}', b"[" * 100_000],
 )
 def test_other_json_in_the_headers_place_is_no_record(header):
     with pytest.raises(Damaged):

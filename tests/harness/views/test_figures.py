@@ -94,8 +94,24 @@ def test_only_the_candidates_that_are_named_are_drawn(stored, tmp_path):
         write_figures(stored, tmp_path, names=["nearer"])
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '[{"table": "x"}]', '[{"table": "x", "rows": [{"label": "a"}]}]'])
-def test_what_is_no_reproduction_is_refused(text, tmp_path):
+def row(**values) -> str:
+    return json.dumps([{"table": "x", "rows": [values]}])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '[{"table": "x"}]',
+        row(label="a"),
+        row(label="a", score="0.1"),
+        row(label="a", score=float("nan")),
+        row(label="a", score=0.1, interval=[0.1]),
+    ],
+)
+def test_what_is_not_a_reproduction_is_refused(text, tmp_path):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(UserError, match="is not what `reproduce NAME --json` prints"):
         read_reproduction(tmp_path / "x.json")

@@ -97,12 +97,22 @@ def test_a_flipped_bit_is_found_in_every_file(filled):
     assert problems(filled) == {}
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"identity": 3}', b'{"sha256": 3}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"identity": 3}', b'{"sha256": 3}', b"[" * 100_000]
+)
 def test_a_file_with_something_else_in_it_is_a_problem_and_no_traceback(filled, data):
     for path in [path for path in filled.root.rglob("*.*") if path.is_file()]:
         sound = path.read_bytes()
         path.write_bytes(data)
         assert str(path.relative_to(filled.root)) in problems(filled)
+        path.write_bytes(sound)
+
+
+def test_a_damaged_bank_json_is_the_only_problem_of_its_bank(filled):
+    for path in filled.root.glob("banks/*/*/bank.json"):
+        sound = path.read_bytes()
+        path.write_bytes(b"{")
+        assert list(problems(filled)) == [str(path.relative_to(filled.root))]
         path.write_bytes(sound)
 
 
@@ -157,12 +167,12 @@ def test_banks_of_changed_sources_are_pruned_and_nothing_else(store, fill, retra
     store.put_if_absent(f"{elsewhere}/examined.json", b"{}")
     originals = list(store.list("originals"))
 
-    assert {bank.bank for bank in prunable(store, [])} == removed
+    assert {each.bank.folder for each in prunable(store, [])} == removed
     found = prunable(store, [now])
-    assert {bank.bank for bank in found} == removed | {old}
-    assert {bank.runs for bank in found} == {3}
-    assert {bank.size for bank in found if bank.bank == old} == {sum(size for _, size in store.list(old))}
-    assert f"its file is {now.name} now" in [bank.reason for bank in found]
+    assert {each.bank.folder for each in found} == removed | {old}
+    assert {len(each.bank.finished) for each in found} == {3}
+    assert {each.bank.size for each in found if each.bank.folder == old} == {sum(size for _, size in store.list(old))}
+    assert f"its file is {now.name} now" in [each.reason for each in found]
 
     prune(store, found)
     assert prunable(store, [now]) == [] and list(store.list("originals")) == originals

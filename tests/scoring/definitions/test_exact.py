@@ -1,4 +1,4 @@
-"""The epsilon over every interval against each of them tried (metric.md, section 2; performance.md, section 4)."""
+"""The epsilon over every interval against each of them tried (metric.md, section 2)."""
 
 from __future__ import annotations
 

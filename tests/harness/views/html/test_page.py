@@ -224,7 +224,7 @@ def test_banks_of_one_method_are_told_apart_by_what_differs(tmp_path):
 
 def test_a_folder_that_holds_something_else_is_refused(root, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match="holds something that is no report"):
+    with pytest.raises(UserError, match="holds something that is not a report"):
         write_page(find_contents(Folder(root)), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
@@ -267,7 +267,7 @@ def test_a_reports_folder_with_something_of_the_users_is_refused(root, tmp_path,
     out = tmp_path / "out"
     write_page(find_contents(Folder(root)), out)
     (out / name).write_text("mine")
-    with pytest.raises(UserError, match="holds something that is no report"):
+    with pytest.raises(UserError, match="holds something that is not a report"):
         write_page(find_contents(Folder(root)), out)
     assert (out / name).read_text() == "mine"
 

@@ -1,0 +1,77 @@
+"""What the documents say is true: messages that the code has, examples that print what stands below them, citations."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forget512 import scoring
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
+CITATION = re.compile(r'metric\.md, (?:section (\d+)|"([^"]+)")')
+HEADING = re.compile(r"^#+ (?:(\d+)\. )?(.+)$", re.MULTILINE)
+MESSAGES = re.findall(r"^### `(.*)`$", (ROOT / "docs" / "troubleshooting.md").read_text(), re.M)
+
+
+@pytest.fixture(scope="module")
+def texts() -> str:
+    """Every text in the code, a line each, with … for a value that is put into it."""
+    found = []
+    for path in (path for part in ("harness", "scoring") for path in (ROOT / part).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.JoinedStr):
+                found.append("".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def test_the_page_explains_messages():
+    assert len(MESSAGES) > 20
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_a_message_that_is_explained_is_one_that_the_code_has(texts, message):
+    """A … of the page stands for a value, or for words that are put together elsewhere."""
+    parts = [part.strip(" ():,.") for part in message.split("…")]
+    missing = [part for part in parts if part and part not in texts]
+    assert not missing, f"no text in the code has {missing[0]!r}: correct docs/troubleshooting.md"
+
+
+def test_the_python_page_has_all_that_scoring_offers():
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
+    listed = {name for line in re.findall(r"members: \[(.*)\]", page) for name in line.split(", ")}
+    assert listed == set(scoring.__all__)
+
+
+def test_the_readme_fits_a_few_screens():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+# --- scoring/ ---
+
+
+@pytest.mark.parametrize("name", ["README.md", "metric.md"])
+def test_each_example_prints_what_is_written_below_it(name, capsys):
+    text = (ROOT / "scoring" / name).read_text()
+    examples = EXAMPLE.findall(text)
+    assert len(examples) == text.count("```python") > 0
+    variables: dict[str, Any] = {}
+    for code, output in examples:
+        exec(code, variables)
+        assert capsys.readouterr().out == output
+
+
+def test_the_sections_of_the_metric_that_are_cited_exist():
+    sections = {name for heading in HEADING.findall((ROOT / "scoring" / "metric.md").read_text()) for name in heading}
+    cited = {}
+    for path in (path for folder in ("scoring", "harness", "tests") for path in (ROOT / folder).rglob("*.py")):
+        text = re.sub(r"\s+#? ?", " ", path.read_text())  # a citation may go on in the next line of a comment
+        cited |= {section or title: path for section, title in CITATION.findall(text)}
+    assert len(cited) > 5
+    assert not {section: path for section, path in cited.items() if section not in sections}
