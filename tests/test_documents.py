@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
+import textwrap
+import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from forget512 import scoring
 
@@ -51,6 +56,38 @@ def test_the_python_page_has_all_that_scoring_offers():
 
 def test_the_readme_fits_a_few_screens():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+# --- docs/contributing.md ---
+
+
+def example(title: str) -> str:
+    """The first Python file that a section of docs/contributing.md shows."""
+    section = (ROOT / "docs" / "contributing.md").read_text().partition(f"\n## {title}\n")[2]
+    return textwrap.dedent(section.partition("```python\n")[2].partition("```")[0])
+
+
+@pytest.fixture
+def run(monkeypatch) -> Callable[[str], dict[str, Any]]:
+    """run(code): the names that a file defines."""
+
+    def execute(code: str) -> dict[str, Any]:
+        module = types.ModuleType("example")
+        monkeypatch.setitem(sys.modules, "example", module)  # dataclasses look their module up
+        exec(code, module.__dict__)
+        return module.__dict__
+
+    return execute
+
+
+def test_the_method_that_contributing_shows_works(run):
+    net = run(example("Add a method"))["halve"](torch.nn.Linear(2, 2, bias=False), None, None, None, share=1.0)
+    assert net.weight.abs().max() <= 0.5 / 2**0.5  # the usual initialisation is at most 1/√2
+
+
+def test_the_metric_that_contributing_shows_works(run):
+    found = run(example("Add a metric"))["mean_gap"]([[2.0], [4.0]], [[1.0], [1.0]])
+    assert found.plain() == {"gap": 2.0} and list(found.lines()) == ["mean gap 2.0000"]
 
 
 # --- scoring/ ---
