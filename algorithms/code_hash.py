@@ -1,8 +1,9 @@
 """The canonical hash of Python code: it changes with what the code does, not with its wording or who reads it.
 
 The hash is of the syntax tree: node types and fields, without positions, comments, docstrings and empty fields. It is
-the same under every version of Python and in every locale. Imports of forget512's own modules count as pairs (name
-imported, name bound), in no order: moving a module changes no hash, importing another name from it does.
+the same under every version of Python and in every locale. Imports of forget512's own modules count without the
+module's path, and those that follow each other in no order: moving a module changes no hash, importing another name
+from it does.
 
 This file needs the standard library alone.
 """
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from typing import Any
 
 PACKAGE = "forget512"
+FOLDERS = ("baselines", "competition", "literature", "tools")  # of modules: an import from one of these is of a module
+LARGEST = 10_000_000  # bytes of a file: nobody writes more, and a file from elsewhere may be made to fill the memory
 IGNORED = ("kind", "type_comment", "type_ignores")  # fields: u"" for "", and comments
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -25,16 +28,16 @@ def code_hash(source: bytes) -> str:
     Raises:
         SyntaxError: this version of Python cannot parse it.
     """
-    tree = parse(source)
-    imports = sorted({(name.rpartition(".")[2], bound) for name, bound in own_imports(tree)})
-    digest = hashlib.sha256(json.dumps(imports).encode())
-    for token in _tokens(tree):
-        digest.update(f"\n{token}".encode())
+    digest = hashlib.sha256()
+    for token in _tokens(parse(source)):
+        digest.update(f"{token}\n".encode())
     return digest.hexdigest()
 
 
 def parse(source: bytes) -> ast.Module:
     """The syntax tree of a file's bytes; SyntaxError whatever is wrong with them."""
+    if len(source) > LARGEST:
+        raise SyntaxError(f"it has more than {LARGEST:,} bytes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes such as "\d", at each reading
@@ -64,6 +67,9 @@ def _is_own(module: str) -> bool:
 
 class _Mark(str):
     """Punctuation between the tokens of a tree."""
+
+
+_END = _Mark("")
 
 
 def _tokens(tree: ast.AST) -> Iterator[str]:
@@ -111,7 +117,7 @@ def _fields(node: ast.AST) -> dict[str, Any]:
         del fields["format_spec"]  # f"{x:}"
     for name, value in fields.items():
         if isinstance(value, list):
-            fields[name] = [each for item in value for each in _without_own_imports(item)]
+            fields[name] = _with_plain_imports(value)
     return {name: value for name, value in fields.items() if value is not None and value != []}
 
 
@@ -127,11 +133,33 @@ def _joined(parts: list[ast.expr]) -> list[ast.expr]:
     return found
 
 
-def _without_own_imports(item: Any) -> list[Any]:
-    """[item], less what `own_imports` finds in this one statement."""
+def _with_plain_imports(items: list[Any]) -> list[Any]:
+    """A list of nodes in which each run of imports of forget512's modules is one sorted text of what they bind."""
+    found: list[Any] = []
+    run: list[tuple[str, str, bool]] = []
+    for item in [*items, _END]:
+        own, others = _split_import(item)
+        run += own
+        if not own or others:
+            if run:  # an order counts only where a name is bound twice
+                bound = [name for _, name, _ in run]
+                found.append(json.dumps(sorted(run) if len(set(bound)) == len(bound) else run))
+                run = []
+            found += others
+    return found[:-1]
+
+
+def _split_import(item: Any) -> tuple[list[tuple[str, str, bool]], list[Any]]:
+    """What an import binds of forget512's modules: (name, bound name, whether it is a module); and what else it is."""
     if isinstance(item, ast.Import):
         others = [alias for alias in item.names if not _is_own(alias.name)]
-        return [ast.Import(others)] if others else []
+        own = [
+            (alias.name.rpartition(".")[2], alias.asname or PACKAGE, True)
+            for alias in item.names
+            if _is_own(alias.name)
+        ]
+        return own, [ast.Import(others)] if others else []
     if isinstance(item, ast.ImportFrom) and not item.level and _is_own(item.module or ""):
-        return []
-    return [item]
+        folder = (item.module or "").rpartition(".")[2] in FOLDERS
+        return [(alias.name, alias.asname or alias.name, folder) for alias in item.names], []
+    return [], [item]

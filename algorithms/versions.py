@@ -11,10 +11,11 @@ from functools import cache
 from pathlib import Path
 
 from forget512.algorithms.catalogue import ALGORITHMS
-from forget512.algorithms.code_hash import code_hash, own_imports, parse
+from forget512.algorithms.code_hash import PACKAGE, code_hash, own_imports, parse
 
 FOLDER = Path(__file__).resolve().parent
 FILE = FOLDER / "versions.toml"
+UNRECORDED = 0  # the version of a module that is not in versions.toml yet; nothing runs it
 UNVERSIONED = ("__init__", "catalogue", "code_hash", "record", "versions")  # no run executes them
 
 
@@ -40,11 +41,10 @@ def of_method(method: str) -> dict[str, int]:
     return _with_imports({ALGORITHMS[method].module})
 
 
-def changed(methods: Iterable[str]) -> list[str]:
-    """The modules of these methods whose code is not the one that is recorded."""
-    used = _closure({ALGORITHMS[method].module for method in methods})
+def changed(modules: Iterable[str]) -> list[str]:
+    """Those of these modules whose code is not the one that is recorded."""
     known = {name: each.code for name, each in recorded().items()}
-    return sorted(name for name in used if known.get(name) != code_hash(files()[name].read_bytes()))
+    return sorted(name for name in set(modules) if known.get(name) != code_hash(files()[name].read_bytes()))
 
 
 @cache
@@ -56,11 +56,13 @@ def recorded() -> dict[str, Recorded]:
 @cache
 def files() -> dict[str, Path]:
     """The files of the modules that have a version, by module."""
-    return {path.stem: path for path in sorted(FOLDER.rglob("*.py")) if path.stem not in UNVERSIONED}
+    paths = (path for path in sorted(FOLDER.rglob("*.py")) if not path.name.startswith("."))  # an editor's own files
+    return {path.stem: path for path in paths if path.stem not in UNVERSIONED}
 
 
 def _with_imports(modules: set[str]) -> dict[str, int]:
-    return {name: recorded()[name].version for name in sorted(_closure(modules))}
+    known = recorded()
+    return {name: known[name].version if name in known else UNRECORDED for name in sorted(_closure(modules))}
 
 
 def _closure(modules: set[str]) -> set[str]:
@@ -80,7 +82,11 @@ def _imported_by(module: str) -> set[str]:
 
 
 def _imported(source: bytes) -> set[str]:
-    return {module for name, _ in own_imports(parse(source)) for module in _modules(name)}
+    """A plain `import forget512.…` binds the package, from which every module can be reached."""
+    found = list(own_imports(parse(source)))
+    if any(bound == PACKAGE for _, bound in found):
+        return set(files())
+    return {module for name, _ in found for module in _modules(name)}
 
 
 def _modules(name: str) -> Iterable[str]:

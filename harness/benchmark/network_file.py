@@ -4,9 +4,11 @@ The file's text is sent to every process that builds networks (workers, the proc
 it as it was when the command began. Each process imports it once.
 """
 
+import importlib
 import sys
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 TRIED = 2  # inputs in the batch that a network is tried on
 _modules: dict[str, types.ModuleType] = {}  # of this process, by source
-_folders: list[TemporaryDirectory[str]] = []  # of the files that came along
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,15 @@ class NetworkFile:
                 raise UserError(f"{name} and --model {self} each bring a file {each}, and they differ: rename one.")
 
     def _find(self) -> "Callable[[int, tuple[int, int, int]], nn.Module]":
-        key = sha256([self.folder, self.source])
+        key = sha256([self.folder, *self.files, self.source])
         if key not in _modules:
-            _folders.append(TemporaryDirectory(prefix="forget512-"))  # until this process ends: it may import later
-            _modules[key] = import_files(self.folder, self.files, Path(_folders[-1].name))
+            # All files are imported at once: workers are killed, and would leave the folder behind.
+            with TemporaryDirectory(prefix="forget512-") as copies:
+                _modules[key] = import_files(self.folder, self.files, Path(copies))
+                for name in list(self.files)[1:]:
+                    with suppress(Exception):  # where it is needed, it is imported again, and the error is shown
+                        importlib.import_module(Path(name).with_suffix("").as_posix().replace("/", "."))
+                sys.path.remove(copies)
         return getattr(_modules[key], self.function)
 
 
@@ -138,5 +144,5 @@ def read_network(text: str) -> NetworkFile:
         one_of(f"--model {text}: function", function, functions or ["none (it defines no function)"])
     files = {path.name: source, **{each: (path.parent / each).read_bytes() for each in others}}
     network = NetworkFile(function, folder, files)
-    _modules[sha256([folder, network.source])] = module
+    _modules[sha256([folder, *files, network.source])] = module
     return network

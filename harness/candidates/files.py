@@ -82,7 +82,10 @@ def _candidate(path: Path, text: str | None, batch_format: str | None, report: s
     folder = path.resolve().parent
     files = {first: (folder / first).read_bytes() if text is None else text.encode()}
     files |= {name: (folder / name).read_bytes() for name in others}
-    source = hash_of_files(files)
+    try:
+        source = hash_of_files(files)
+    except SyntaxError as error:  # it was edited since it was imported
+        raise UserError(f"{path} cannot be read as Python: {error.msg}.") from error
     name = f"{path.stem}@{source[:8]}"
     batch_format = batch_format or ("tuples" if text is None else "kaggle")
     return Algorithm(name, name, answer["defaults"], source, files, str(folder), batch_format, answer["fractional"])

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from forget512.algorithms import ALGORITHMS, versions
+from forget512.algorithms import ALGORITHMS
 from forget512.harness.candidates.algorithm import RETRAIN, Algorithm
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.files import NOTEBOOK, read_candidates
@@ -37,7 +37,6 @@ def find_usable(
     """
     everything = [name for name in ALGORITHMS if name != RETRAIN]
     names = [each for name in names for each in (everything if name == "all" else [name])]
-    _check_recorded([RETRAIN, *(name.partition(":")[0] for name in names)])
     read = iter(read_candidates([Path(name) for name in names if _is_file(name)], batch_format))
     found = [next(read) if _is_file(name) else built_in(name, dataset) for name in names]
     usable = [each for each in found if isinstance(each, Algorithm)]
@@ -49,13 +48,3 @@ def find_usable(
 
 def _is_file(name: str) -> bool:
     return name.endswith((".py", NOTEBOOK))
-
-
-def _check_recorded(methods: Sequence[str]) -> None:
-    """Refuse methods whose code was edited and not recorded: their runs would be saved as those of the old code."""
-    changed = versions.changed(method for method in methods if method in ALGORITHMS)
-    if changed:
-        raise UserError(
-            f"the code of {', '.join(changed)} in algorithms/ differs from what versions.toml records: run `python -m "
-            f"forget512.algorithms.record` if its results stay the same, else with --bump {' '.join(changed)}."
-        )

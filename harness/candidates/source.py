@@ -1,11 +1,11 @@
 """What an algorithm's code consists of: a bank's key changes where the code does, not with its wording."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from forget512.algorithms import ALGORITHMS, versions
 from forget512.algorithms.code_hash import code_hash
-from forget512.harness.errors import printable
+from forget512.harness.errors import UserError, printable
 from forget512.harness.hashing import sha256
 
 ENCODINGS = ("utf-8", "latin-1")  # in which a candidate's text is kept
@@ -31,14 +31,14 @@ def source_hash(text: dict[str, Any]) -> str:
     Raises:
         Unreadable: it has syntax that this version of Python does not know.
     """
-    hashes = {}
+    hashes = []
     for name, encoding, content in text["files"]:
         try:
-            hashes[name] = code_hash(content.encode(encoding))
+            hashes.append([name, code_hash(content.encode(encoding))])
         except SyntaxError as error:
             why = f"this version of Python cannot parse {name} ({error.msg}), so its hash was not checked"
             raise Unreadable(printable(why)) from error
-    return sha256({**hashes, **text["algorithms"]})
+    return _hash(hashes, text["algorithms"])
 
 
 def hash_of_files(files: Mapping[str, bytes]) -> str:
@@ -47,12 +47,33 @@ def hash_of_files(files: Mapping[str, bytes]) -> str:
     Raises:
         SyntaxError: one of them is not valid Python.
     """
-    return sha256({**{name: code_hash(data) for name, data in files.items()}, **versions.of_sources(files.values())})
+    return _hash([[name, code_hash(data)] for name, data in files.items()], versions.of_sources(files.values()))
 
 
 def hash_of_method(method: str) -> str:
     """The `source` of a built-in method."""
     return sha256(versions.of_method(method))
+
+
+def check_recorded(methods: Iterable[str], sources: Iterable[bytes]) -> None:
+    """Refuse to run code that was edited and not recorded: its runs would be saved as those of the recorded code.
+
+    methods: built-in ones. sources: users' files, whose imports count.
+
+    Raises:
+        UserError: names the modules.
+    """
+    used = set(versions.of_sources(sources)).union(*map(versions.of_method, methods))
+    if changed := versions.changed(used):
+        raise UserError(
+            f"the code of {', '.join(changed)} in algorithms/ differs from what versions.toml records: run `python -m "
+            f"forget512.algorithms.record` if its results stay the same, else with --bump {' '.join(changed)}."
+        )
+
+
+def _hash(files: list[list[str]], modules: Mapping[str, int]) -> str:
+    """files: [name, code hash] each, the one with the function first; none for a built-in method."""
+    return sha256([files, modules] if files else modules)
 
 
 def _decoded(data: bytes) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from forget512.harness.hashing import canonical_json
-from forget512.harness.isolation.environment import CODE
+from forget512.harness.isolation.environment import CODE, ROOT
 
 ENTRY = "unlearning"
 LOADERS = 4  # net, retain, forget, validation
@@ -138,7 +138,7 @@ def _imports(importing: Path, text: bytes, folder: Path) -> Iterator[Path]:
 
 def _not_own() -> list[Path]:
     """Folders that may lie below a user's: ours, the interpreter's, and those of installed packages."""
-    ours = [CODE / name for name in ("algorithms", "harness", "scoring")]
+    ours = [ROOT / "forget512", *(CODE / name for name in ("algorithms", "harness", "scoring"))]
     return [*ours, Path(sysconfig.get_path("stdlib")).resolve(), Path(sys.prefix).resolve(), Path(sys.prefix)]
 
 

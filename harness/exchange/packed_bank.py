@@ -64,7 +64,7 @@ def pack(bank: StoredBank, runs: int, number: int) -> tuple[dict[str, Any], dict
 def _is_source(text: dict[str, Any], source: str) -> bool:
     try:
         return source_hash(text) == source
-    except Unreadable:  # a newer Python filled this store
+    except (Unreadable, TypeError, ValueError, KeyError, AttributeError, LookupError):  # another version wrote it
         return False
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from typing import Protocol
 
@@ -57,8 +58,11 @@ class Board:
 
     def pairing(self, one: Row, other: Row) -> Pairing | None:
         """The comparison of two rows; None where they were not compared."""
-        names = {one.algorithm, other.algorithm}
-        return next((pairing for pairing in self.pairings if {pairing.better, pairing.worse} == names), None)
+        return self._by_names.get(frozenset((one.algorithm, other.algorithm)))
+
+    @cached_property
+    def _by_names(self) -> dict[frozenset[str], Pairing]:
+        return {frozenset((pairing.better, pairing.worse)): pairing for pairing in self.pairings}
 
 
 class Evaluated(Protocol):

@@ -80,7 +80,7 @@ def _checked(store: Store, name: str, check: Callable[..., None], *known: Any) -
         return Checked(name, str(error), missing=True)
     except Damaged as error:
         return Checked(name, str(error))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return Checked(name, f"it does not hold what its name states ({type(error).__name__})")
     return Checked(name)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from forget512.algorithms import ALGORITHMS
 from forget512.harness.benchmark import networks
@@ -124,6 +125,9 @@ class Examination(Filling):
                 self._describe()
         room = AHEAD * max(workers, 1) - waiting
         return [self._work(seed, self.checkpoints[seed]) for seed in islice(self._waiting, max(room, 0))]
+
+    def loss(self, work: Any, reason: str) -> str:
+        return f"{work.file}: {reason}"
 
     def _describe(self) -> None:
         """Save where the checkpoints come from, before their records."""

@@ -7,8 +7,12 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
+from forget512.algorithms import ALGORITHMS
 from forget512.harness.benchmark.benchmark import Benchmark
+from forget512.harness.benchmark.network_file import NetworkFile
+from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import built_in
+from forget512.harness.candidates.source import check_recorded
 from forget512.harness.errors import UserError
 from forget512.harness.scheduling.compute import Compute
 from forget512.harness.scheduling.events import Event
@@ -18,7 +22,7 @@ from forget512.harness.store.backends.contract import Store, StoreUnavailable
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.originals import keep_accuracies, keep_original, original_key
 from forget512.harness.store.record import decode
-from forget512.harness.worker.runner import ExamineOriginal, Runner, TrainOriginal
+from forget512.harness.worker.runner import ExamineOriginal, Runner, RunSeed, TrainOriginal
 from forget512.harness.worker.seeds import Seeds
 
 FIRST_RUNS = 3  # of a bank: if all fail with the same error, or all are lost, the others would be as well
@@ -34,7 +38,8 @@ class Filling(ABC):
     (`filled`), and how far each is (`progress`). `run` executes the units and saves what they give. The store is the
     only state.
 
-    runs: N, or the number of runs that are wanted where banks have no common N. units: work that was not handed out
+    runs: N, or the number of runs that are wanted where banks have no common N. algorithms: whose runs are executed,
+    without `retrain`. units: work that was not handed out
     yet. original, original_accuracies: the safetensors bytes of the benchmark's original model, and what examining it
     gave; None where there is none. originals: those that units start from, by SHA-256. workers, waiting: numbers of
     workers, and of units that wait or are being executed, while `run` goes on.
@@ -42,6 +47,7 @@ class Filling(ABC):
 
     runs: int
     filled: Sequence[Bank]
+    algorithms: Sequence[Algorithm] = ()
 
     def __init__(self, benchmark: Benchmark, store: Store, number: int = 0):
         """number: of the benchmark's original model, should it be trained."""
@@ -74,6 +80,10 @@ class Filling(ABC):
     def label(self, bank: Bank) -> str:
         """What `progress` calls a bank."""
         return bank.name
+
+    def loss(self, work: Work, reason: str) -> str:
+        """What an event says of a lost unit of work."""
+        return reason
 
     def usual_seconds(self, bank: Bank | None) -> float | None:
         """Seconds that a run of a bank usually takes; None where that is not known."""
@@ -126,16 +136,26 @@ class Filling(ABC):
         stopping: called now and then; once it is true, nothing more is started.
 
         Raises:
-            UserError: the store cannot be written, or the only worker fails again and again.
+            UserError: the store cannot be written, the only worker fails again and again, or a module of algorithms/
+                was edited and not recorded.
         """
-        first = [] if stopping() else self.more(0, 0)
+        network = self.benchmark.model.files if isinstance(self.benchmark.model, NetworkFile) else {}
+        files = [*network.values(), *(data for each in self.algorithms for data in each.files.values())]
+        methods = [each.method for each in (self.retrain, *self.algorithms) if each.method in ALGORITHMS]
+        check_recorded(methods, files)
+        first = [] if stopping() else self.more(0, compute.actors)
         if not first:
             return
         self._timeout = timeout
         pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
         pool.originals = self.originals
         self._schedule = schedule = Schedule(
-            pool, expected=self._expected, limit=self._limit, taken=self._taken, more=self.more, stopping=stopping
+            pool,
+            expected=self._expected,
+            limit=self._limit,
+            taken=self._taken,
+            more=lambda waiting, workers: self.more(waiting, max(workers, compute.actors)),  # some are still starting
+            stopping=stopping,
         )
         try:
             for unit in first:
@@ -200,10 +220,10 @@ class Filling(ABC):
             self.keep_original(result)
             yield Event("original", work.name, None, "", done.worker, done.seconds)
         elif isinstance(result, Lost):
-            yield Event("lost", work.name, work.seed, result.reason, done.worker)
+            yield Event("lost", work.name, work.seed, self.loss(work, result.reason), done.worker)
             bank = self._bank(work.kind)
             self._lost[work.kind] += 1
-            if bank and self._lost[work.kind] >= FIRST_RUNS and not bank.readings:
+            if bank and isinstance(work, RunSeed) and self._lost[work.kind] >= FIRST_RUNS and not bank.readings:
                 yield from self._dropped(bank, result.reason)
         elif isinstance(work, ExamineOriginal):
             original = self.originals[work.original]

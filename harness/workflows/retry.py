@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 
 from forget512.algorithms import ALGORITHMS
 from forget512.harness.benchmark.benchmark import Benchmark
@@ -15,9 +14,10 @@ from forget512.harness.store.bank import Bank
 from forget512.harness.store.layout import EXAMINED, file_name, original_name
 from forget512.harness.store.listing import ListedBank, list_banks
 from forget512.harness.store.record import Damaged
+from forget512.harness.store.reference import imported_references
 from forget512.harness.worker.runner import RunSeed
 from forget512.harness.worker.seeds import Seeds
-from forget512.harness.workflows.filling import Filling
+from forget512.harness.workflows.filling import TIMEOUT_LEAST, TIMEOUT_TIMES, Filling
 
 
 class Retry(Filling):
@@ -52,6 +52,13 @@ class Retry(Filling):
                 self.filled.append(found)
         self._seeds = [set(self.failed(bank)) for bank in self.filled]
         self.runs = sum(map(len, self._seeds))
+        self.algorithms = [bank.algorithm for bank in self.filled if not bank.algorithm.from_scratch]
+        self._reference = Bank(store, benchmark, self.retrain, None)
+        self._retraining: float | None = None  # seconds
+        if not all(bank.median_seconds() for bank in self.filled):
+            self._reference.refresh()
+            others = imported_references(store, benchmark, self._reference.key, "released")
+            self._retraining = next(filter(None, (each.median_seconds() for each in (self._reference, *others))), None)
         self.units = [
             RunSeed(bank.algorithm, Seeds(bank.key, seed), bank.attempts(seed) + 1, bank.identity["original"])
             for bank, seeds in zip(self.filled, self._seeds, strict=True)
@@ -78,13 +85,12 @@ class Retry(Filling):
         return file_name(bank.folder)
 
     def usual_seconds(self, bank: Bank | None) -> float | None:
-        return super().usual_seconds(bank) or self._retraining_seconds
+        """Of its own runs, else of a retraining, else as many as give a run the least limit."""
+        return super().usual_seconds(bank) or self._retraining or TIMEOUT_LEAST / TIMEOUT_TIMES
 
-    @cached_property
-    def _retraining_seconds(self) -> float | None:
-        reference = Bank(self.store, self.benchmark, self.retrain, None)
-        reference.refresh()
-        return reference.median_seconds()
+    @property
+    def damaged(self) -> list[str]:
+        return list(dict.fromkeys([*super().damaged, *self._reference.damaged]))
 
     def _find(self, listed: ListedBank, candidates: Sequence[Algorithm]) -> Bank | str:
         """The bank with its algorithm, or why it cannot be rerun. Raises Damaged: bank.json is not valid."""

@@ -23,6 +23,7 @@ from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.files import NOTEBOOK
 from forget512.harness.candidates.finding import find_algorithms
 from forget512.harness.candidates.notebook import extract
+from forget512.harness.candidates.source import check_recorded
 from forget512.harness.candidates.user_file import ENTRY, changed, describe_error, import_file
 from forget512.harness.errors import UserError
 from forget512.harness.hashing import sha256
@@ -93,6 +94,7 @@ def try_algorithm(
     drop_secrets()  # the store is open
     function = _import(Path(name)) if name.endswith((".py", NOTEBOOK)) else None
     (algorithm,) = find_algorithms([name], settings, dataset, batch_format)
+    check_recorded(["retrain"] if algorithm.files else ["retrain", algorithm.method], algorithm.files.values())
     if isinstance(benchmark.model, NetworkFile):
         benchmark.model.check_beside(algorithm.name, algorithm.files)
     where, cpu = torch.device(device), torch.device("cpu")

@@ -105,20 +105,38 @@ def test_changing_code_changes_the_hash(change):
     ("text", "moved"),
     [
         ("from forget512.a.b import c, d\n", "from forget512.e import d\nfrom forget512.f import c\n"),
-        ("import os, forget512.a as b\n", "from forget512 import a as b\nimport os\n"),
-        ("def f():\n    from forget512.a import b\n    return b", "from forget512.b import b\ndef f():\n    return b"),
+        ("import forget512.a as b, os\nx = b", "from forget512.algorithms.tools import a as b\nimport os\nx = b"),
+        ("def f():\n    from forget512.a import b\n    b()", "def f():\n    from forget512.b import b\n    b()"),
     ],
 )
-def test_the_place_and_order_of_our_modules_change_nothing(text, moved):
+def test_where_our_modules_lie_and_their_order_change_nothing(text, moved):
     assert digest(text) == digest(moved)
 
 
 @pytest.mark.parametrize(
     "text",
-    ["from forget512.a import c", "from forget512.a import b as c", "from forget512.a import *", "from a import b"],
+    [
+        "from forget512.a import c",
+        "from forget512.a import b as c",
+        "from forget512.a import *",
+        "from forget512.algorithms.tools import b",  # a module, not a function
+        "from a import b",
+        "def f():\n    from forget512.a import b",
+        "",
+    ],
 )
 def test_another_name_of_ours_changes_the_hash(text):
     assert digest("from forget512.a import b\n") != digest(text)
+
+
+def test_of_two_imports_of_one_name_the_last_counts():
+    first, second = "from forget512.a import b\n", "from forget512.a import c as b\n"
+    assert digest(first + second) != digest(second + first)
+
+
+def test_an_import_of_ours_counts_where_it_stands():
+    ours, use = "from forget512.a import b\n", "b = 1\n"
+    assert digest(ours + use) != digest(use + ours)
 
 
 def test_imports_of_others_count_where_they_are():
@@ -130,6 +148,11 @@ def test_imports_of_others_count_where_they_are():
 def test_what_is_not_python_is_a_syntax_error(text):
     with pytest.raises(SyntaxError):
         digest(text)
+
+
+def test_a_file_that_would_fill_the_memory_is_not_parsed():
+    with pytest.raises(SyntaxError, match="more than 10,000,000 bytes"):
+        digest("#" * 10_000_001)
 
 
 def test_a_long_chain_of_branches_can_be_hashed():

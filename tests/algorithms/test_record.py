@@ -27,6 +27,8 @@ RUN = """
 import torch
 from forget512.algorithms import halve
 from forget512.harness.candidates.finding import find_algorithms
+from forget512.harness.candidates.source import check_recorded
+check_recorded(["halve"], [])
 (algorithm,) = find_algorithms(["halve"], [], "digits")
 net = algorithm.function(torch.nn.Linear(1, 1, bias=False), None, None, None, share=1)
 print(algorithm.hyper_parameters, algorithm.fractional, algorithm.function is halve)

@@ -7,6 +7,7 @@ import pytest
 from forget512.algorithms import ALGORITHMS, versions
 from forget512.harness.candidates.built_in import built_in
 from forget512.harness.candidates.finding import find_algorithms
+from forget512.harness.candidates.source import check_recorded
 from forget512.harness.errors import UserError
 
 
@@ -42,12 +43,16 @@ def test_the_version_of_a_module_is_part_of_the_source_of_each_method_that_uses_
     assert changed == {"random_labels", "salun"}
 
 
-def test_a_method_whose_code_is_not_recorded_is_not_run(monkeypatch):
+def test_code_that_is_not_recorded_is_listed_and_not_run(monkeypatch):
     old = {**versions.recorded(), "layers": versions.Recorded(1, "0" * 64)}
+    del old["training"]
     monkeypatch.setattr(versions, "recorded", lambda: old)
-    with pytest.raises(UserError, match=r"the code of layers in algorithms/ differs .* else with --bump layers\.$"):
-        find_algorithms(["finetune", "cf_k"], [], "digits")
-    assert find_algorithms(["finetune"], [], "digits")
+    assert find_algorithms(["finetune", "cf_k"], [], "digits")
+    message = r"^the code of layers, training in algorithms/ differs .* else with --bump layers training\.$"
+    for methods, sources in ((["cf_k"], []), ([], [b"from forget512.algorithms.tools import layers"])):
+        with pytest.raises(UserError, match=message):
+            check_recorded(methods, sources)
+    check_recorded([], [b"import torch"])
 
 
 def test_a_preset_is_named_after_a_colon():

@@ -174,12 +174,12 @@ def test_an_algorithm_of_ours_may_be_the_candidate(write):
     assert found.hyper_parameters == own.hyper_parameters
     assert found.name.startswith("idea@") and list(found.files) == ["idea.py"]
     ours = versions.of_method("forget_remember")
-    assert found.source == sha256({"idea.py": code_hash(path.read_bytes()), **ours})
+    assert found.source == sha256([[["idea.py", code_hash(path.read_bytes())]], ours])
 
 
 def test_the_source_of_a_file_that_imports_nothing_of_ours_is_the_file(write):
     path = write(f"import json\n{HEAD}): pass")
-    assert load(path).source == sha256({"idea.py": code_hash(path.read_bytes())})
+    assert load(path).source == sha256([[["idea.py", code_hash(path.read_bytes())]], {}])
 
 
 def test_printing_at_import_does_no_harm(write):
