@@ -39,10 +39,10 @@ class Filling(ABC):
     only state.
 
     runs: N, or the number of runs that are wanted where banks have no common N. algorithms: whose runs are executed,
-    without `retrain`. units: work that was not handed out
-    yet. original, original_accuracies: the safetensors bytes of the benchmark's original model, and what examining it
-    gave; None where there is none. originals: those that units start from, by SHA-256. workers, waiting: numbers of
-    workers, and of units that wait or are being executed, while `run` goes on.
+    without `retrain`. units: work that was not handed out yet. original, original_accuracies: the safetensors bytes
+    of the benchmark's original model, and what examining it gave; None where there is none. originals: those that
+    units start from, by SHA-256. workers, waiting: numbers of workers, and of units that wait or are being executed,
+    while `run` goes on.
     """
 
     runs: int
