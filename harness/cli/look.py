@@ -76,8 +76,11 @@ def report(
     """
     from forget512.harness.benchmark.benchmark import title
     from forget512.harness.views.html.page import write_page
+    from forget512.harness.views.html.thumbnails import find_dataset
 
     contents, dataset = _contents(run, fingerprint, benchmark)
+    if dataset is None:
+        dataset = find_dataset(contents.benchmark, Path(benchmark.data_dir))
     command = shlex.join(["forget512", *sys.argv[1:]])
     size = write_page(contents, out, runs=runs, partial=scoring.partial, dataset=dataset, command=command)
     say(contents.damaged)
@@ -129,12 +132,12 @@ def list_algorithms() -> int:
 
 
 def _contents(run: RunOptions, fingerprint: str | None, benchmark: BenchmarkOptions) -> tuple[Any, Any]:
-    """A store's contents of the benchmark that the command line chooses, and its data set (None: not on this machine).
+    """A store's contents of the benchmark that the command line chooses, and its data set (None: it was not loaded).
 
-    The benchmark is chosen by its fingerprint, or by the options that make it; else it is the store's only one.
+    The benchmark is chosen by the options that make it, for which its data set is loaded; or by its fingerprint; else
+    it is the store's only one.
     """
     from forget512.harness.results.contents import find_contents
-    from forget512.harness.views.html.thumbnails import find_dataset
 
     store = open_store(run.store, existing=True)
     chosen = [name for name in options.stated(BenchmarkOptions) if name != "--data-dir"]
@@ -145,5 +148,4 @@ def _contents(run: RunOptions, fingerprint: str | None, benchmark: BenchmarkOpti
 
         made = build_benchmark(benchmark)
         return find_contents(store, made.fingerprint), made.dataset
-    contents = find_contents(store, fingerprint)
-    return contents, find_dataset(contents.benchmark, Path(benchmark.data_dir))
+    return find_contents(store, fingerprint), None
