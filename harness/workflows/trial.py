@@ -4,6 +4,7 @@ Here alone a command imports a user's file itself. The run is the one that an ev
 benchmark, original model and randomness), but it is not kept: a file that is still being written has no bank.
 """
 
+import os
 import statistics
 import sys
 import time
@@ -92,6 +93,8 @@ def try_algorithm(
     if name.partition(":")[0] == RETRAIN:
         raise UserError("try retrain: that is the reference; name an unlearning algorithm.")
     drop_secrets()  # the store is open
+    if os.environ.get("PYTHONBREAKPOINT", "").startswith("ray."):
+        del os.environ["PYTHONBREAKPOINT"]  # of the notebook that started this: here Ray has no debugger
     function = _import(Path(name)) if name.endswith((".py", NOTEBOOK)) else None
     (algorithm,) = find_algorithms([name], settings, dataset, batch_format)
     check_recorded(["retrain"] if algorithm.files else ["retrain", algorithm.method], algorithm.files.values())

@@ -38,7 +38,7 @@ def test_after_its_patience_it_stops_with_one_sentence_and_the_rest_is_done_late
     monkeypatch.setattr(doing, "STORE_PAUSE", 0.1)
     monkeypatch.setattr(doing, "STORE_PATIENCE", 0.5)
     began, done = time.monotonic(), 0
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="Cannot write to --store"):
         for event in evaluation.run(TWO):
             done += event.kind == "finished"
             if event.kind == "finished" and done == 2:

@@ -148,6 +148,7 @@ def test_the_code_of_this_checkout_reaches_nodes_that_lack_it(cluster, tmp_path)
     text = (copy / "algorithms" / "baselines" / "finetune.py").read_text()
     assert '"""' in text
     (copy / "algorithms" / "baselines" / "finetune.py").write_text(text + "\nHERE = 'only in the copy'\n")
+    subprocess.run([sys.executable, "-m", "forget512.algorithms.record"], cwd=copy, check=True, capture_output=True)
     idea = tmp_path / "idea.py"
     idea.write_text(
         "from forget512.algorithms.baselines.finetune import HERE\n"

@@ -157,7 +157,8 @@ def test_a_breakpoint_reaches_the_terminal(tmp_path):
     idea.write_text(body("secret = 41\n    breakpoint()\n    net.fc.bias.data.zero_()"))
     ours, theirs = pty.openpty()
     command = [sys.executable, str(ROOT / "run_eval.py"), "try", str(idea), "--epochs", "1", "--store", str(tmp_path)]
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    env = {**os.environ, "PYTHONBREAKPOINT": "ray.util.rpdb._driver_set_trace"}  # as in a notebook that used Ray
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, env=env)
     os.close(theirs)
     seen, answers = "", ["p secret + 1\n", "c\n"]
     deadline = time.monotonic() + 300
