@@ -52,13 +52,16 @@ def own_imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
     `from forget512.algorithms import ssd as s` gives ("forget512.algorithms.ssd", "s").
     """
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                if _is_own(alias.name):
-                    yield alias.name, alias.asname or PACKAGE
-        elif isinstance(node, ast.ImportFrom) and not node.level and _is_own(node.module or ""):
-            for alias in node.names:
-                yield f"{node.module}.{alias.name}", alias.asname or alias.name
+        yield from _own(node)
+
+
+def _own(node: Any) -> list[tuple[str, str]]:
+    """What this one statement imports of forget512."""
+    if isinstance(node, ast.Import):
+        return [(alias.name, alias.asname or PACKAGE) for alias in node.names if _is_own(alias.name)]
+    if isinstance(node, ast.ImportFrom) and not node.level and _is_own(node.module or ""):
+        return [(f"{node.module}.{alias.name}", alias.asname or alias.name) for alias in node.names]
+    return []
 
 
 def _is_own(module: str) -> bool:
@@ -134,32 +137,28 @@ def _joined(parts: list[ast.expr]) -> list[ast.expr]:
 
 
 def _with_plain_imports(items: list[Any]) -> list[Any]:
-    """A list of nodes in which each run of imports of forget512's modules is one sorted text of what they bind."""
+    """A list of nodes in which each run of imports of forget512's modules is one sorted text of what they bind.
+
+    The text has [name, name that it is bound to, whether it is a module] of each.
+    """
     found: list[Any] = []
     run: list[tuple[str, str, bool]] = []
     for item in [*items, _END]:
-        own, others = _split_import(item)
-        run += own
-        if not own or others:
+        own = _own(item)
+        for name, bound in own:
+            folder, _, last = name.rpartition(".")
+            run.append((last, bound, isinstance(item, ast.Import) or folder.rpartition(".")[2] in FOLDERS))
+        others = _others(item) if own else [item]
+        if others:
             if run:  # an order counts only where a name is bound twice
-                bound = [name for _, name, _ in run]
-                found.append(json.dumps(sorted(run) if len(set(bound)) == len(bound) else run))
+                bindings = [bound for _, bound, _ in run]
+                found.append(json.dumps(sorted(run) if len(set(bindings)) == len(bindings) else run))
                 run = []
             found += others
     return found[:-1]
 
 
-def _split_import(item: Any) -> tuple[list[tuple[str, str, bool]], list[Any]]:
-    """What an import binds of forget512's modules: (name, bound name, whether it is a module); and what else it is."""
-    if isinstance(item, ast.Import):
-        others = [alias for alias in item.names if not _is_own(alias.name)]
-        own = [
-            (alias.name.rpartition(".")[2], alias.asname or PACKAGE, True)
-            for alias in item.names
-            if _is_own(alias.name)
-        ]
-        return own, [ast.Import(others)] if others else []
-    if isinstance(item, ast.ImportFrom) and not item.level and _is_own(item.module or ""):
-        folder = (item.module or "").rpartition(".")[2] in FOLDERS
-        return [(alias.name, alias.asname or alias.name, folder) for alias in item.names], []
-    return [], [item]
+def _others(item: ast.Import | ast.ImportFrom) -> list[ast.Import]:
+    """A statement that imports something of forget512, without that."""
+    others = [alias for alias in item.names if not _is_own(alias.name)] if isinstance(item, ast.Import) else []
+    return [ast.Import(others)] if others else []

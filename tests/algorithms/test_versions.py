@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from forget512.algorithms import ALGORITHMS, versions
-from forget512.algorithms.code_hash import code_hash
+from forget512.algorithms.code_hash import FOLDERS, code_hash
 from forget512.algorithms.record import record
 
 
@@ -42,6 +42,10 @@ def test_our_modules_import_one_another_by_their_full_names():
     for path in versions.files().values():
         relative = [node for node in ast.walk(ast.parse(path.read_bytes())) if getattr(node, "level", 0)]
         assert not relative, f"{path.name}: a relative import would not be counted"
+
+
+def test_the_folders_of_modules_are_known():
+    assert {*FOLDERS, versions.FOLDER.name} == {path.parent.name for path in versions.files().values()}
 
 
 def test_a_method_uses_its_module_and_what_that_imports():
