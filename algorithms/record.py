@@ -50,6 +50,7 @@ def record(
 
 
 def main() -> None:
+    """Run the command."""
     parser = argparse.ArgumentParser(
         prog="python -m forget512.algorithms.record",
         description=__doc__,

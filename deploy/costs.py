@@ -14,10 +14,8 @@ import click
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from forget512.harness.benchmark.networks import build, find
-from forget512.harness.benchmark.recipe import CIFAR_RECIPE
-from forget512.harness.results.cost import RULE_EPOCHS, RULE_SHARE
-from forget512.scoring import COMPETITION_RUNS
+from forget512 import build_network
+from forget512.scoring import COMPETITION_EPOCHS, COMPETITION_RUNS, COMPETITION_SHARE
 
 IMAGES, RETAINED, TESTED = 50_000, 45_000, 10_000  # CIFAR-10; a tenth of its training images is forgotten
 STEMS = {"resnet18": "7×7 stem", "resnet18-cifar": "CIFAR stem"}
@@ -25,7 +23,7 @@ STEMS = {"resnet18": "7×7 stem", "resnet18-cifar": "CIFAR stem"}
 
 def training_operations(model: str) -> float:
     """Of one image, forward and backward, a multiply-add as two. The backward pass takes twice the forward's."""
-    net = build(find(model), 10, (32, 32, 3)).eval()
+    net = build_network(model, 10, (32, 32, 3)).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         net(torch.zeros(1, 3, 32, 32))
     return 3 * counter.get_total_flops()
@@ -84,9 +82,9 @@ def cost(rate: float) -> Cost:
     training's operations. What is left out: start of the cluster, loading, runs that are repeated.
     """
     examined = (IMAGES + TESTED) / 3
-    retraining = CIFAR_RECIPE.epochs * RETAINED + examined
-    unlearning = RULE_SHARE * RULE_EPOCHS * RETAINED + examined
-    original = CIFAR_RECIPE.epochs * IMAGES
+    retraining = COMPETITION_EPOCHS * RETAINED + examined
+    unlearning = COMPETITION_SHARE * COMPETITION_EPOCHS * RETAINED + examined
+    original = COMPETITION_EPOCHS * IMAGES
     hourly = rate * 3600
     return Cost(
         retraining / hourly,

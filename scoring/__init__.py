@@ -16,7 +16,13 @@ if __name__ != "forget512.scoring":  # a second copy of each class would not be 
 
 from forget512.scoring.compare import Comparison, compare, level_of_each, same_runs
 from forget512.scoring.confidence import logit_scaled_confidence, margin
-from forget512.scoring.conventions import COMPETITION_RUNS, LEAST_READABLE, LEVEL
+from forget512.scoring.conventions import (
+    COMPETITION_EPOCHS,
+    COMPETITION_RUNS,
+    COMPETITION_SHARE,
+    LEAST_READABLE,
+    LEVEL,
+)
 from forget512.scoring.definitions.certified import certified_epsilons, most_certifiable
 from forget512.scoring.definitions.exact import exact_epsilons
 from forget512.scoring.definitions.modes import MODES, Mode
@@ -38,7 +44,9 @@ from forget512.scoring.warnings.findings import Finding
 from forget512.scoring.warnings.integrity import find_non_finite, integrity
 
 __all__ = [
+    "COMPETITION_EPOCHS",
     "COMPETITION_RUNS",
+    "COMPETITION_SHARE",
     "LEAST_READABLE",
     "LEVEL",
     "MODES",

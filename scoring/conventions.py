@@ -4,6 +4,8 @@ import numpy as np
 
 LEVEL = 0.95  # of intervals, bounds and comparisons, unless another is asked for
 COMPETITION_RUNS = 512
+COMPETITION_EPOCHS = 30  # of a retraining
+COMPETITION_SHARE = 0.2  # of the time of a retraining, which an unlearning may take
 LEAST_RUNS = 8  # with fewer no spread over runs means anything, nor does a ceiling: halves of 3 runs have two bins
 LEAST_READABLE = 32  # with fewer there are few bins, and doing nothing can score well; F is not projected from fewer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 import textwrap
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+import forget512
 from forget512 import scoring
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,10 +50,23 @@ def test_a_message_that_is_explained_is_one_that_the_code_has(texts, message):
     assert not missing, f"no text in the code has {missing[0]!r}: correct docs/troubleshooting.md"
 
 
-def test_the_python_page_has_all_that_scoring_offers():
+def test_the_python_page_has_all_that_is_offered():
     page = (ROOT / "docs" / "reference" / "python.md").read_text()
     listed = {name for line in re.findall(r"members: \[(.*)\]", page) for name in line.split(", ")}
-    assert listed == set(scoring.__all__)
+    assert listed == {*forget512.__all__, *scoring.__all__}
+    assert all(getattr(forget512, name).__doc__ for name in forget512.__all__)
+
+
+def test_notebooks_and_scripts_import_what_is_offered_alone():
+    cells = [
+        "".join(cell["source"])
+        for path in (ROOT / "notebooks").glob("*.ipynb")
+        for cell in json.loads(path.read_text())["cells"]
+        if cell["cell_type"] == "code"
+    ]
+    code = "\n".join([*cells, *(path.read_text() for path in (ROOT / "deploy").glob("*.py"))])
+    imported = set(re.findall(r"^ *(?:from|import) (forget512[\w.]*)", code, re.M))
+    assert imported == {"forget512", "forget512.scoring"}
 
 
 def test_the_readme_fits_a_few_screens():

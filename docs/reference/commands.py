@@ -17,6 +17,7 @@ HERE = "<!-- the help of every command -->"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace the marker; mkdocs calls this for each page."""
     return markdown.replace(HERE, "\n".join(commands()))
 
 

@@ -48,10 +48,12 @@ class ResNet8(nn.Module):
 
 
 def resnet8(classes: int, channels: int, size: int) -> nn.Module:
+    """ResNet8 of 16, 32 and 64 channels."""
     return ResNet8(classes, channels, size, width=16)
 
 
 def resnet8_thin(classes: int, channels: int, size: int) -> nn.Module:
+    """ResNet8 of 8, 16 and 32 channels."""
     return ResNet8(classes, channels, size, width=8)
 
 

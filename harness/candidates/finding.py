@@ -35,15 +35,37 @@ def find_usable(
     Raises:
         UserError: any other mistake, or none of the files can be scored.
     """
+    usable, refused = split_refused(find_each(with_all(names), dataset, batch_format))
+    return with_settings(usable, settings), refused
+
+
+def with_all(names: Sequence[str]) -> list[str]:
+    """The names, with every built-in algorithm in the place of `all`."""
     everything = [name for name in ALGORITHMS if name != RETRAIN]
-    names = [each for name in names for each in (everything if name == "all" else [name])]
+    return [each for name in names for each in (everything if name == "all" else [name])]
+
+
+def find_each(names: Sequence[str], dataset: str, batch_format: str | None) -> list[Algorithm | UserError]:
+    """One algorithm for each name, or what is wrong with its file.
+
+    Raises:
+        UserError: an unknown name or batch format.
+    """
     read = iter(read_candidates([Path(name) for name in names if _is_file(name)], batch_format))
-    found = [next(read) if _is_file(name) else built_in(name, dataset) for name in names]
+    return [next(read) if _is_file(name) else built_in(name, dataset) for name in names]
+
+
+def split_refused(found: Sequence[Algorithm | UserError]) -> tuple[list[Algorithm], list[str]]:
+    """The algorithms, and a line for each file that cannot be scored.
+
+    Raises:
+        UserError: there were files, and none can be scored.
+    """
     usable = [each for each in found if isinstance(each, Algorithm)]
     refused = [str(each) for each in found if isinstance(each, UserError)]
     if refused and not any(algorithm.files for algorithm in usable):
         raise UserError("; ".join(refused))
-    return with_settings(usable, settings), refused
+    return usable, refused
 
 
 def _is_file(name: str) -> bool:

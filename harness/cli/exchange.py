@@ -30,7 +30,7 @@ def split(out: Path, benchmark: BenchmarkOptions, run: RunOptions, workers: Work
 
     The test set stays out; a loader comes along.
     """
-    from forget512.harness import api
+    from forget512.harness.api import running
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.exchange.original_file import read_original
     from forget512.harness.exchange.split import check_out, write_split
@@ -44,7 +44,7 @@ def split(out: Path, benchmark: BenchmarkOptions, run: RunOptions, workers: Work
         original = read_original(Path(run.original), made)
     else:
         training = OriginalTraining(made, open_store(run.store))
-        say(api.run(training, compute, run))
+        say(running.run(training, compute, run))
         assert training.original is not None, "it was trained"
         original = training.original
     chosen = [*options.as_words(benchmark), *options.as_words(RunOptions(store=run.store))]
@@ -74,7 +74,7 @@ def examine(
 
     CHECKPOINTS is a folder or a zip of their state_dicts.
     """
-    from forget512.harness import api
+    from forget512.harness.api import running
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.results.board import leaderboard
     from forget512.harness.scheduling.compute import choose_compute
@@ -84,7 +84,7 @@ def examine(
 
     compute = choose_compute(workers)
     examination = Examination(build_benchmark(benchmark), checkpoints, name, open_store(run.store), scoring.mode)
-    notes = api.run(examination, compute, run)
+    notes = running.run(examination, compute, run)
     evaluation = examination.evaluation()
     say(dict.fromkeys([*notes, *evaluation.damaged]))
     board = leaderboard(evaluation, partial=True)

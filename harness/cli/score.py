@@ -41,13 +41,13 @@ def evaluate(
     as_json: bool,
 ) -> int:
     """Execute the missing runs of each ALGORITHM, and score them."""
-    from forget512.harness import api
+    from forget512.harness.api import running
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.scheduling.compute import choose_compute
 
     found, refused = find_usable(algorithms, settings, benchmark.dataset, batch_format)
     made, compute = build_benchmark(benchmark), choose_compute(workers)
-    status = _show(api.score(found, made, run, scoring, compute, originals), as_json)
+    status = _show(running.score(found, made, run, scoring, compute, originals), as_json)
     say(f"not scored: {line}" for line in refused)
     return 1 if refused else status
 
@@ -59,11 +59,11 @@ def evaluate(
 @options.as_json
 def retrain(benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions, as_json: bool) -> int:
     """Execute the missing runs of the reference alone."""
-    from forget512.harness import api
+    from forget512.harness.api import running
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.scheduling.compute import choose_compute
 
-    return _show(api.score([], build_benchmark(benchmark), run, ScoreOptions(), choose_compute(workers)), as_json)
+    return _show(running.score([], build_benchmark(benchmark), run, ScoreOptions(), choose_compute(workers)), as_json)
 
 
 @commands.command()
@@ -86,15 +86,15 @@ def plan(
     timed: bool,
 ) -> int:
     """Show what `evaluate` would run, and how long it would take."""
-    from forget512.harness import api
+    from forget512.harness.api import running
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.scheduling.compute import choose_compute
     from forget512.harness.views.evaluation_tables import show_plan
 
     found = find_algorithms(algorithms, settings, benchmark.dataset, batch_format)
     made, compute = build_benchmark(benchmark), choose_compute(workers)
-    for number, evaluation in enumerate(api.prepare_originals(found, made, run, originals), 1):
-        say(api.run(evaluation, compute, run, only_first=True) if timed else evaluation.damaged)
+    for number, evaluation in enumerate(running.prepare_originals(found, made, run, originals), 1):
+        say(running.run(evaluation, compute, run, only_first=True) if timed else evaluation.damaged)
         if originals > 1:
             console().print(f"From original model {number} of {originals} (the reference is shared):")
         console().print(show_plan(evaluation, compute))
@@ -117,7 +117,7 @@ def reproduce(
     """
     import json
 
-    from forget512.harness import api
+    from forget512.harness.api import running
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.scheduling.compute import choose_compute
     from forget512.harness.views.reproduction import reproduction_json, show_reproduction
@@ -125,9 +125,9 @@ def reproduce(
 
     made = build_benchmark(benchmark)
     reproduction, compute = load_reproduction(name, made), choose_compute(workers)
-    evaluation = api.prepare(reproduction.algorithms, made, run)
+    evaluation = running.prepare(reproduction.algorithms, made, run)
     if not partial:
-        say(api.run(evaluation, compute, run))
+        say(running.run(evaluation, compute, run))
     found = results(reproduction, evaluation)
     if as_json:
         print(json.dumps(reproduction_json(reproduction, evaluation, *found), allow_nan=False, indent=1))

@@ -28,7 +28,7 @@ def retry(algorithms: tuple[str, ...], benchmark: BenchmarkOptions, run: RunOpti
 
     Those of all algorithms, or of the named ones. A candidate needs its file.
     """
-    from forget512.harness import api
+    from forget512.harness.api import running
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.scheduling.compute import choose_compute
     from forget512.harness.workflows.retry import Retry
@@ -38,7 +38,7 @@ def retry(algorithms: tuple[str, ...], benchmark: BenchmarkOptions, run: RunOpti
     built_in = [algorithm.method for algorithm in found if not algorithm.files]
     candidates = [algorithm for algorithm in found if algorithm.files]
     work = Retry(build_benchmark(benchmark), open_store(run.store, existing=True), built_in, candidates)
-    say(api.run(work, compute, run))
+    say(running.run(work, compute, run))
     for name, (finished, wanted) in work.progress().items():
         print(f"{name}: {finished} of {wanted} failed runs finished")
     say(f"not rerun: {line}" for line in work.left)

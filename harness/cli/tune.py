@@ -97,7 +97,7 @@ def sweep(
 
     Neither its forget set nor its seeds are ever scored.
     """
-    from forget512.harness import api
+    from forget512.harness.api import running
     from forget512.harness.benchmark.development import development
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.scheduling.compute import choose_compute
@@ -108,8 +108,8 @@ def sweep(
     named = find_algorithms(algorithms, (), benchmark.dataset, batch_format)
     found = settings_of(named, settings, grid, benchmark.dataset)
     compute = choose_compute(workers)
-    evaluation = api.prepare([setting.algorithm for setting in found], split, dataclasses.replace(run, store=store))
-    say(api.run(evaluation, compute, run))
+    evaluation = running.prepare([setting.algorithm for setting in found], split, dataclasses.replace(run, store=store))
+    say(running.run(evaluation, compute, run))
     made = trials(found, boards_by_algorithm(evaluation))
     if log:
         with log.open("a") as file:

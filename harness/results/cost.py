@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-RULE_EPOCHS = 30  # the competition's retraining; a candidate may take RULE_SHARE of it
-RULE_SHARE = 0.2
+from forget512.scoring import COMPETITION_EPOCHS, COMPETITION_SHARE
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Cost:
     @property
     def too_slow(self) -> bool:
         share = self.share if self.share_of_30_epochs is None else self.share_of_30_epochs
-        return share > RULE_SHARE
+        return share > COMPETITION_SHARE
 
 
 def cost(retrained: float | None, unlearned: float | None, epochs: int | None) -> Cost | None:
@@ -28,4 +27,4 @@ def cost(retrained: float | None, unlearned: float | None, epochs: int | None) -
     if not retrained or unlearned is None:
         return None
     share = unlearned / retrained
-    return Cost(unlearned, share, None if epochs is None else share * epochs / RULE_EPOCHS)
+    return Cost(unlearned, share, None if epochs is None else share * epochs / COMPETITION_EPOCHS)

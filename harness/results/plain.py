@@ -74,6 +74,7 @@ def comparison_json(first: str, second: str, comparison: Comparison | None) -> d
 
 
 def cost_json(cost: Cost | None) -> dict[str, Any] | None:
+    """A cost; null where seconds are unknown."""
     return {**asdict(cost), "too_slow": cost.too_slow} if cost else None
 
 

@@ -91,6 +91,11 @@ class Row:
     def score(self) -> Score | None:
         return self.assessment.score if self.assessment else None
 
+    @property
+    def too_slow(self) -> bool:
+        """Whether a candidate takes more time than the competition allowed."""
+        return self.score is not None and self.cost is not None and self.cost.too_slow
+
 
 def bank_side(bank: Runs, runs: int | None = None) -> Side:
     """A bank's finished runs with seeds below `runs`; None: all of them."""

@@ -42,7 +42,7 @@ def boards(store: Store, runs: int | None = None, mode: str = "released") -> tup
     found, left_out = [], []
     for short in stored_benchmarks(store):
         try:
-            found.append(_board(store, read_benchmark(store, short), runs, mode))
+            found.append(board_of(store, read_benchmark(store, short), runs, mode))
         except (Damaged, UserError) as error:
             left_out.append(f"benchmark {short} is left out: {error}".rstrip(".") + ".")
     if not found:
@@ -50,7 +50,12 @@ def boards(store: Store, runs: int | None = None, mode: str = "released") -> tup
     return found, left_out
 
 
-def _board(store: Store, benchmark: StoredBenchmark, runs: int | None, mode: str) -> StoredBoard:
+def board_of(store: Store, benchmark: StoredBenchmark, runs: int | None, mode: str) -> StoredBoard:
+    """The board of one benchmark. runs: N; None: what most banks have.
+
+    Raises:
+        UserError: it has no reference bank, or none of a candidate.
+    """
     banks, wrong = stored_banks(store, benchmark, mode)
     label(banks)
     wanted = runs or usual_runs(banks)

@@ -120,6 +120,7 @@ def accuracies_name(fingerprint: str, digest: str) -> str:
 
 
 def is_accuracies(name: str) -> bool:
+    """Whether a file has the accuracies of an original model."""
     return name.endswith("-accuracies.json")
 
 

@@ -23,6 +23,7 @@ class Damaged(Exception):
 
 
 def no_logits() -> np.ndarray:
+    """What a run without a result has as logits."""
     return np.empty((0, 0), np.float32)
 
 

@@ -25,6 +25,8 @@ class BankStatus:
 
 @dataclass(frozen=True)
 class BenchmarkStatus:
+    """One benchmark of a store, with its banks."""
+
     fingerprint: str
     name: str
     model: str

@@ -11,10 +11,9 @@ from rich.text import Text
 
 from forget512.harness.benchmark.benchmark import Described, title
 from forget512.harness.results.board import Board
-from forget512.harness.results.cost import RULE_SHARE
 from forget512.harness.results.rows import Row
 from forget512.harness.views.text import NONE, comparison_text, interval_text, level_text, number, projected_text
-from forget512.scoring import LEVEL, MODES, Score
+from forget512.scoring import COMPETITION_SHARE, LEVEL, MODES, Score
 
 
 def show_leaderboard(board: Board, benchmark: Described) -> RenderableType:
@@ -77,18 +76,13 @@ def _cost(row: Row) -> list[str]:
     return [
         runs_text(row),
         f"{row.cost.seconds:.2f}",
-        f"{row.cost.share:.0%}\n{row.cost.share_of_30_epochs:.0%}{' !' if too_slow(row) else ''}",
+        f"{row.cost.share:.0%}\n{row.cost.share_of_30_epochs:.0%}{' !' if row.too_slow else ''}",
     ]
 
 
 def runs_text(row: Row) -> str:
     """'512', or '509 of 512' where runs are missing."""
     return f"{row.runs}" if row.runs == row.wanted else f"{row.runs} of {row.wanted}"
-
-
-def too_slow(row: Row) -> bool:
-    """Whether a candidate takes more than the competition's share."""
-    return row.score is not None and row.cost is not None and row.cost.too_slow
 
 
 def _notes(board: Board) -> Iterator[RenderableType]:
@@ -117,8 +111,10 @@ def _notes(board: Board) -> Iterator[RenderableType]:
     for better, worse in pairwise(board.rows):
         if pairing := board.pairing(better, worse):
             yield Text(comparison_text(pairing.better, pairing.worse, pairing.comparison) + ".")
-    if any(map(too_slow, board.rows)):
-        yield Text(f"! slower than {RULE_SHARE:.0%} of 30 epochs of the recipe, which the competition did not allow.")
+    if any(row.too_slow for row in board.rows):
+        yield Text(
+            f"! slower than {COMPETITION_SHARE:.0%} of 30 epochs of the recipe, which the competition did not allow."
+        )
     for (name, text), rows in warnings_of((board.reference, *board.rows)).items():
         yield Text(f"* Warning ({name}): {', '.join(rows)}: {text}")
     for row in board.rows:

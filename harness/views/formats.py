@@ -3,24 +3,19 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from forget512.harness.benchmark.benchmark import title
-from forget512.harness.results.board import Board
-from forget512.harness.results.rows import Row
+from forget512.harness.results.board_rows import COLUMNS, board_rows
 from forget512.harness.results.store_boards import StoredBoard
-from forget512.harness.views.board_table import rank_text, show_leaderboard, too_slow
+from forget512.harness.views.board_table import rank_text, show_leaderboard
 from forget512.harness.views.json_output import leaderboard_json
 from forget512.harness.views.text import interval_text, number
-from forget512.scoring import MODES
 
 SCHEMA = "forget512/leaderboards/1"
-COLUMNS = ("benchmark", "rank", "algorithm", "score", "low", "high", "of_ceiling", "F", "retain_ratio", "test_ratio",
-           "seconds", "of_retraining", "of_30_epochs", "too_slow", "runs", "wanted", "warnings")  # fmt: skip
 
 
 def as_table(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> RenderableType:
@@ -37,7 +32,7 @@ def as_csv(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> str:
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
     for board in boards:
-        writer.writerows({"benchmark": board.benchmark.fingerprint[:12], **row} for row in _rows(board.board))
+        writer.writerows({"benchmark": board.benchmark.fingerprint[:12], **row} for row in board_rows(board.board))
     return out.getvalue().rstrip("\n")
 
 
@@ -64,52 +59,6 @@ FORMATS: dict[str, Callable[[Sequence[StoredBoard], Sequence[str]], str | Render
 }
 
 
-def _rows(board: Board) -> Iterator[dict[str, Any]]:
-    """As COLUMNS; what is unknown is None."""
-    for row in board.rows:
-        result = row.score
-        yield {
-            "rank": row.rank,
-            "score": result.score if result else None,
-            **_ends(result.interval if result else None),
-            "of_ceiling": result.share_of_ceiling if result else None,
-            "F": result.forgetting_quality if result else None,
-            "retain_ratio": result.retain_ratio if result else None,
-            "test_ratio": result.test_ratio if result else None,
-            **_common(row),
-        }
-    top = board.ceiling
-    around = (top.quality - top.spread, top.quality + top.spread) if top else None
-    yield {
-        "score": top.quality if top else None,
-        **_ends(around),
-        "of_ceiling": 1.0 if top else None,
-        "F": top.quality if top else None,
-        **_common(board.reference),
-        "algorithm": "retrain (the reference; its score is the ceiling ± one standard deviation)",
-    }
-    if not MODES[board.mode].is_bound:
-        yield {"algorithm": "original (untouched)", "score": 0.0, "of_ceiling": 0.0, "F": 0.0}
-
-
-def _ends(interval: tuple[float, float] | None) -> dict[str, float | None]:
-    low, high = interval or (None, None)
-    return {"low": low, "high": high}
-
-
-def _common(row: Row) -> dict[str, Any]:
-    return {
-        "algorithm": row.algorithm,
-        "seconds": row.cost.seconds if row.cost else None,
-        "of_retraining": row.cost.share if row.cost else None,
-        "of_30_epochs": row.cost.share_of_30_epochs if row.cost else None,
-        "too_slow": too_slow(row) if row.cost else None,
-        "runs": row.runs,
-        "wanted": row.wanted,
-        "warnings": "; ".join(f"{warning.name}: {warning.text}" for warning in row.warnings) or None,
-    }
-
-
 def _markdown(board: StoredBoard) -> str:
     lines = [
         f"**{_escaped(title(board.benchmark))}, N = {board.board.reference.wanted}**",
@@ -119,7 +68,7 @@ def _markdown(board: StoredBoard) -> str:
         "| --: | --- | --: | --- | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     ranks = [rank_text(row, board.board) for row in board.board.rows]
-    values = list(_rows(board.board))
+    values = list(board_rows(board.board))
     for rank, row in zip(ranks + [""] * (len(values) - len(ranks)), values, strict=True):
         mark = " \\*" if row.get("warnings") else ""
         ends = (row["low"], row["high"]) if row.get("low") is not None else None

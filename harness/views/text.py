@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from forget512.harness.results.assessment import Assessment
-from forget512.harness.results.cost import RULE_SHARE, Cost
+from forget512.harness.results.cost import Cost
 from forget512.harness.results.rows import Row
-from forget512.scoring import COMPETITION_RUNS, LEVEL, MODES, Ceiling, Comparison, Score
+from forget512.scoring import COMPETITION_RUNS, COMPETITION_SHARE, LEVEL, MODES, Ceiling, Comparison, Score
 
 NONE = "–"  # an unknown number
 NO_ACCURACY = "unknown (no accuracies given)"
@@ -62,7 +62,7 @@ def projected_text(found: Assessment) -> str:
 def cost_text(cost: Cost) -> str:
     """Seconds, share of a retraining, and whether the competition would have allowed it."""
     epochs = "" if cost.share_of_30_epochs is None else f", {cost.share_of_30_epochs:.0%} of 30 epochs"
-    rule = f": slower than the {RULE_SHARE:.0%} that the competition allowed" if cost.too_slow else ""
+    rule = f": slower than the {COMPETITION_SHARE:.0%} that the competition allowed" if cost.too_slow else ""
     return f"{cost.seconds:.2f} s a run, {cost.share:.0%} of a retraining{epochs}{rule}"
 
 

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from forget512.harness.benchmark.benchmark import Described, title
-from forget512.harness.results.cost import RULE_SHARE, cost
+from forget512.harness.results.cost import cost
 from forget512.harness.views.board_table import runs_text, warnings_of
 from forget512.harness.views.text import NONE, interval_text, number
-from forget512.scoring import LEVEL
+from forget512.scoring import COMPETITION_SHARE, LEVEL
 
 if TYPE_CHECKING:
     from forget512.harness.benchmark.benchmark import Benchmark
@@ -75,7 +75,7 @@ def show_tried(trial: TriedRun, benchmark: Benchmark) -> RenderableType:
         table.add_row(kind.removesuffix("_accuracy"), *cells)
     spent = cost(trial.retraining, trial.seconds, benchmark.recipe.epochs)
     assert spent, "a retraining takes time"
-    mark = f", more than the {RULE_SHARE:.0%} that the competition allowed" if spent.too_slow else ""
+    mark = f", more than the {COMPETITION_SHARE:.0%} that the competition allowed" if spent.too_slow else ""
     return Group(
         Text(f"{title(benchmark)}\n{trial.algorithm}, seed {trial.seed}", style="bold"),
         table,

@@ -18,6 +18,7 @@ PATIENCE = 5.0  # seconds that the server has to end its run and to remove its f
 
 
 def main(worker: int) -> None:
+    """Start the fork server below this process, and end what is left of it when either ends."""
     adopt_orphans()
     exit_with(worker)
     guard = os.getpid()

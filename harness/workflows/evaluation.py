@@ -45,7 +45,7 @@ class Evaluation(Filling):
         user's safetensors bytes. examine_original: for its accuracies, where they are not known.
 
         Raises:
-            UserError: fewer than 2 runs, `retrain` as a candidate, or an algorithm given twice.
+            UserError: fewer than 2 runs, `retrain` as a candidate, or an algorithm or a name given twice.
         """
         if runs < 2:
             raise UserError(
@@ -56,6 +56,8 @@ class Evaluation(Filling):
             if algorithm.bank in named:
                 same = f" (as {named[algorithm.bank]})" if named[algorithm.bank] != algorithm.name else ""
                 raise UserError(f"{algorithm.name} is given twice{same}: name each algorithm once.")
+            if algorithm.name in named.values():
+                raise UserError(f"Two algorithms have the name {algorithm.name}: give one of them another.")
             named[algorithm.bank] = algorithm.name
         if any(a.from_scratch for a in algorithms):
             raise UserError(

@@ -81,12 +81,14 @@ def _epsilon(r, u, bins, shift):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def median(x):  # type: ignore[no-untyped-def]
+    """The median of sorted values."""
     half = x.size // 2
     return x[half] if x.size % 2 else (x[half - 1] + x[half]) / 2.0
 
 
 @nb.njit(cache=True)
 def rule_worth(fp, fn, n_neg, n_pos):  # type: ignore[no-untyped-def]
+    """exp(ε) of a rule by its counts of errors: 0 if it is discarded, infinite without errors."""
     if fp == 0 or fn == 0:
         return np.inf if fp == fn else 0.0
     ratio = _likelihood_ratio(fp / n_neg, fn / n_pos)

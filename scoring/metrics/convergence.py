@@ -30,9 +30,11 @@ class Convergence(tuple[QualityAt, ...]):
     """F at growing numbers of runs; the last is of all of them."""
 
     def plain(self) -> list[dict[str, Any]]:
+        """The values for JSON."""
         return [asdict(at) for at in self]
 
     def lines(self) -> Iterator[str]:
+        """The lines of text that people read."""
         if self:
             spreads = ["" if at.spread is None else f" ± {at.spread:.4f}" for at in self]
             shown = ", ".join(f"{at.runs}: {at.quality:.4f}{spread}" for at, spread in zip(self, spreads, strict=True))

@@ -43,6 +43,7 @@ class KlomWithCeiling:
     of_retraining: Klom | None
 
     def plain(self) -> dict[str, Any]:
+        """The values for JSON."""
         return {
             "runs": self.klom.n_unlearned,
             "median": self.klom.median,
@@ -53,6 +54,7 @@ class KlomWithCeiling:
         }
 
     def lines(self) -> Iterator[str]:
+        """The lines of text that people read."""
         own = f" (retraining against itself: {self.of_retraining.median:.4f})" if self.of_retraining else ""
         yield (
             f"KLOM of {self.klom.n_unlearned} runs: median {self.klom.median:.4f}{own}, "

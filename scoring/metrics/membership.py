@@ -24,9 +24,11 @@ class Membership:
     unlearned: float
 
     def plain(self) -> dict[str, float]:
+        """The values for JSON."""
         return asdict(self)
 
     def lines(self) -> Iterator[str]:
+        """The lines of text that people read."""
         yield (
             f"membership attack, forget v test: accuracy {self.unlearned:.4f} on unlearned, "
             f"{self.retrained:.4f} on retrained runs"

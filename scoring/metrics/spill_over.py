@@ -28,9 +28,11 @@ class SpillOver:
     sets: dict[str, QualityOnSet]
 
     def plain(self) -> dict[str, Any]:
+        """The values for JSON."""
         return {name: asdict(on) for name, on in self.sets.items()}
 
     def lines(self) -> Iterator[str]:
+        """The lines of text that people read."""
         for name, on in self.sets.items():
             top = f" of a ceiling of {on.ceiling:.4f}" if on.ceiling is not None else ""
             yield f"spill-over: F {on.forgetting_quality:.4f}{top} on {on.examples} {name} examples"

@@ -30,6 +30,7 @@ class PValues:
     rejected: int
 
     def plain(self) -> dict[str, Any]:
+        """The values for JSON."""
         return {"rejected": self.rejected, "p": self.values.tolist()}
 
 
@@ -44,6 +45,7 @@ class TwoSample:
     permutations: int
 
     def plain(self) -> dict[str, Any]:
+        """The values for JSON."""
         return {
             "rate": self.rate,
             "permutations": self.permutations,
@@ -53,6 +55,7 @@ class TwoSample:
         }
 
     def lines(self) -> Iterator[str]:
+        """The lines of text that people read."""
         yield (
             f"two-sample tests, examples told apart at a false-discovery rate of {self.rate:.0%}: Kolmogorov–Smirnov "
             f"{self.kolmogorov_smirnov.rejected}, Anderson–Darling {self.anderson_darling.rejected}, energy "

@@ -30,9 +30,11 @@ class ULira:
     folds: int
 
     def plain(self) -> dict[str, Any]:
+        """The values for JSON."""
         return {**asdict(self), "accuracy": self.accuracy.tolist()}
 
     def lines(self) -> Iterator[str]:
+        """The lines of text that people read."""
         yield (
             f"U-LiRA-style attack: accuracy {self.mean_accuracy:.4f} (0.5 is indistinguishable), "
             f"TPR at 1 % FPR {self.tpr_at_1_percent_fpr:.4f}"

@@ -18,7 +18,6 @@ from forget512.harness.benchmark.data.dataset import Dataset
 from forget512.harness.errors import UserError
 from forget512.harness.results.board import make_board
 from forget512.harness.results.contents import Contents
-from forget512.harness.results.cost import RULE_SHARE
 from forget512.harness.results.densities import STEP
 from forget512.harness.results.rows import Reference
 from forget512.harness.results.store_boards import find_floor
@@ -26,7 +25,7 @@ from forget512.harness.results.stored_rows import StoredRow, count_provenance, r
 from forget512.harness.views.html.packing import QUANTILES
 from forget512.harness.views.html.page_values import board_json, candidate_json, pairs_json, runs_json
 from forget512.harness.views.html.thumbnails import make_sprite
-from forget512.scoring import COMPETITION_RUNS
+from forget512.scoring import COMPETITION_RUNS, COMPETITION_SHARE
 
 TEMPLATES = Path(__file__).parent / "templates"
 COPIED = ("report.css", "report.js", "views.js")
@@ -167,7 +166,7 @@ def _render(board: dict[str, Any], made: dict[str, Any], pictures: bool) -> str:
     environment.filters["percent"] = lambda value: "–" if value is None else f"{value:.1%}"
     environment.filters["number"] = lambda value: "–" if value is None else f"{value:.4f}"
     page = environment.get_template("index.html.j2")
-    return page.render(board=board, made=made, pictures=pictures, rule=RULE_SHARE, competition=COMPETITION_RUNS)
+    return page.render(board=board, made=made, pictures=pictures, rule=COMPETITION_SHARE, competition=COMPETITION_RUNS)
 
 
 def _script(out: Path, name: str, values: dict[str, Any]) -> None:
