@@ -5,7 +5,7 @@ PYTEST = .venv/bin/python -m pytest -q
 # One process a core, for two cores.
 TWO = -n 2 --dist loadfile
 
-.PHONY: eval test test-all test-gpu test-notebooks check links docs benchmark
+.PHONY: eval test test-all test-gpu test-notebooks check links docs sessions benchmark
 
 eval: .venv/installed
 	.venv/bin/python run_eval.py evaluate finetune forget_remember --runs $(RUNS)
@@ -40,6 +40,10 @@ docs: .venv/docs-installed links
 	ln -s $(CURDIR)/scoring/*.md build/docs/scoring/
 	ln -s $(CURDIR)/tests/fixtures build/docs/tests/
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
+
+# The outputs that the pages show. `make sessions CHECK=1` writes nothing, and fails where a page shows something else.
+sessions: .venv/installed
+	.venv/bin/python docs/sessions.py $(if $(CHECK),--check)
 
 benchmark: .venv/installed
 	.venv/bin/python tests/benchmarks/bench_training.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import re
 import sys
@@ -23,6 +24,16 @@ EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 CITATION = re.compile(r'metric\.md, (?:section (\d+)|"([^"]+)")')
 HEADING = re.compile(r"^#+ (?:(\d+)\. )?(.+)$", re.MULTILINE)
 MESSAGES = re.findall(r"^### `(.*)`$", (ROOT / "docs" / "troubleshooting.md").read_text(), re.M)
+
+
+def import_file(name: str, path: Path) -> types.ModuleType:
+    """A script of the documents as a module."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look it up
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +82,51 @@ def test_notebooks_and_scripts_import_what_is_offered_alone():
 
 def test_the_readme_fits_a_few_screens():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+# --- docs/sessions.py ---
+
+
+@pytest.fixture(scope="module")
+def sessions() -> types.ModuleType:
+    return import_file("sessions", ROOT / "docs" / "sessions.py")
+
+
+def test_the_readmes_table_looks_like_that_of_the_quick_start(sessions):
+    """The quick start's is checked against what the command prints now; it has the same algorithms at a smaller N."""
+    table = (ROOT / "README.md").read_text().partition("`make eval` prints")[2].partition("\n- **")[0]
+    quick = (ROOT / "docs" / "quick-start.md").read_text()
+    shown = {sessions.mask(line) for block in sessions.blocks(quick) for line in block.lines}
+    lines = [sessions.mask(line) for line in table.splitlines()[2:]]
+    assert len(lines) > 15 and not [line for line in lines if line not in shown]
+
+
+PAGE = """\
+```text
+# name.txt
+anna
+```
+
+- a step
+
+  ```console
+  $ tail -1 name.txt; echo 0.25 s, run 7f3a91bc55
+  anna
+  0.19 s, run 00000000a1
+  $ seq 3; false
+  …
+  3
+  ```
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "agrees"), [("anna\n  0", True), ("ben\n  0", False), ("anna\n  now 0", False), ("anna\n\n  0", False)]
+)
+def test_a_session_is_run_in_order_and_compared_without_numbers(sessions, changed, agrees):
+    [(block, lines)] = sessions.run_page(PAGE.replace("anna\n  0", changed))
+    assert lines == [block.lines[0], "anna", "0.25 s, run 7f3a91bc55", "$ seq 3; false", "…", "3"]
+    assert sessions.matches(block.lines, lines) is agrees
 
 
 # --- docs/contributing.md ---
