@@ -30,7 +30,9 @@ from forget512.scoring.definitions.quality import bins, example_scores, forgetti
 from forget512.scoring.definitions.released import epsilons
 from forget512.scoring.early_stopping import Verdict, looks, verdicts
 from forget512.scoring.errors import ScoringError
+from forget512.scoring.metrics.blocks import Blocks, blocks, compare_blocks
 from forget512.scoring.metrics.convergence import Convergence, QualityAt, convergence
+from forget512.scoring.metrics.joint import Joint, joint
 from forget512.scoring.metrics.klom import Klom, KlomWithCeiling, klom, klom_of_retraining, klom_with_ceiling
 from forget512.scoring.metrics.membership import Membership, membership, membership_attack
 from forget512.scoring.metrics.per_example import PerExample, per_example
@@ -50,10 +52,12 @@ __all__ = [
     "LEAST_READABLE",
     "LEVEL",
     "MODES",
+    "Blocks",
     "Ceiling",
     "Comparison",
     "Convergence",
     "Finding",
+    "Joint",
     "Klom",
     "KlomWithCeiling",
     "Membership",
@@ -69,9 +73,11 @@ __all__ = [
     "ULira",
     "Verdict",
     "bins",
+    "blocks",
     "ceiling",
     "certified_epsilons",
     "compare",
+    "compare_blocks",
     "convergence",
     "epsilons",
     "exact_epsilons",
@@ -79,6 +85,7 @@ __all__ = [
     "find_non_finite",
     "forgetting_quality",
     "integrity",
+    "joint",
     "klom",
     "klom_of_retraining",
     "klom_with_ceiling",

@@ -9,7 +9,9 @@ from forget512.scoring import (
     Membership,
     SpillOver,
     ULira,
+    blocks,
     convergence,
+    joint,
     klom_with_ceiling,
     membership,
     spill_over,
@@ -74,6 +76,8 @@ def _membership(retrained: Columns, unlearned: Columns, mode: str) -> Membership
 # A new reading is a file in scoring/metrics/ and an entry here: (retrained, unlearned, mode) -> what was found.
 READINGS: dict[str, Callable[[Columns, Columns, str], Reading | None]] = {
     "convergence": lambda r, u, mode: convergence(r.confidences, u.confidences, mode=mode),
+    "blocks": lambda r, u, mode: blocks(r.confidences, u.confidences, mode=mode),
+    "joint": lambda r, u, mode: joint(r.confidences, u.confidences),
     "spill_over": _spill_over,
     "klom": lambda r, u, mode: klom_with_ceiling(r.confidences, u.confidences),
     "u_lira": _u_lira,

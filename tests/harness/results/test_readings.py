@@ -55,6 +55,12 @@ def test_what_the_arrays_are_too_few_for_is_null_and_has_no_line():
     r, u = (Columns(rng.normal(0, 1, (2, 3))) for _ in range(2))  # two runs a side, no probe
     found = readings_json(other_readings(r, u))
     assert found["convergence"] == [] and found["spill_over"] == {}
-    assert [name for name, value in found.items() if value is None] == ["klom", "u_lira", "membership"]
-    few = ("convergence", "spill_over", "klom", "u_lira", "membership")
+    assert [name for name, value in found.items() if value is None] == [
+        "blocks",
+        "joint",
+        "klom",
+        "u_lira",
+        "membership",
+    ]
+    few = ("convergence", "spill_over", "blocks", "joint", "klom", "u_lira", "membership")
     assert readings_lines({name: reading for name, reading in other_readings(r, u).items() if name in few}) == []
