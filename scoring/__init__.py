@@ -35,6 +35,7 @@ from forget512.scoring.metrics.convergence import Convergence, QualityAt, conver
 from forget512.scoring.metrics.joint import Joint, joint
 from forget512.scoring.metrics.klom import Klom, KlomWithCeiling, klom, klom_of_retraining, klom_with_ceiling
 from forget512.scoring.metrics.membership import Membership, membership, membership_attack
+from forget512.scoring.metrics.not_forgotten import NotForgotten, not_forgotten
 from forget512.scoring.metrics.per_example import PerExample, per_example
 from forget512.scoring.metrics.spill_over import SpillOver, spill_over
 from forget512.scoring.metrics.two_sample import PValues, TwoSample, two_sample_tests
@@ -62,6 +63,7 @@ __all__ = [
     "KlomWithCeiling",
     "Membership",
     "Mode",
+    "NotForgotten",
     "PValues",
     "PerExample",
     "Projection",
@@ -96,6 +98,7 @@ __all__ = [
     "membership",
     "membership_attack",
     "most_certifiable",
+    "not_forgotten",
     "per_example",
     "project",
     "same_runs",
