@@ -1,4 +1,4 @@
-"""The bad teacher: a student of two teachers, one of which has never seen an image."""
+"""Bad teacher: a student imitates two teachers, one of which was never trained."""
 
 import torch
 from torch import Tensor, nn
