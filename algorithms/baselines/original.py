@@ -1,4 +1,4 @@
-"""No unlearning: the opposite of retraining."""
+"""Does not unlearn: the opposite of retraining."""
 
 from torch import nn
 from torch.utils.data import DataLoader

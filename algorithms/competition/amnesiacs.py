@@ -1,4 +1,4 @@
-"""The competition's 6th place (Algorithmic Amnesiacs 2023): stem and classifier drawn anew, then distillation."""
+"""The competition's 6th place (Algorithmic Amnesiacs 2023): re-initialised stem and classifier, then distillation."""
 
 import torch.nn.functional as F
 from torch import nn

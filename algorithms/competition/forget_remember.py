@@ -52,7 +52,7 @@ def forget_remember(
       remember: minimise E |f_O(I') - f_U(I')|² over retain images I' = I + N(0, sigma²), where f_O are the original
               model's logits and f_U the current ones ("knowledge preserving loss").
     The loss is the mean over images and classes (assumed; as a squared norm it would be the sum over classes, which is
-    as many times as large), for l1 as well. Assumed, too: SGD with momentum, which starts anew in each cycle, and
+    as many times as large), for l1 as well. Assumed, too: SGD with momentum, which is reset in each cycle, and
     weight decay; batch norms in training mode.
     The forget set is read by selection='fim' alone.
 

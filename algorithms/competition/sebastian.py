@@ -1,4 +1,4 @@
-"""The competition's 4th place (Sebastian 2023): prune 99 %, draw it anew, keep the original's entropies."""
+"""The competition's 4th place (Sebastian 2023): prune and redraw 99 %, keep the original's entropies."""
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,7 @@ def sebastian(
     """Re-initialise the smallest weights of the whole network, then fine-tune to the labels and the original's entropy.
 
     Prune: of all convolutions' and linear layers' weights together, the `share` with the smallest magnitudes. They
-           are drawn anew, uniform within ± 1/√fan_in; biases and norms stay.
+           are redrawn, uniform within ± 1/√fan_in; biases and norms stay.
     Fine-tune: CE + mean over images of (H(current) - H(original))² on the retain set, at a constant learning rate
            (assumed). H is the entropy of the softmax in nats; the original model is in evaluation mode.
     Round: finally, each weight to the nearest float16 number (but not batch norm's running statistics: assumed).

@@ -28,13 +28,13 @@ def distil(
     Knowledge of the forget set reaches the student only through the teacher's retain logits. The forget set and all
     labels are never used. No settings are published for this; the defaults were chosen here.
 
-    start: "fresh" draws every layer anew; "noise" adds N(0, (sigma s)²) to the weights of convolutions and linear
+    start: "fresh" re-initialises every layer; "noise" adds N(0, (sigma s)²) to the weights of convolutions and linear
            layers, s the standard deviation of the layer's own
     distance: "mse", the mean squared difference of the logits, or "cosine", 1 - cos of the angle between them, which
            leaves the student's scale of logits open
 
     Raises:
-        ValueError: another start or distance; "fresh", and a layer cannot be initialised anew; "noise", and a layer
+        ValueError: another start or distance; "fresh", and a layer cannot be re-initialised; "noise", and a layer
             computes its weight.
     """
     if start not in ("fresh", "noise"):

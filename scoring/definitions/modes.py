@@ -37,7 +37,7 @@ class Mode:
 
     @property
     def needs_logits(self) -> bool:
-        """Whether its confidence differs from the published program's, so that saved confidences cannot be used."""
+        """Whether its confidence differs from the published program's."""
         return self.confidence is not logit_scaled_confidence
 
 

@@ -8,7 +8,7 @@ import psutil
 
 
 def gone(pid: int, within: float = 20.0) -> bool:
-    """Whether the process ends (a zombie that nobody waits for has ended)."""
+    """Return whether the process ends; a zombie counts as ended."""
     return happens(lambda: not lives(pid), within)
 
 

@@ -110,7 +110,7 @@
   const line = (name, x, y, colour, more = {}) =>
     ({ name, x, y, mode: "lines", line: { color: colour, width: 2, ...more.line }, ...more.trace });
 
-  /* Retrained: filled, solid. Unlearned: dashed, no fill: told apart without colour. */
+  /* Retrained: filled, solid. Unlearned: dashed, no fill. They are distinguished without colour. */
   function twoSides(x, retrained, unlearned) {
     const c = colours();
     return [
