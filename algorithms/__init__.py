@@ -5,7 +5,7 @@
 
 from typing import Any
 
-if __name__ != "forget512.algorithms":  # a second copy of each function would not be the first one
+if __name__ != "forget512.algorithms":  # a second copy of each function would differ from the first
     raise ImportError("import forget512.algorithms, not algorithms: this folder is a part of forget512.")
 
 from forget512.algorithms.catalogue import ALGORITHMS

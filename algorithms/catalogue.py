@@ -1,4 +1,4 @@
-"""The catalogue: every method by name, as the folders' catalogue.toml describe it. Reading it loads no torch.
+"""Reads the catalogue: every method by name, as the folders' catalogue.toml describe it. Does not import torch.
 
 Each folder of methods has a catalogue.toml with one entry a method. Its fields are those of `Method`.
 """
@@ -19,22 +19,22 @@ Values = dict[str, Any]  # hyper-parameters that differ from the function's defa
 
 @dataclass(frozen=True)
 class Method:
-    """A method: a function (net, retain, forget, validation, *, hyper-parameters) -> net, and what is known of it.
+    """A method: a function (net, retain, forget, validation, *, hyper-parameters) -> net, and its description.
 
     name: of the function. folder, module: its file is folder/module.py; an entry names a module where it has another
           name than the method
-    paper: where it comes from
-    reads: of retain, forget and validation, the sets that it looks at with its defaults
-    published: what its defaults are called as a preset: `kaggle` for the competition's methods, `paper` for the
-               literature's, `ours` where nothing is published
+    paper: its publication
+    reads: the sets among retain, forget and validation that it reads with its defaults
+    published: the preset name of its defaults: `kaggle` for the competition's methods, `paper` for the literature's,
+               `ours` if nothing is published
     presets: other published settings, by name
-    small: the preset `small`, by data set: taken where nothing else is asked for. How these were found, on other seeds
-           and another forget set than those that are scored: docs/presets.md
-    grid: the settings that `sweep` tries where no --grid is given, each on top of the published ones; the presets
-          `small` were found so. Learning rates are ten to a hundred times the published ones, as our networks were
+    small: the preset `small`, by data set, which is the default there; found on other seeds and another forget set than
+           those that are scored (docs/presets.md)
+    grid: the settings that `sweep` tries without --grid, each on top of the published ones; the presets `small` were
+          found by it. Learning rates are ten to a hundred times the published ones, since forget512's networks are
           trained with SGD at 0.1, not with Adam at 1e-4; most settings keep within 20 % of 30 epochs
-    grid_on: the settings that it tries instead, by data set. On cifar10-mini, learning rates are about twice those of
-             digits (as the factors of the reproduction of the 8th place's writeup are), and loaders have batches of 128
+    grid_on: the settings that `sweep` tries instead, by data set. On cifar10-mini, learning rates are about twice those
+             of digits (like the factors in the reproduction of the 8th place's writeup), and batches have 128 images
     short: settings under which the tests run it on a few images
     """
 
@@ -52,11 +52,11 @@ class Method:
 
     @property
     def function(self) -> Callable:
-        """The function itself; its module, and torch with it, is imported here."""
+        """Import its module (and torch) and return the function."""
         return getattr(importlib.import_module(f"{__package__}.{self.folder}.{self.module}"), self.name)
 
     def grid_for(self, dataset: str) -> list[Values]:
-        """The settings that `sweep` tries on a data set."""
+        """Return the settings that `sweep` tries on a data set."""
         return self.grid_on.get(dataset, self.grid)
 
     @property
@@ -66,7 +66,7 @@ class Method:
 
     @property
     def defaults(self) -> Values:
-        """Its hyper-parameters by name: expressions of constants, such as 1 / 300."""
+        """Its hyper-parameters by name, evaluated from expressions of constants such as 1 / 300."""
         arguments = self._definition.args
         values = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
         return {argument.arg: eval(ast.unparse(value), {"__builtins__": {}}) for argument, value in values if value}

@@ -1,11 +1,11 @@
-"""The canonical hash of Python code: it changes with what the code does, not with its wording or who reads it.
+"""Computes the canonical hash of Python code, which changes with the code, not with its comments or formatting.
 
 The hash is of the syntax tree: node types and fields, without positions, comments, docstrings and empty fields. It is
 the same under every version of Python and in every locale. Imports of forget512's own modules count without the
-module's path, and those that follow each other in no order: moving a module changes no hash, importing another name
+module's path, and consecutive ones without their order: moving a module changes no hash, but importing another name
 from it does.
 
-This file needs the standard library alone.
+This file needs only the standard library.
 """
 
 import ast
@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from typing import Any
 
 PACKAGE = "forget512"
-FOLDERS = ("baselines", "competition", "literature", "tools")  # of modules: an import from one of these is of a module
-LARGEST = 10_000_000  # bytes of a file: nobody writes more, and a file from elsewhere may be made to fill the memory
+FOLDERS = ("baselines", "competition", "literature", "tools")  # an import from one of these imports a module
+LARGEST = 10_000_000  # bytes of a file; a larger one could be made to exhaust the memory
 IGNORED = ("kind", "type_comment", "type_ignores")  # fields: u"" for "", and comments
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def code_hash(source: bytes) -> str:
-    """The SHA-256 of a file's code, as 64 hex digits. source: the file's bytes, whose encoding is Python's business.
+    """Return the SHA-256 of a file's code, as 64 hex digits. source: the file's bytes, which Python decodes.
 
     Raises:
         SyntaxError: this version of Python cannot parse it.
@@ -35,19 +35,19 @@ def code_hash(source: bytes) -> str:
 
 
 def parse(source: bytes) -> ast.Module:
-    """The syntax tree of a file's bytes; SyntaxError whatever is wrong with them."""
+    """Parse a file's bytes. Raises SyntaxError for every kind of error."""
     if len(source) > LARGEST:
         raise SyntaxError(f"it has more than {LARGEST:,} bytes")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes such as "\d", at each reading
+            warnings.simplefilter("ignore")  # warnings of escapes such as "\d"
             return ast.parse(source)
-    except (ValueError, RecursionError, MemoryError) as error:  # null bytes, or nested too deeply for the parser
+    except (ValueError, RecursionError, MemoryError) as error:  # null bytes, or code nested too deeply for the parser
         raise SyntaxError(str(error) or type(error).__name__) from error
 
 
 def own_imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """The imports of forget512's modules, wherever they are: (full name of what is imported, name that it is bound to).
+    """List all imports of forget512's modules: (full name of the import, name that it is bound to).
 
     `from forget512.algorithms import ssd as s` gives ("forget512.algorithms.ssd", "s").
     """
@@ -56,7 +56,7 @@ def own_imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
 
 
 def _own(node: Any) -> list[tuple[str, str]]:
-    """What this one statement imports of forget512."""
+    """List what one statement imports of forget512."""
     if isinstance(node, ast.Import):
         return [(alias.name, alias.asname or PACKAGE) for alias in node.names if _is_own(alias.name)]
     if isinstance(node, ast.ImportFrom) and not node.level and _is_own(node.module or ""):
@@ -76,8 +76,8 @@ _END = _Mark("")
 
 
 def _tokens(tree: ast.AST) -> Iterator[str]:
-    """The tree from top to bottom as lines of ASCII, from which it could be built again."""
-    waiting: list[Any] = [tree]  # a stack, not recursion: generated code is nested deeply
+    """Write the tree from top to bottom as lines of ASCII, from which it could be rebuilt."""
+    waiting: list[Any] = [tree]  # a stack, since generated code may be nested too deeply for recursion
     while waiting:
         item = waiting.pop()
         if isinstance(item, _Mark):
@@ -103,14 +103,14 @@ def _plain(value: Any) -> str:
     elif isinstance(value, complex):
         text = f"{value.real.hex()} {value.imag.hex()}"
     elif type(value) is int:
-        text = hex(value)  # decimal digits are limited
+        text = hex(value)  # Python limits decimal digits
     else:
         text = repr(value)  # True, False, None, Ellipsis
     return f"{type(value).__name__} {text}"
 
 
 def _fields(node: ast.AST) -> dict[str, Any]:
-    """A node's fields that count."""
+    """Yield the fields of a node that affect the hash."""
     fields = {name: value for name, value in ast.iter_fields(node) if name not in IGNORED}
     if isinstance(node, DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
         fields["body"] = node.body[1:]
@@ -125,7 +125,7 @@ def _fields(node: ast.AST) -> dict[str, Any]:
 
 
 def _joined(parts: list[ast.expr]) -> list[ast.expr]:
-    """The parts of an f-string: Python versions cut its constant text in different places, and may have empty parts."""
+    """Merge the constant parts of an f-string, which Python versions split differently, some with empty parts."""
     found: list[ast.expr] = []
     for part in parts:
         last = found[-1] if found else None
@@ -137,9 +137,9 @@ def _joined(parts: list[ast.expr]) -> list[ast.expr]:
 
 
 def _with_plain_imports(items: list[Any]) -> list[Any]:
-    """A list of nodes in which each run of imports of forget512's modules is one sorted text of what they bind.
+    """Replace consecutive imports of forget512's modules by one sorted text.
 
-    The text has [name, name that it is bound to, whether it is a module] of each.
+    The text has [name, name that it is bound to, whether it is a module] for each.
     """
     found: list[Any] = []
     run: list[tuple[str, str, bool]] = []
@@ -150,7 +150,7 @@ def _with_plain_imports(items: list[Any]) -> list[Any]:
             run.append((last, bound, isinstance(item, ast.Import) or folder.rpartition(".")[2] in FOLDERS))
         others = _others(item) if own else [item]
         if others:
-            if run:  # an order counts only where a name is bound twice
+            if run:  # the order matters only if a name is bound twice
                 bindings = [bound for _, bound, _ in run]
                 found.append(json.dumps(sorted(run) if len(set(bindings)) == len(bindings) else run))
                 run = []
@@ -159,6 +159,6 @@ def _with_plain_imports(items: list[Any]) -> list[Any]:
 
 
 def _others(item: ast.Import | ast.ImportFrom) -> list[ast.Import]:
-    """A statement that imports something of forget512, without that."""
+    """Return a statement without its imports of forget512."""
     others = [alias for alias in item.names if not _is_own(alias.name)] if isinstance(item, ast.Import) else []
     return [ast.Import(others)] if others else []

@@ -1,4 +1,4 @@
-"""The one exception for a user's mistakes, which the command line prints as one line; and those of faulty machines."""
+"""Exceptions: one for a user's mistakes, which the command line prints as one line, and those for machine faults."""
 
 import difflib
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ def one_of(what: str, value: str, allowed: Iterable[str]) -> str:
 
 
 class Doubtful(Exception):
-    """Raised by work whose result may be the machine's fault. result: what counts if it is not."""
+    """Raised where a result may be the machine's fault. result: the one to save if it is not."""
 
     def __init__(self, result: Any, reason: str):
         super().__init__(reason)
@@ -38,4 +38,4 @@ class Doubtful(Exception):
 
 
 class MachineFault(Exception):
-    """Raised by work that failed through a fault of the machine, which leaves its worker as good as before."""
+    """Raised where work failed through a fault of the machine; its worker can go on."""

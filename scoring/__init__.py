@@ -11,7 +11,7 @@ them from logits (N, S, C) and targets (S,), as mode `released` needs them. READ
 No disk, clock, network or hidden random state; numba compiles on the first call, not at import.
 """
 
-if __name__ != "forget512.scoring":  # a second copy of each class would not be the first one
+if __name__ != "forget512.scoring":  # a second copy of each class would differ from the first
     raise ImportError("import forget512.scoring, not scoring: this folder is a part of forget512.")
 
 from forget512.scoring.compare import Comparison, compare, level_of_each, same_runs

@@ -1,4 +1,4 @@
-"""Compares two candidates scored against the same reference bank: which is better, and how sure is that?"""
+"""Compares two candidates scored against the same reference bank."""
 
 import math
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ FARTHEST = 38.0  # standard deviations; the normal distribution's tail beyond th
 
 @dataclass(frozen=True)
 class Comparison:
-    """`difference` of two scores, first less second, with its interval over other runs.
+    """The `difference` of two scores, first minus second, with its interval over other runs.
 
-    probability: that the first is really the better one where difference > 0, the second where it is < 0.
+    probability: that the candidate with the higher score is really better.
     tied: the interval covers 0.
     """
 
@@ -31,14 +31,14 @@ class Comparison:
 
 
 def compare(first: Score, second: Score, level: float = LEVEL) -> Comparison | None:
-    """Compare two candidates; None where either has no interval (see Score.missing).
+    """Compare two candidates; None if either has no interval (see Score.missing).
 
     Both must have been scored by `score` against the same retrained runs and with the same `rng` seed, so that
-    their subsets of the reference are the same: variation that the reference adds to both cancels in the difference.
+    they use the same subsets of the reference: variation that the reference adds to both cancels in the difference.
 
-    The interval of the difference is put together from the two scores' intervals and their correlation (the
-    method of variance estimates recovery: Zou & Donner 2008, "Construction of confidence limits about effect
-    measures", Statistics in Medicine 27).
+    The interval of the difference combines the two scores' intervals and their correlation (method of variance
+    estimates recovery: Zou & Donner 2008, "Construction of confidence limits about effect measures", Statistics in
+    Medicine 27).
 
     Raises ScoringError for scores of different modes, examples, references, resamples, or of numbers of runs that
     differ by more than 2 %.
@@ -57,7 +57,7 @@ def compare(first: Score, second: Score, level: float = LEVEL) -> Comparison | N
         return difference - down, difference + up
 
     def towards_zero(quantile: float) -> float:
-        """How far from 0 the limit on its side still is, in the direction of the difference."""
+        """Return how far the limit towards 0 is from 0, in the direction of the difference."""
         low, high = limits(quantile)
         return low if difference > 0 else -high
 
@@ -77,17 +77,17 @@ def compare(first: Score, second: Score, level: float = LEVEL) -> Comparison | N
 
 
 def same_runs(first: int, second: int) -> bool:
-    """Whether two numbers of runs are near enough for scores to be compared."""
+    """Return whether two numbers of runs are close enough to compare scores."""
     return abs(first - second) <= SAME_RUNS * max(first, second)
 
 
 def level_of_each(level: float, comparisons: int) -> float:
-    """The level of each comparison with which all of them together are right with `level` (Bonferroni)."""
+    """Return the level of each comparison with which all of them hold together with `level` (Bonferroni)."""
     return 1 - (1 - level) / max(comparisons, 1)
 
 
 def _correlation(a: Uncertainty, b: Uncertainty) -> float:
-    """Of the logarithms of the two scores over other runs."""
+    """Return the correlation of the logarithms of the two scores over other runs."""
     if not (a.score and b.score and a.log_spread and b.log_spread):
         return 0.0
     parts = a.points / a.points.mean() - b.points / b.points.mean()
@@ -118,7 +118,7 @@ def _check_comparable(first: Score, second: Score) -> None:
     if not same_runs(first.runs, second.runs):
         raise ScoringError(
             f"Scores of {first.runs} and of {second.runs} runs cannot be compared: F depends on N, which may differ by "
-            f"{SAME_RUNS:.0%}. Take as many runs of both."
+            f"{SAME_RUNS:.0%}. Use equal numbers of runs."
         )
     a, b = first.uncertainty, second.uncertainty
     if a is not None and b is not None and len(a.log_ratios) != len(b.log_ratios):

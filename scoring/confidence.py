@@ -1,4 +1,4 @@
-"""Logit-scaled confidence of the true class: from logits to what is compared (metric.md, section 1)."""
+"""Computes the logit-scaled confidence of the true class from logits (metric.md, section 1)."""
 
 from collections.abc import Callable
 
@@ -14,14 +14,14 @@ TINY = 1e-45  # added to both probabilities before the logarithm, as the publish
 
 
 def logit_scaled_confidence(logits: npt.ArrayLike, targets: npt.ArrayLike) -> FloatArray:
-    """log(p_y + 1e-45) - log(sum of the other classes' p + 1e-45), as the published program computes it.
+    """Compute log(p_y + 1e-45) - log(sum of the other classes' p + 1e-45), like the published program.
 
     logits: (..., S, C) float16, float32 or float64, usually (N, S, C): runs, examples, classes. Not modified.
     targets: (S,) integers in 0 ... C - 1, the true classes.
     Returns (..., S) float64, without unit, within about +-103.6: the float32 exponential is 0 beyond that.
 
-    The exponentials are taken in float32 and the rest in float64, because only so are the published values
-    matched where p_y is close to 0 or 1 (metric.md, section 1).
+    The exponentials are computed in float32 and the rest in float64; only this matches the published values where p_y
+    is close to 0 or 1 (metric.md, section 1).
 
     Raises ScoringError for wrong shapes, targets out of range, and logits that float32 cannot hold.
     """
@@ -29,9 +29,9 @@ def logit_scaled_confidence(logits: npt.ArrayLike, targets: npt.ArrayLike) -> Fl
 
 
 def margin(logits: npt.ArrayLike, targets: npt.ArrayLike) -> FloatArray:
-    """log p_y - log(sum of the other classes' p) = z_y - logsumexp(z of the others), which saturates nowhere.
+    """Compute log p_y - log(sum of the other classes' p) = z_y - logsumexp(z of the others), which never saturates.
 
-    Arguments, result and errors as for `logit_scaled_confidence`; the values are limited to +-1e9 alone.
+    Arguments, result and errors as for `logit_scaled_confidence`, but the values are limited to +-1e9.
     """
     return _each_run(logits, targets, _as_defined)
 
@@ -42,21 +42,21 @@ def _each_run(
     scores = real_array(logits, "logits")
     labels = _check_targets(scores, targets)
     result = np.empty(scores.shape[:-1], dtype=np.float64)
-    # One run at a time: the temporaries are a few (S, C) arrays, whatever N is.
+    # One run at a time, so the temporaries are a few (S, C) arrays for every N.
     for run in np.ndindex(scores.shape[:-2]):
         result[run] = confidence(_in_float32(scores[run], run), labels)
     return result
 
 
 def _as_published(logits: npt.NDArray[np.float32], labels: Labels) -> FloatArray:
-    """Confidences (S,) of one run's logits (S, C), which are overwritten."""
+    """Compute confidences (S,) of one run's logits (S, C), which are overwritten."""
     rows = np.arange(labels.size)
-    with np.errstate(over="ignore"):  # logits near float32's both ends: -inf, whose exponential is 0
+    with np.errstate(over="ignore"):  # logits near both ends of float32 give -inf, whose exponential is 0
         logits -= logits.max(axis=1, keepdims=True)
     probabilities = np.exp(logits, out=logits).astype(np.float64)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     correct = probabilities[rows, labels]
-    probabilities[rows, labels] = 0.0  # summed without the true class: 1 - p_y would cancel
+    probabilities[rows, labels] = 0.0  # summed without the true class, since 1 - p_y would cancel
     confidence: FloatArray = np.log(correct + TINY) - np.log(probabilities.sum(axis=1) + TINY)
     return confidence
 
@@ -70,7 +70,7 @@ def _as_defined(logits: npt.NDArray[np.float32], labels: Labels) -> FloatArray:
 
 
 def _in_float32(logits: npt.NDArray[np.floating], run: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """A float32 copy, checked to be finite."""
+    """Return a float32 copy, checked to be finite."""
     with np.errstate(over="ignore"):  # a float64 logit beyond float32 becomes infinite, and is reported below
         copy = logits.astype(np.float32)  # always a copy
     if not np.isfinite(copy).all():

@@ -1,4 +1,4 @@
-"""Stopping early: scores are compared after 32, 64, 128, ... runs, until every pair is settled."""
+"""Supports early stopping: compares scores after 32, 64, 128, ... runs, until every pair is settled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Verdict:
 
 
 def looks(runs: int) -> tuple[int, ...]:
-    """Numbers of runs after which to look: 32, 64, 128, ... and `runs`."""
+    """Return the numbers of runs after which to compare: 32, 64, 128, ... and `runs`."""
     found = []
     size = LEAST_READABLE
     while size < runs:
@@ -34,11 +34,11 @@ def looks(runs: int) -> tuple[int, ...]:
 
 
 def verdicts(scores: Sequence[Score], width: float, number_of_looks: int) -> tuple[Verdict, ...]:
-    """Each pair of candidates at one of `number_of_looks` looks.
+    """Compare each pair of candidates at one of `number_of_looks` looks.
 
-    Looking repeatedly gives an equal pair as many chances to seem different, so each look's intervals have the
-    level of one of so many comparisons: over all looks together a pair is wrongly settled in at most about 5 % of
-    evaluations (simulated in tests/benchmarks/interval_coverage.py).
+    Each look is another chance for an equal pair to seem different, so each look's intervals have the level of one
+    of this many comparisons. Over all looks together, a pair is wrongly settled in at most about 5 % of evaluations
+    (simulated in tests/benchmarks/interval_coverage.py).
     """
     level = level_of_each(LEVEL, number_of_looks)
     found = []

@@ -1,4 +1,4 @@
-"""The exception that scoring raises for arrays it cannot score, and the checks that files share."""
+"""Defines the exception for arrays that cannot be scored, and shared checks of arrays."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-LARGEST = 1e9  # beyond it the thresholds' spacing of 0.01 is lost in float64, and no confidence is that large
+LARGEST = 1e9  # beyond it, float64 loses the thresholds' spacing of 0.01; no confidence is that large
 
 
 class ScoringError(ValueError):
-    """An array or option that cannot be scored: one sentence with the value seen and what is allowed."""
+    """Raised for an array or option that cannot be scored: one sentence with the value and what is allowed."""
 
 
 def check_confidences(values: npt.ArrayLike, name: str) -> FloatArray:
@@ -39,7 +39,7 @@ def check_confidences(values: npt.ArrayLike, name: str) -> FloatArray:
 
 
 def check_both(retrained: npt.ArrayLike, unlearned: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Both sides as float64 arrays, (N_R, S) and (N_U, S). Raises ScoringError also where they differ in examples."""
+    """Return both sides as float64 arrays, (N_R, S) and (N_U, S). Raises ScoringError also for different examples."""
     r, u = check_confidences(retrained, "retrained"), check_confidences(unlearned, "unlearned")
     if r.shape[1] != u.shape[1]:
         raise ScoringError(

@@ -1,9 +1,9 @@
-"""F at 512 runs a side, projected from fewer (metric.md, "F at 512 can be projected from fewer runs").
+"""Projects F to 512 runs a side from fewer (metric.md, "F at 512 can be projected from fewer runs").
 
-The mean of F over banks of N runs depends on each example's two marginal distributions alone. They are modelled
-here: a location and a scale for each example, a shape for each side. Runs drawn from the model are scored at both
-numbers of runs. What the fit loses (every location and scale is noisy, and standardising with them cuts the tails)
-is measured on runs drawn from the model, whose truth is known, by fitting them in the same way.
+The mean of F over banks of N runs depends only on each example's two marginal distributions. They are modelled by a
+location and a scale for each example, and a shape for each side. Runs drawn from the model are scored at both
+numbers of runs. The error of the fit (every location and scale is noisy, and standardising with them cuts the tails)
+is measured by fitting runs drawn from the model, whose truth is known.
 """
 
 import math
@@ -22,9 +22,9 @@ from forget512.scoring.errors import FloatArray, ScoringError, check_both
 SUBSETS = 20  # halves of the runs, for the interval
 DRAWN, DRAWN_FOR_SUBSETS = 4000, 600  # examples drawn from the model for the projection, and for each subset's
 POINTS = 4000  # of a shape's quantile function
-TRIMMED = 0.05  # of the runs, at either end, is left out of location and scale: a few bad runs do not decide them
-SMALLEST_SCALE = 1e-9  # where drawn runs should tie; the rules' grid has steps of 0.01
-MODEL_ERROR = 0.05  # standard deviation of log(projected / true F) that more runs would not take away, about
+TRIMMED = 0.05  # of the runs, at either end, is ignored for location and scale, so a few bad runs do not determine them
+SMALLEST_SCALE = 1e-9  # spacing at which drawn runs tie; the rules' grid has steps of 0.01
+MODEL_ERROR = 0.05  # approximate standard deviation of log(projected / true F) that more runs would not remove
 
 Pair = tuple[FloatArray, FloatArray]  # the retrained and the unlearned side
 Bank = tuple[SortedRuns, SortedRuns]
@@ -33,10 +33,10 @@ Draws = tuple[npt.NDArray[np.int16], npt.NDArray[np.int16]]  # (E, N) a side: in
 
 @dataclass(frozen=True)
 class Projection:
-    """F that `to` runs a side would give in the mean over banks.
+    """The mean F of banks with `to` runs a side.
 
     interval: 95 %, over other runs of the same algorithms and the method's own error. runs: N of the smaller side,
-    which it was projected from.
+    from which F was projected.
     """
 
     quality: float
@@ -54,15 +54,15 @@ def project(
 ) -> Projection | None:
     """Project the released F of confidences (N_R, S) and (N_U, S) to `to` runs a side; None below 32 runs.
 
-    F of few runs is not F of many: it stays near 0.5 / N however far a candidate is. `rng` draws subsets of the
+    F of few runs differs from F of many: it stays near 0.5 / N however far a candidate is. `rng` draws subsets of the
     runs and the model's runs; without it, seed 0.
 
-    Raises ScoringError for bad arrays, and where both sides have `to` runs or more already.
+    Raises ScoringError for invalid arrays, and if both sides already have `to` runs or more.
     """
     r, u = check_both(retrained, unlearned)
     runs, examples = min(len(r), len(u)), r.shape[1]
     if runs >= to:
-        raise ScoringError(f"to is {to}, but both sides have {runs} runs or more: a projection goes to more runs.")
+        raise ScoringError(f"to is {to}, but both sides have {runs} runs or more: give a larger number.")
     if runs < LEAST_READABLE:
         return None
     bank = sort_runs(r), sort_runs(u)
@@ -74,7 +74,7 @@ def project(
         model, in_subsets = _projected_with_subsets(_only(bank, varies), to, seeded(rng))
         quality, found = kept + share * model, kept + share * in_subsets
     if quality == 0.0:
-        # Every drawn example was separated. Of the S observed ones three may yet not be (the rule of three).
+        # Every drawn example was separated. Up to three of the S observed ones may not be (the rule of three).
         three = -math.log(1 - LEVEL) * smallest_quality(examples, bins(len(r), len(u)))
         return Projection(0.0, (0.0, min(float(points.mean()) + three, 1.0)), runs, to)
     logs = np.log(np.maximum(found, smallest_quality(examples, bins(to, to))))
@@ -84,18 +84,18 @@ def project(
 
 
 def _projected_with_subsets(bank: Bank, to: int, rng: np.random.Generator) -> tuple[float, FloatArray]:
-    """From all runs, and from each of SUBSETS random halves of them.
+    """Estimates from all runs, and from each of SUBSETS random halves of them.
 
-    Drawn without replacement, halves vary as banks do (metric.md, "Error bars, measured"); larger subsets overstated
-    what examples do by themselves.
+    Halves drawn without replacement vary like banks (metric.md, "Error bars, measured"); larger subsets overstated the
+    variation of single examples.
     """
     subsets = [(_half(bank[0], rng), _half(bank[1], rng)) for _ in range(SUBSETS)]
     of_subsets = [_estimate(r.values, u.values) for r, u in subsets]
-    # Runs move examples together, so only whole runs show how sure a shape is.
+    # Runs move examples together, so the error of a shape is estimated by leaving out whole runs.
     variance = np.var([each.shapes[1] - each.shapes[0] for each in of_subsets], axis=0, ddof=1)
     estimates = _estimate(bank[0].values, bank[1].values)
     whole = _projected(bank, estimates, variance, _draw(DRAWN, bank, to, rng))
-    # All subsets share their draws: what these add by chance is not spread over runs.
+    # All subsets share their draws, whose randomness is not spread over runs.
     draws = _draw(DRAWN_FOR_SUBSETS, subsets[0], to, rng)
     parts = [_projected(*each, 2.0 * variance, draws) for each in zip(subsets, of_subsets, strict=True)]
     return whole, np.array(parts)
@@ -103,7 +103,7 @@ def _projected_with_subsets(bank: Bank, to: int, rng: np.random.Generator) -> tu
 
 @dataclass(frozen=True)
 class _Estimates:
-    """Of both sides: location and scale (S,), and shape (POINTS,), the quantiles of all (x - location) / scale."""
+    """Both sides' location and scale (S,), and shape (POINTS,), the quantiles of all (x - location) / scale."""
 
     locations: Pair
     scales: Pair
@@ -111,7 +111,7 @@ class _Estimates:
 
     @property
     def differences(self) -> FloatArray:
-        """(S, 2): shift of the unlearned runs in scales of the retrained ones; logarithm of the ratio of scales."""
+        """Return (S, 2): shift of the unlearned runs in scales of the retrained ones, and log ratio of scales."""
         (r, u), (r_scale, u_scale) = self.locations, self.scales
         return np.stack([(u - r) / r_scale, np.log(u_scale / r_scale)], axis=1)
 
@@ -125,7 +125,7 @@ class _Model:
     shapes: Pair
 
     def runs(self, draws: Draws) -> Pair:
-        """(E, N_R) and (E, N_U) ascending runs of examples 0, 1, ... S - 1, 0, 1, ..."""
+        """Draw (E, N_R) and (E, N_U) ascending runs of examples 0, 1, ... S - 1, 0, 1, ..."""
         example = np.arange(len(draws[0])) % len(self.scale)
         scale = self.scale[example, None]
         shift, log_ratio = self.differences[example].T[:, :, None]
@@ -133,7 +133,7 @@ class _Model:
 
 
 def _projected(bank: Bank, estimates: _Estimates, shape_variance: FloatArray, draws: tuple[Draws, Draws]) -> float:
-    """The model's F at the new number of runs, corrected by how it errs at the present one.
+    """Compute the model's F at the new number of runs, corrected by its error at the present one.
 
     That error is measured with the noise of the examples' own points, so it counts by its share of all error.
     """
@@ -149,8 +149,8 @@ def _projected(bank: Bank, estimates: _Estimates, shape_variance: FloatArray, dr
 
 
 def _fit(seen: _Estimates, shape_variance: FloatArray, draws: Draws) -> _Model:
-    """The model whose own runs would give these estimates."""
-    # Squared, the shapes' distance exceeds the true one by the variance of its error; often there is none at all.
+    """Find the model whose own runs would give these estimates."""
+    # The squared distance of the shapes exceeds the true one by the variance of its error; often the true one is 0.
     middle, apart = (seen.shapes[0] + seen.shapes[1]) / 2, seen.shapes[1] - seen.shapes[0]
     apart = np.sign(apart) * np.sqrt(np.maximum(apart**2 - shape_variance, 0.0))
     wanted = middle - apart / 2, middle + apart / 2
@@ -166,7 +166,7 @@ def _fit(seen: _Estimates, shape_variance: FloatArray, draws: Draws) -> _Model:
 
 
 def _shrink(seen: FloatArray, errors: FloatArray) -> FloatArray:
-    """(S, 2) values, drawn together until their covariance is the seen one less that of the (E, 2) errors."""
+    """Shrink (S, 2) values until their covariance is the observed one minus that of the (E, 2) errors."""
     mean = seen.mean(axis=0)
     covariance = np.cov(seen.T, bias=True)
     values, vectors = np.linalg.eigh(covariance)
@@ -179,7 +179,7 @@ def _shrink(seen: FloatArray, errors: FloatArray) -> FloatArray:
 
 
 def _estimate(retrained: FloatArray, unlearned: FloatArray) -> _Estimates:
-    """From ascending rows (S, N) of both sides."""
+    """Estimate from ascending rows (S, N) of both sides."""
     (r_location, r_scale), (u_location, u_scale) = _location_and_scale(retrained), _location_and_scale(unlearned)
     shapes = (
         _quantiles((retrained - r_location[:, None]) / r_scale[:, None]),
@@ -189,7 +189,7 @@ def _estimate(retrained: FloatArray, unlearned: FloatArray) -> _Estimates:
 
 
 def _location_and_scale(values: FloatArray) -> Pair:
-    """Of ascending rows without their ends: the mean, and half the distance between the means of the halves."""
+    """Compute, from ascending rows without their ends, the mean and half the distance between the halves' means."""
     runs = values.shape[1]
     cut = int(TRIMMED * runs)
     kept = values[:, cut : runs - cut]
@@ -199,14 +199,14 @@ def _location_and_scale(values: FloatArray) -> Pair:
 
 
 def _quantiles(values: FloatArray) -> FloatArray:
-    """POINTS of them, evenly spaced."""
+    """Choose POINTS values, evenly spaced."""
     pooled = np.sort(values, axis=None)
     at = (np.arange(POINTS) + 0.5) / POINTS * pooled.size - 0.5
     return np.interp(at, np.arange(pooled.size), pooled)
 
 
 def _standard(shape: FloatArray) -> FloatArray:
-    """A quantile function with location 0 and scale 1."""
+    """Standardise a quantile function to location 0 and scale 1."""
     ascending = np.sort(shape)
     location, scale = _location_and_scale(ascending[None])
     result: FloatArray = (ascending - location) / scale
@@ -214,7 +214,7 @@ def _standard(shape: FloatArray) -> FloatArray:
 
 
 def _draw(examples: int, bank: Bank, to: int, rng: np.random.Generator) -> tuple[Draws, Draws]:
-    """For `examples` examples or more, each of the bank's equally often: of its own runs, and of `to` runs a side."""
+    """Draw at least `examples` examples, each of the bank's equally often, with its own runs and `to` runs a side."""
     each = len(bank[0].values)
     rows = each * math.ceil(examples / each)
 
@@ -229,7 +229,7 @@ def _half(side: SortedRuns, rng: np.random.Generator) -> SortedRuns:
 
 
 def _varies(side: SortedRuns) -> npt.NDArray[np.bool_]:
-    """(S,) whether no value is that of more than a quarter of the runs: so a half has a location and a scale."""
+    """Return (S,) whether at most a quarter of the runs share a value, so that each half has a location and a scale."""
     quarter = side.runs // 4
     return np.all(side.values[:, quarter:] > side.values[:, :-quarter], axis=1)
 
@@ -240,7 +240,7 @@ def _only(bank: Bank, examples: npt.NDArray[np.bool_]) -> Bank:
 
 
 def _points(bank: Bank) -> FloatArray:
-    """(S,) H of each example."""
+    """Return (S,) H of each example."""
     return _points_of_rows(bank[0].values, bank[1].values)
 
 

@@ -1,4 +1,4 @@
-"""The score of one candidate against retraining: F times accuracy ratios (metric.md, section 4)."""
+"""Computes the score of a candidate against retraining: F times accuracy ratios (metric.md, section 4)."""
 
 import math
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class Score:
     retrained ones. score: F times the known ratios. interval: 95 % interval of `score` over other runs of the
     same algorithms on this forget set. example_error: the standard error of `score` over draws of the
     forget examples, the other source of spread. ceiling: F of retraining against itself. share_of_ceiling:
-    F / ceiling. What cannot be computed is None, and `missing` has the reason under its name.
+    F / ceiling. A field that cannot be computed is None, and `missing` has the reason under its name.
     """
 
     mode: str
@@ -56,7 +56,7 @@ class Score:
 
     @property
     def runs(self) -> int:
-        """N, that of the smaller side."""
+        """N of the smaller side."""
         return min(self.n_retrained, self.n_unlearned)
 
 
@@ -78,8 +78,8 @@ def score(
 
     retrained (N_R, S), unlearned (N_U, S): confidences as the mode takes them (MODES[mode].confidence), one row a
     run, one column a forget example. Accuracies: (N_R,) or (N_U,) fractions in [0, 1]; a ratio needs both sides.
-    rng: of the subsets behind interval and ceiling; without it, seed 0: equal inputs give equal results.
-    ceiling: what `ceiling(retrained, mode=mode)` gave, so that several candidates share it; computed here without.
+    rng: draws the subsets for interval and ceiling; without it, seed 0, so equal inputs give equal results.
+    ceiling: the result of `ceiling(retrained, mode=mode)`, to share it among candidates; computed if omitted.
 
     Raises ScoringError for an unknown mode and for arrays that cannot be scored.
     """
@@ -97,7 +97,7 @@ def score(
     points = example_scores(epsilon, bins)
     quality = float(points.mean())
 
-    # Each has its own stream, so that a ceiling from outside leaves the interval as it was.
+    # Each has its own stream, so a given ceiling does not change the interval.
     ceiling_rng, interval_rng = (None, None) if rng is None else rng.spawn(2)
     uncertainty, share = None, None
     missing: dict[str, str] = {}
@@ -147,7 +147,7 @@ def score(
 def _accuracies(
     retrained: npt.ArrayLike | None, unlearned: npt.ArrayLike | None, n_r: int, n_u: int, name: str
 ) -> tuple[FloatArray, FloatArray] | None:
-    """Both sides' accuracies as float64, checked; None if a side is missing."""
+    """Return both sides' accuracies as float64, checked; None if a side is missing."""
     r = None if retrained is None else check_accuracy(retrained, n_r, f"retrained_{name}")
     u = None if unlearned is None else check_accuracy(unlearned, n_u, f"unlearned_{name}")
     if r is None or u is None:

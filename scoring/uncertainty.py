@@ -1,8 +1,8 @@
-"""How far a score would move with other runs (interval), and what equal distributions reach (ceiling).
+"""Computes a score's interval over other runs, and the ceiling, F of equal distributions.
 
-Both score subsets of the runs drawn without replacement: drawing with replacement makes ties, which inflate
-the largest epsilon and bias F (metric.md, "The naive bootstrap over models is biased"). How well the intervals
-cover is simulated in tests/benchmarks/interval_coverage.py; its table is in scoring/README.md.
+Both score subsets of the runs drawn without replacement, since drawing with replacement makes ties, which inflate
+the largest epsilon and bias F (metric.md, "The naive bootstrap over models is biased"). The coverage of the intervals
+is simulated in tests/benchmarks/interval_coverage.py; its table is in scoring/README.md.
 """
 
 import math
@@ -22,16 +22,16 @@ from forget512.scoring.errors import FloatArray, ScoringError, check_confidences
 RESAMPLES = 100
 SPLITS = 8
 
-# Subsets of 3/4 of the runs overstate what each example's epsilon does by itself, the more so the nearer F is to
-# the ceiling (epsilon is a maximum over noisy attacks, and an order statistic's spread is not smooth in the
-# runs), and understate what runs do to many examples at once. Ratios of variances, fitted to simulated banks.
+# Subsets of 3/4 of the runs overstate the variance of single examples, the more the nearer F is to the ceiling
+# (epsilon is a maximum over noisy attacks, and an order statistic's spread is not smooth in the runs), and
+# understate the variance that examples share. These are ratios of variances, fitted to simulated banks.
 OWN_AWAY, OWN_AT_CEILING = 1.35, 3.4
 SHARED = 0.66
 
-# Times 1 / N: about where F of every candidate ends that is far from retraining (metric.md, "F falls with N").
+# Times 1 / N: the approximate F of every candidate that is far from retraining (metric.md, "F falls with N").
 FLOOR_TIMES_RUNS = 0.5
 
-# Accuracies of the two sides, (N_R,) and (N_U,), whose means' ratio multiplies F.
+# Accuracies of the two sides, (N_R,) and (N_U,); the ratio of their means multiplies F.
 AccuracyPair = tuple[FloatArray, FloatArray]
 
 
@@ -75,15 +75,15 @@ class Uncertainty:
     most: float
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Two-sided interval of the score at this level."""
+        """Return the two-sided interval of the score at this level."""
         return self.limits(float(stdtrit(len(self.log_ratios) - 1, (1 + level) / 2)))
 
     def limits(self, quantile: float) -> tuple[float, float]:
-        """The score less and plus `quantile` standard deviations, taken on its logarithm.
+        """Return the score minus and plus `quantile` standard deviations, on its logarithm.
 
-        On the floor F shows only that the candidate is far from retraining, and its own spread is close to 0: the
-        limits are 0 and at least the floor. For a score of 0 the upper limit is at least this, too: none of S examples
-        earned points, so -log(alpha) of them (three at 95 %, the rule of three) may be expected to, each the least
+        On the floor, F shows only that the candidate is far from retraining, and its own spread is close to 0, so the
+        limits are 0 and at least the floor. For a score of 0, the upper limit has another lower bound: none of S
+        examples earned points, so -log(alpha) of them (three at 95 %, the rule of three) might, each with the least
         points that exist; zero_spread is added.
         """
         if self.score == 0.0:
@@ -105,10 +105,10 @@ def ceiling(
     runs: int | None = None,
     mode: str = "released",
 ) -> Ceiling | None:
-    """Mean F of disjoint random parts of (N, S) retrained confidences; None below 8 runs.
+    """Compute the mean F of disjoint random parts of (N, S) retrained confidences; None below 8 runs.
 
-    Each part has `runs` runs, at most (without: exactly) floor(N / 2). About 0.18, not 1 (metric.md, "What the
-    number means"). Without `rng`, seed 0. Raises ScoringError for bad arrays and fewer than 2 splits.
+    Each part has `runs` runs, at most floor(N / 2), which is the default. F is about 0.18, not 1 (metric.md, "What
+    the number means"). Without `rng`, seed 0. Raises ScoringError for invalid arrays and fewer than 2 splits.
     """
     return sorted_ceiling(sort_runs(check_confidences(retrained, "retrained")), rng, splits, runs, find_mode(mode))
 
@@ -116,7 +116,7 @@ def ceiling(
 def sorted_ceiling(
     retrained: SortedRuns, rng: np.random.Generator | None, splits: int, runs: int | None, mode: Mode
 ) -> Ceiling | None:
-    """The same from runs that are sorted already."""
+    """Compute the ceiling from runs that are already sorted."""
     _check_repeats("splits", splits)
     if min(retrained.runs, runs or LEAST_RUNS) < LEAST_RUNS:
         return None
@@ -143,14 +143,14 @@ def resample(
 ) -> Uncertainty:
     """Score `resamples` subsets of 3/4 of the runs of both sides, of sorted runs that are unchecked.
 
-    quality: F of all the runs; share: of the ceiling. The subsets of the retrained runs come from a stream of
-    their own, so candidates that are scored against the same reference with the same rng have them in common.
+    quality: F of all the runs; share: of the ceiling. The subsets of the retrained runs come from a separate
+    stream, so candidates that are scored against the same reference with the same rng share them.
     """
     _check_repeats("resamples", resamples)
     n_r, n_u, examples = retrained.runs, unlearned.runs, retrained.values.shape[0]
     reference_rng, candidate_rng = seeded(rng).spawn(2)
     kept_r, kept_u = 3 * n_r // 4, 3 * n_u // 4
-    # The larger factor where rounding makes them differ; 3 where 4 divides both.
+    # The larger factor, if rounding makes them differ; 3 if 4 divides both.
     widening = max(kept_r / (n_r - kept_r), kept_u / (n_u - kept_u))
     bins = mode.bins(n_r, n_u)
     found = np.empty((resamples, examples), dtype=np.float32)
@@ -163,7 +163,7 @@ def resample(
     ratio = ratio_product(accuracies)
     least = smallest_quality(examples, bins)
     qualities = found.mean(axis=1, dtype=np.float64)
-    # A subset's ratio can be 0 where a few runs hold all the accuracy; kept finite, it widens the interval.
+    # A subset's ratio is 0 if only a few other runs have accuracy above 0; a finite value widens the interval.
     log_qualities = np.log(np.maximum(qualities, max(least, 1e-300)))
     log_ratios = np.log(np.maximum(ratios, max(1e-6 * ratio, 1e-300)))
     return Uncertainty(
@@ -188,7 +188,7 @@ def spread_of_log(
     widening: float,
     share: float,
 ) -> float:
-    """Standard deviation over other runs of log F + log ratios, from those of B subsets, (B,) each.
+    """Compute the standard deviation of log F + log ratios over other runs, from those of B subsets, (B,) each.
 
     parts: (B, S), what each example adds to F, up to a factor: separates the variance of single examples from what
     they share. The ratios are smooth in the runs, so their variance, and what they share with F, needs no correction.
@@ -204,10 +204,10 @@ def spread_of_log(
 
 
 def points(retrained: SortedRuns, unlearned: SortedRuns, mode: Mode, runs: tuple[int, int] | None = None) -> FloatArray:
-    """(S,) H of each example; runs: (N_R, N_U) of the banks of which these are subsets, if they are.
+    """Compute (S,) H of each example. runs: (N_R, N_U) of the full banks, if these are subsets.
 
-    The least error that n runs can show is one in n, so a subset's largest epsilons stop short of the bank's by
-    the logarithm of the ratio of their sizes. That is added, so that both fill the same bins.
+    The least error that n runs can show is 1 / n, so a subset's largest epsilons are smaller than the bank's by the
+    logarithm of the ratio of their sizes. It is added, so that both fill the same bins.
     """
     own = (retrained.runs, unlearned.runs)
     count = mode.bins(*(runs or own))
@@ -216,7 +216,7 @@ def points(retrained: SortedRuns, unlearned: SortedRuns, mode: Mode, runs: tuple
 
 
 def ratio_product(accuracies: Sequence[AccuracyPair]) -> float:
-    """Product of mean(unlearned) / mean(retrained) over the pairs; 1 without any."""
+    """Return the product of mean(unlearned) / mean(retrained) over the pairs; 1 without pairs."""
     product = 1.0
     for retrained, unlearned in accuracies:
         product *= float(unlearned.mean()) / max(float(retrained.mean()), 1e-12)

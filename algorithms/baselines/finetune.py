@@ -17,7 +17,7 @@ def finetune(
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
 ) -> nn.Module:
-    """Train the original model on with cross-entropy on the retain set; the forget set is never read.
+    """Continue to train the original model with cross-entropy on the retain set; the forget set is never read.
 
     The defaults are those of the competition's scoring program: one epoch of SGD, cosine from 0.001.
     """

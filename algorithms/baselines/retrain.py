@@ -1,4 +1,4 @@
-"""Training from scratch: what every unlearning algorithm is measured against."""
+"""Training from scratch: the reference for every unlearning algorithm."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
 }
-SCHEDULES: dict[str, Callable[..., Callable[[float], float]]] = {  # the factor of lr after some epochs
+SCHEDULES: dict[str, Callable[..., Callable[[float], float]]] = {  # factor of lr after some epochs
     "cosine": lambda epochs, milestones, factor: cosine(epochs),
     "linear": lambda epochs, milestones, factor: linear(epochs),
     "constant": lambda epochs, milestones, factor: lambda progress: 1.0,
@@ -42,15 +42,15 @@ def retrain(
 ) -> nn.Module:
     """Train a fresh network on the retain set; the forget set is never read.
 
-    The harness hands it a newly initialised net instead of the original model, and the benchmark's recipe as its
+    The harness passes it a newly initialised net instead of the original model, and the benchmark's recipe as
     hyper-parameters.
 
     optimizer: sgd (with Nesterov's momentum) | adam | adamw, both with PyTorch's own betas and without momentum
     schedule: of lr, step by step: cosine or linear to 0 over the epochs | constant | steps (times factor at each of
               milestones, in epochs)
     warmup: epochs over which lr rises linearly, whatever the schedule
-    padding: images are shifted by up to so many pixels. mirror: the share of them that is mirrored; None: half of them
-             where padding is above 0, else none
+    padding: images are shifted by up to this many pixels. mirror: the share of images that are mirrored; None: half of
+             them if padding is above 0, else none
 
     Raises:
         ValueError: an unknown optimizer or schedule.
@@ -74,5 +74,5 @@ def retrain(
 
 
 def usual_mirror(padding: int) -> float:
-    """The share of images that is mirrored where nothing is said of it: as is usual where they are shifted."""
+    """Return the default share of mirrored images: half if images are shifted, else none."""
     return 0.5 if padding else 0.0

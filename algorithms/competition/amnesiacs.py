@@ -1,4 +1,4 @@
-"""The competition's 6th place (Algorithmic Amnesiacs 2023): stem and classifier drawn anew, then distillation."""
+"""The competition's 6th place (Algorithmic Amnesiacs 2023): re-initialised stem and classifier, then distillation."""
 
 import torch.nn.functional as F
 from torch import nn
@@ -29,7 +29,7 @@ def amnesiacs(
       warm-up: minimise KL(p ‖ q) on the validation set, without its labels; constant learning rate (assumed).
       main: minimise soft cross-entropy(p, q) + CE(labels) + KL(p ‖ q) on the retain set; cosine from lr to 0. Soft
             cross-entropy is KL plus p's own entropy, so the two pull alike: published as a sum of three.
-    No factor of T² (assumed). The original model stands in evaluation mode. The forget set is never read.
+    No factor of T² (assumed). The original model is in evaluation mode. The forget set is never read.
 
     Raises:
         ValueError: net has no convolution or no linear layer, or one of them computes its weight.

@@ -52,7 +52,7 @@ def forget_remember(
       remember: minimise E |f_O(I') - f_U(I')|² over retain images I' = I + N(0, sigma²), where f_O are the original
               model's logits and f_U the current ones ("knowledge preserving loss").
     The loss is the mean over images and classes (assumed; as a squared norm it would be the sum over classes, which is
-    as many times as large), for l1 as well. Assumed, too: SGD with momentum, which starts anew in each cycle, and
+    as many times as large), for l1 as well. Assumed, too: SGD with momentum, which is reset in each cycle, and
     weight decay; batch norms in training mode.
     The forget set is read by selection='fim' alone.
 
@@ -63,8 +63,8 @@ def forget_remember(
     draws: layers drawn, by cycle. The writeup's "6 layers" is read as six over the three cycles: its tables give
            10, 20 and 30 % of the layers for 1, 2 and 3 cycles; (6, 6, 6) is the other reading
     ratio: share of the pool, by cycle, instead of draws (at least one layer)
-    reset_norms: whether the norm behind a re-initialised convolution is reset as well (not said; assumed not): the one
-                 that the network declares right after it
+    reset_norms: whether the norm that the network declares right after a re-initialised convolution is also reset (not
+                 stated; assumed not)
     loss: mse | l1 (to the original model's logits on the same image) | ce (to the labels)
     input: clean | flip (vertical) | crop | cutout | noise (sigma, in units of normalised pixels: assumed)
     epochs: passes over the retain set, by cycle
@@ -143,7 +143,7 @@ def forget_remember_2(
 
 
 def _by_cycle(draws: Sequence[int], ratio: Sequence[float], epochs: Sequence[int], layers: int) -> list[float]:
-    """Share of the pool that each cycle re-initialises."""
+    """Return the share of the pool that each cycle re-initialises."""
     given = ratio or draws
     if len(given) != len(epochs):
         name = "ratio" if ratio else "draws"
@@ -156,7 +156,7 @@ def _by_cycle(draws: Sequence[int], ratio: Sequence[float], epochs: Sequence[int
 
 
 def _learning_rates(lr: Sequence[float], epochs: Sequence[int], t_max: int) -> list[list[float]]:
-    """One a cycle and epoch."""
+    """Return one learning rate for each cycle and epoch."""
     if len(lr) == sum(epochs) > len(epochs):
         rates = iter(lr)
         return [[next(rates) for _ in range(count)] for count in epochs]
@@ -173,7 +173,7 @@ def _learning_rates(lr: Sequence[float], epochs: Sequence[int], t_max: int) -> l
 
 
 def _choose_layers(layers: dict[str, nn.Module], share: float, importance: dict[str, Tensor] | None) -> list[str]:
-    """Names: drawn at random with replacement, or the most important ones."""
+    """Choose layers by name: at random with replacement, or the most important ones."""
     names = list(layers)
     count = max(1, round(share * len(names))) if share else 0
     if importance is None:
@@ -182,7 +182,7 @@ def _choose_layers(layers: dict[str, nn.Module], share: float, importance: dict[
 
 
 def _reinitialise_elements(layers: dict[str, nn.Module], share: float, importance: dict[str, Tensor] | None) -> None:
-    """A share of the single weights of all layers: drawn at random, or the most important ones."""
+    """Choose a share of the single weights of all layers: at random, or the most important ones."""
     if importance is not None:
         scores = torch.cat([importance[f"{name}.weight"].flatten() for name in layers])
         least = scores.sort(descending=True).values[max(1, round(share * len(scores))) - 1]
@@ -200,7 +200,7 @@ def _reinitialise_elements(layers: dict[str, nn.Module], share: float, importanc
 
 
 def _norms_behind(net: nn.Module, layers: dict[str, nn.Module]) -> dict[str, nn.Module]:
-    """The norm of each convolution among layers, by that one's name: the module that net declares right after it."""
+    """Find the norm of each convolution, the module that net declares right after it, by the convolution's name."""
     following = dict(pairwise(net.modules()))
     found = {}
     for name, layer in layers.items():

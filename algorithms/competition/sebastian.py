@@ -1,4 +1,4 @@
-"""The competition's 4th place (Sebastian 2023): prune 99 %, draw it anew, keep the original's entropies."""
+"""The competition's 4th place (Sebastian 2023): prune and redraw 99 %, keep the original's entropies."""
 
 import torch
 import torch.nn.functional as F
@@ -28,10 +28,10 @@ def sebastian(
     """Re-initialise the smallest weights of the whole network, then fine-tune to the labels and the original's entropy.
 
     Prune: of all convolutions' and linear layers' weights together, the `share` with the smallest magnitudes. They
-           are drawn anew, uniform within ± 1/√fan_in; biases and norms stay.
+           are redrawn, uniform within ± 1/√fan_in; biases and norms stay.
     Fine-tune: CE + mean over images of (H(current) - H(original))² on the retain set, at a constant learning rate
-           (assumed). H is the entropy of the softmax in nats; the original model stands in evaluation mode.
-    Round: at last each weight to the nearest float16 number (batch norm's running statistics are no weights: assumed).
+           (assumed). H is the entropy of the softmax in nats; the original model is in evaluation mode.
+    Round: finally, each weight to the nearest float16 number (but not batch norm's running statistics: assumed).
 
     class_power: a class counts (its retain images) ** class_power in CE; one without retain images counts nothing
     The forget set is never read.
@@ -58,7 +58,7 @@ def sebastian(
 
 @torch.no_grad()
 def redraw_the_smallest(weights: list[torch.Tensor], share: float) -> None:
-    """Of all weights (out, in, …) together the share with the smallest magnitudes, uniform within ± 1/√fan_in."""
+    """Redraw the share of all weights (out, in, …) with the smallest magnitudes, uniform within ± 1/√fan_in."""
     magnitudes = torch.cat([weight.abs().flatten() for weight in weights])
     pruned = torch.zeros_like(magnitudes, dtype=torch.bool)
     pruned[magnitudes.topk(round(share * len(magnitudes)), largest=False, sorted=False).indices] = True
@@ -69,6 +69,6 @@ def redraw_the_smallest(weights: list[torch.Tensor], share: float) -> None:
 
 
 def entropy(logits: torch.Tensor) -> torch.Tensor:
-    """Entropy of the softmax of logits (b, C), in nats: (b,)."""
+    """Return the entropy of the softmax of logits (b, C), in nats: (b,)."""
     log_p = F.log_softmax(logits.float(), 1)
     return -(log_p.exp() * log_p).sum(1)

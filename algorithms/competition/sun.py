@@ -30,7 +30,7 @@ def sun(
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
 ) -> nn.Module:
-    """Re-initialise the classifier, train random parts of the network, at last all of it; cross-entropy on retain.
+    """Re-initialise the classifier, train random parts of the network, then all of it; cross-entropy on retain.
 
     Parts: in each of `epochs` epochs, draw `tensors` of the parameter tensors outside norm layers (all, if there are
            fewer) and train these and the norm layers' alone. From the second epoch on, of those drawn for the first
@@ -55,7 +55,7 @@ def sun(
     for epoch in range(epochs):
         drawn = torch.randperm(len(others))[:tensors].tolist()
         if epoch > 0:
-            new = [i for i in drawn if i not in seen]  # in the order of the draw: its first ones are random ones
+            new = [i for i in drawn if i not in seen]  # in the order of the draw, so that the first ones are random
             for i in new[: round(share * len(new))]:
                 add_noise(others[i], sigma)
         seen.update(drawn)

@@ -22,7 +22,7 @@ def toshi_marvelous(
     """Swap height and width in every convolution's kernels, then train with cross-entropy on the retain set.
 
     lr: cosine to 0 over the epochs, step by step (assumed)
-    The forget set is never read, and but for the order of batches nothing is random.
+    The forget set is never read, and only the order of batches is random.
 
     Raises:
         ValueError: net has no convolution, one computes its weight, a kernel isn't square, or all are 1 × 1.

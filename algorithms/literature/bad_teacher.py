@@ -1,4 +1,4 @@
-"""The bad teacher: a student of two teachers, one of which has never seen an image."""
+"""Bad teacher: a student imitates two teachers, one of which was never trained."""
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +26,11 @@ def bad_teacher(
     Chundawat, Tarun, Mandal, Kankanhalli 2023: minimise (1 - l_u) KL(T_s(x) ‖ S(x)) + l_u KL(T_d(x) ‖ S(x)) over both
     sets together, l_u = 1 for a forget image and 0 for a retain image; S the student, which starts as the original
     model, T_s the competent teacher, which remains it, T_d the incompetent one, the same architecture with every layer
-    drawn anew as `reinitialise` does; softmax at a temperature. Labels are never used. Adam with a constant lr.
+    redrawn by `reinitialise`; softmax at a temperature. Labels are never used. Adam with a constant lr.
     Decided here: lr is the lowest of what is published (1e-4 … 1e-2), and all retain images are used, not a sample.
 
     Raises:
-        ValueError: the network has a layer that cannot be initialised anew.
+        ValueError: the network has a layer that cannot be re-initialised.
     """
     competent, incompetent = teacher_of(net), teacher_of(net)
     renew(incompetent)

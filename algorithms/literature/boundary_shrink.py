@@ -1,4 +1,4 @@
-"""Boundary shrink (Chen, Gao, Liu, Peng, Wang 2023): forget images become what lies next to them."""
+"""Boundary shrink (Chen, Gao, Liu, Peng, Wang 2023): forget images get the labels of neighbouring classes."""
 
 import torch
 import torch.nn.functional as F
@@ -27,8 +27,8 @@ def boundary_shrink(
     ("Boundary Unlearning", the first of its two methods); then minimise CE(f(x), that class). The retain set is never
     read, so that what the network knows of it fades as well when lr or epochs are large.
 
-    The paper forgets a whole class, and x' may still be taken for y: here the label is the likeliest class other than
-    y, so that no step teaches what is to be forgotten. Batch norms train on the forget set, as in the paper.
+    The paper forgets a whole class, and x' may still be classified as y. Here, the label is the likeliest class other
+    than y, so that no step trains on y. Batch norms train on the forget set, as in the paper.
 
     bound: ε, in units of the loader's normalised pixels. The paper's are not normalised; x' is not clamped, since a
            loader does not tell where black and white are
@@ -44,9 +44,9 @@ def boundary_shrink(
 
 
 def nearest_classes(net: nn.Module, inputs: Tensor, targets: Tensor, bound: float) -> Tensor:
-    """The likeliest class but the true one, after a step of FGSM away from that: (b,) int64.
+    """Return the likeliest class other than the true one, after a step of FGSM away from it: (b,) int64.
 
-    net stands in evaluation mode. inputs: (b, channels, H, W); targets: (b,).
+    net is in evaluation mode. inputs: (b, channels, H, W); targets: (b,).
     """
     images = inputs.detach().requires_grad_()
     (slope,) = torch.autograd.grad(F.cross_entropy(net(images), targets, reduction="sum"), images)

@@ -1,4 +1,4 @@
-"""Distillation on the retain set alone, from a network that was made to forget everything, or much."""
+"""Distillation on the retain set alone, into a network that was re-initialised or noised."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,18 +23,18 @@ def distil(
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
 ) -> nn.Module:
-    """Teach a student what the original model says of the retain images: logits are matched (Ba, Caruana 2014).
+    """Train a student to match the original model's logits on the retain images (Ba, Caruana 2014).
 
-    What the teacher knew of the forget set reaches the student only as far as its retain logits tell it. The forget
-    set and all labels are never used. No settings are published for this; those here are ours.
+    Knowledge of the forget set reaches the student only through the teacher's retain logits. The forget set and all
+    labels are never used. No settings are published for this; the defaults were chosen here.
 
-    start: "fresh" draws every layer anew; "noise" adds N(0, (sigma s)²) to the weights of convolutions and linear
+    start: "fresh" re-initialises every layer; "noise" adds N(0, (sigma s)²) to the weights of convolutions and linear
            layers, s the standard deviation of the layer's own
     distance: "mse", the mean squared difference of the logits, or "cosine", 1 - cos of the angle between them, which
            leaves the student's scale of logits open
 
     Raises:
-        ValueError: another start or distance; "fresh", and a layer cannot be initialised anew; "noise", and a layer
+        ValueError: another start or distance; "fresh", and a layer cannot be re-initialised; "noise", and a layer
             computes its weight.
     """
     if start not in ("fresh", "noise"):

@@ -22,11 +22,11 @@ def fisher(
 ) -> nn.Module:
     """θ ← θ + N(0, α F⁻¹), F the diagonal Fisher information of the retain set ("Eternal Sunshine", 2020).
 
-    What the retain set says little about gets much noise, and with it goes what only the forget set put there. One
-    step, without training: neither epochs nor a learning rate. The forget set is never read; the running statistics of
-    batch norms stay.
+    Weights that matter little to the retain set get much noise, which removes what only the forget set put there. It is
+    one step without training, so there are no epochs and no learning rate. The forget set is never read; the
+    running statistics of batch norms are unchanged.
 
-    Beside the formula stand the stabilisers of the authors' program: see `noise_variance`. F is the empirical
+    The stabilisers of the authors' program are added to the formula: see `noise_variance`. F is the empirical
     information (the true class's gradient, squared by example), where the authors take the classes' mean by the
     network's own confidences: one gradient an example instead of one a class. Their α for small ResNets is the default.
 
@@ -51,7 +51,7 @@ def noise_variance(
     most_in_classifier: float,
     boost: float,
 ) -> dict[str, Tensor]:
-    """The variance of each weight's noise, by parameter; a shape that broadcasts to the parameter's.
+    """Return the variance of each weight's noise, by parameter, in a shape that broadcasts to the parameter's.
 
     α / F with 1 / F clamped; its mean over the input channels (dimension 1) of weights that have some; times boost for
     the classifier (the last linear layer) and for one-dimensional parameters, once for those that are both.

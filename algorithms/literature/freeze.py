@@ -26,10 +26,9 @@ def cf_k(
     """Catastrophically forget the last k blocks: train them and the classifier on the retain set, freeze all else.
 
     Cross-entropy by SGD ("Towards adversarial evaluations for inexact machine unlearning"); the forget set is never
-    read. What is frozen stays bit for bit as it is, the running statistics of its batch norms too. Which part that is:
-    `split`.
+    read. The frozen part (see `split`) is unchanged bit for bit, including the running statistics of its batch norms.
 
-    k: blocks that are trained beside the classifier; 0 for the classifier alone
+    k: blocks that are trained besides the classifier; 0 for the classifier alone
     decays: shares of the epochs after which lr falls to a tenth (when they fall is not published: assumed)
 
     Raises:
@@ -62,14 +61,14 @@ def eu_k(
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
 ) -> nn.Module:
-    """Exactly unlearn the last k blocks: `cf_k` after those blocks and the classifier were drawn anew.
+    """Exactly unlearn the last k blocks: re-initialise them and the classifier, then `cf_k`.
 
-    Their batch norms start anew as well; layers are drawn as `reinitialise` does, whatever the network's own
-    initialisation. The part that is trained then never saw the forget set, which is never read; with k = all blocks
-    this is retraining, but for the recipe. More epochs than cf_k has, as the paper does (how many: assumed).
+    Their batch norms are also reset; layers are drawn by `reinitialise`, whatever the network's own initialisation. The
+    trained part then never saw the forget set, which is never read; with k = all blocks this is retraining, except for
+    the recipe. It has more epochs than cf_k, as in the paper (how many: assumed).
 
     Raises:
-        ValueError: as cf_k, or a layer of these blocks holds weights and knows no reset.
+        ValueError: as cf_k, or a layer of these blocks holds weights and has no reset_parameters().
     """
     renew(*split(net, k)[1])
     return cf_k(
@@ -87,13 +86,13 @@ def eu_k(
 
 
 def split(net: nn.Module, k: int) -> tuple[list[nn.Module], list[nn.Module]]:
-    """The children of net that cf_k freezes and those that it trains: all before a cut, and all after it.
+    """Split the children of net into those that cf_k freezes, before a cut, and those that it trains, after it.
 
-    A block begins with each child that holds a convolution or a linear layer, and takes along the children up to the
-    next one (norms, activations): conv1 + bn1, layer1 … layer4, fc of a ResNet; convolution + norm + activation of an
-    nn.Sequential. Children stand in the order in which net declares them. A net that is only a wrapper around one
-    child is taken to be that child; weights that net owns outside of its children stay as they are. The classifier's
-    block holds the last linear layer, and what follows it is trained too.
+    A block begins with each child that holds a convolution or a linear layer, and includes the children up to the next
+    one (norms, activations): conv1 + bn1, layer1 … layer4, fc of a ResNet; convolution + norm + activation of an
+    nn.Sequential. Children are in the order in which net declares them. A net that only wraps one child counts as that
+    child; weights that net owns outside its children are unchanged. The classifier's block holds the last linear layer,
+    and everything after it is trained too.
 
     Raises:
         ValueError: net has no linear layer, or fewer blocks than k before the classifier.

@@ -35,8 +35,9 @@ def influence(
 
     WoodFisher's recursion adds the images one by one, each by the Sherman-Morrison formula. We add them at once, by
     Woodbury's identity: the same inverse. (The usual program of this method keeps a single vector of the recursion
-    and so only approaches it.) One step, without training: neither epochs nor a learning rate. Batch norms use their
-    running statistics, which stay; weight decay is not part of the loss. Frozen parameters are not part of θ.
+    and so only approaches it.) It is one step without training, so there are no epochs and no learning rate. Batch
+    norms use their running statistics, which are unchanged; weight decay is not part of the loss. Frozen parameters are
+    not part of θ.
 
     alpha: factor of the step; published values are between 0.2 and 20
     samples: m, retain images drawn at random; 0 for all of them. Where their gradients do not fit into memory
@@ -85,7 +86,7 @@ def inverse_times(v: Tensor, sizes: list[int], gradients: Callable[[int], Tensor
 
 
 def example_gradients(net: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Each example's gradient as a row: (b, d) float64."""
+    """Return each example's gradient as a row: (b, d) float64."""
     trained = [name for name, p in net.named_parameters() if p.requires_grad]
     found = []
     for images, classes in zip(inputs.split(64), targets.split(64), strict=True):
@@ -95,7 +96,7 @@ def example_gradients(net: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor
 
 
 def mean_gradient(net: nn.Module, loader: DataLoader) -> Tensor:
-    """The gradient of the mean cross-entropy over loader's images: (d,) float64. net stands in evaluation mode."""
+    """Return the gradient of the mean cross-entropy over loader's images: (d,) float64. net is in evaluation mode."""
     parameters = [p for p in net.parameters() if p.requires_grad]
     total = torch.zeros(sum(p.numel() for p in parameters), dtype=torch.float64, device=parameters[0].device)
     count = 0

@@ -1,4 +1,4 @@
-"""Sparsity-regularised fine-tuning: a smaller network has less room for what it should forget."""
+"""Sparsity-regularised fine-tuning: a sparse network keeps less of the data that it should forget."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ def l1_sparse(
     parameters = [p for p in net.parameters() if p.requires_grad]
     rate, gamma_t = cosine(epochs), gamma
 
-    def schedule(progress: float) -> float:  # asked before each step: both fall with the epochs done
+    def schedule(progress: float) -> float:  # called before each step, since both fall with the epochs
         nonlocal gamma_t
         gamma_t = gamma * (1 - progress / epochs)
         return rate(progress)

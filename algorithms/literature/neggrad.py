@@ -25,11 +25,11 @@ def neggrad(
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
 ) -> nn.Module:
-    """Ascend the forget set's cross-entropy until the network knows no more of it than chance.
+    """Ascend the forget set's cross-entropy until the accuracy on it falls to chance.
 
     θ ← θ + lr ∇ CE(forget) (Golatkar, Achille, Soatto 2020, "negative gradient"; Thudi et al. 2022). The retain set is
-    never read. Ascent has no end of its own, so (decided here) each gradient is clipped to max_norm, and a pass over
-    the forget set begins only while the accuracy on it, in evaluation mode, is above 1 / C.
+    never read. Ascent does not converge, so (decided here) each gradient is clipped to max_norm, and a pass over the
+    forget set begins only while the accuracy on it, in evaluation mode, is above 1 / C.
 
     epochs: passes over the forget set, at most
     max_norm: the longest gradient over all parameters together
@@ -68,9 +68,9 @@ def neggrad_plus(
     """Descend on the retain set and ascend on the forget set at once (Kurmanji et al. 2023, "NegGrad+").
 
     Minimise alpha · CE(retain) - (1 - alpha) · CE(forget) + pull · |θ - θ_O|², θ_O the original model's parameters.
-    Each retain batch is paired with the next forget batch, the forget set again and again; both pass in training mode.
-    alpha is tuned in 0.9 … 0.999 by those who compare with it; with 1 the parameters are those of `finetune`.
-    No schedule is stated: a cosine to 0, as there.
+    Each retain batch is paired with the next forget batch, cycling through the forget set; both pass in training mode.
+    Comparisons with it tune alpha in 0.9 … 0.999; with 1 the parameters are those of `finetune`. The paper states no
+    schedule; here it is a cosine to 0, as in `finetune`.
 
     Raises:
         ValueError: alpha outside 0 … 1.

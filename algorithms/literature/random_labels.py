@@ -1,4 +1,4 @@
-"""Random labels: the network learns its forget images again, under labels that are wrong."""
+"""Random labels: the network is trained on its forget images with wrong labels."""
 
 from collections.abc import Callable
 
@@ -34,5 +34,5 @@ def random_labels(
 
 
 def wrong_labels(count: int) -> Callable[[Tensor], Tensor]:
-    """Labels (n,) of `count` classes -> others: each is uniform over the classes that it was not."""
+    """Replace labels (n,) of `count` classes by others, each uniform over the other classes."""
     return lambda true: (true + torch.randint(1, count, true.shape).to(true.device)) % count

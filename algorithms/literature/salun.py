@@ -29,7 +29,7 @@ def salun(
     m = 1(|∇ CE(θ_O; forget)| ≥ γ) is the saliency mask, γ such that `share` of all weights of the network together are
     in it (50 % in the paper); θ_U = m ⊙ θ + (1 - m) ⊙ θ_O: weights outside stay as they are to the last bit, so weight
     decay acts within the mask alone. θ is trained as in `random_labels`: labels drawn once, cosine schedule, here
-    without momentum. Batch norm's running statistics are no weights: they move.
+    without momentum. Batch norm's running statistics are not masked.
 
     Raises:
         ValueError: share outside 0 … 1.
@@ -56,10 +56,10 @@ def salun(
 
 
 def saliency_mask(net: nn.Module, loader: DataLoader, share: float) -> dict[nn.Parameter, Tensor]:
-    """Which weights have the largest |∇ CE| of all, by parameter: bool, of its shape.
+    """Mark the weights with the largest |∇ CE| of all: bool, by parameter, of its shape.
 
     The gradient is that of the sum over all of loader's images, in evaluation mode. Exactly round(share · weights) are
-    True; net is left as it was.
+    True; net is unchanged.
     """
     was_training = net.training
     net.eval()

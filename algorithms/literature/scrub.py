@@ -63,7 +63,7 @@ def scrub(
     if forget_batch:
         forget = resized(forget, forget_batch)
     if rewind:
-        error_elsewhere(net, forget, validation)  # it raises before the work, not after it
+        error_elsewhere(net, forget, validation)  # raises before the work, not after it
 
     def disobey(logits: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         return -(temperature**2) * divergence(logits, teacher(inputs), temperature)
@@ -88,12 +88,12 @@ def scrub(
 
 
 def error(logits: Tensor, targets: Tensor) -> float:
-    """The share of examples whose class is not the one of the largest logit."""
+    """Return the share of examples whose class is not that of the largest logit."""
     return (logits.argmax(1) != targets).float().mean().item()
 
 
 def error_elsewhere(net: nn.Module, forget: DataLoader, validation: DataLoader) -> float:
-    """The validation error, by class, averaged as the forget set has the classes."""
+    """Return the validation error by class, averaged with the forget set's class frequencies."""
     _, wanted = predict(net, forget)
     logits, targets = predict(net, validation)
     found = 0.0

@@ -22,11 +22,11 @@ def ssd(
     """θ ← β θ where F_f > α F_D, with β = min(λ F_D / F_f, 1); all other weights stay.
 
     F_f and F_D are the diagonal Fisher informations of the forget set and of D, the whole training set, retain and
-    forget together as in the paper. One step, without training: neither epochs nor a learning rate. Nothing in it is
-    random if samples is 0; the running statistics of batch norms stay.
+    forget together as in the paper. It is one step without training, so there are no epochs and no learning rate. It is
+    deterministic if samples is 0; the running statistics of batch norms are unchanged.
 
     As the forget set is part of D, F_f / F_D never exceeds the quotient of their sizes: α at or above it selects no
-    weight, and the network stays as it is. With a forget set of a tenth of D that is so from α = 10 on. Gradients are
+    weight, and the network is unchanged. With a forget set of a tenth of D, this holds from α = 10 on. Gradients are
     squared by example, where the authors' program squares those of a batch.
 
     alpha: how much more a weight must matter to the forget set to be selected. The paper's 10 is for a class of

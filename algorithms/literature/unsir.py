@@ -35,9 +35,9 @@ def unsir(
 
     The method forgets whole classes. Of the forget set it uses the classes that occur and no image, so that one image
     stands for its class. When the retain set holds those classes too (a random forget set: all of them, as a rule),
-    noise is learned for each and all are impaired, while the retain images of the same batches hold against it; the
-    forget images then go only as far as the network falls back on the retain set. That is a choice, and no error: the
-    published method does not cover the case. All retain images are used, where the paper takes a part of them.
+    noise is learned for each and all are impaired, while the retain images of the same batches counteract it; the
+    network then forgets the forget images only as far as the retain set does not restore them. This was decided here,
+    since the published method does not cover the case. All retain images are used; the paper takes a part of them.
 
     epochs, lr: of impairing and of repairing
     noise_images: by class. noise_steps, noise_lr: Adam's, five passes of eight in the authors' program
@@ -79,9 +79,9 @@ def unsir(
 def error_maximising_noise(
     net: nn.Module, targets: Tensor, shape: Sequence[int], steps: int, lr: float, penalty: float
 ) -> Tensor:
-    """Images (b, channels, H, W), one for each of targets, that net takes for anything but their class.
+    """Learn images (b, channels, H, W), one for each target, that net assigns to other classes.
 
-    net is used in evaluation mode and stays as it is.
+    net is used in evaluation mode and is unchanged.
     """
     net.eval()
     noise = torch.randn(len(targets), *shape, device=targets.device).requires_grad_()

@@ -1,4 +1,4 @@
-"""Weights of classes by their number of images."""
+"""Computes class weights from the numbers of images."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ from forget512.algorithms.training import batches
 
 
 def class_weights(loader: DataLoader, classes: int, power: float, device: torch.device) -> Tensor:
-    """(images of the class) ** power for each class, float32 (classes,); 0 for a class without images.
+    """Return (images of the class) ** power for each class, float32 (classes,); 0 for a class without images.
 
     Only ratios matter to F.cross_entropy, which divides by the batch's sum of weights.
     """

@@ -1,4 +1,4 @@
-"""Fisher information: how much a network's predictions for a set of images depend on each weight."""
+"""Computes the Fisher information: how much a network's predictions for images depend on each weight."""
 
 import torch
 import torch.nn.functional as F
@@ -8,11 +8,11 @@ from torch.utils.data import DataLoader
 
 from forget512.algorithms.training import batches, resized
 
-HELD = 2**24  # numbers that the gradients of one chunk of examples may be
+HELD = 2**24  # most numbers in the gradients of one chunk of examples
 
 
 def per_example_gradients(net: nn.Module, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    """∇ log p(target | input) of each example, by parameter: (b, *its shape). net stands in evaluation mode.
+    """Return ∇ log p(target | input) of each example, by parameter: (b, *its shape). net is in evaluation mode.
 
     In float32 whatever the precision of training: squares of bfloat16 gradients would be coarse.
     """
@@ -28,10 +28,10 @@ def per_example_gradients(net: nn.Module, inputs: Tensor, targets: Tensor) -> di
 
 
 def diagonal_fisher(net: nn.Module, loader: DataLoader) -> dict[str, Tensor]:
-    """The diagonal of the empirical Fisher information over loader's images, by parameter.
+    """Return the diagonal of the empirical Fisher information over loader's images, by parameter.
 
     Mean over the examples of (∂ log p(y | x) / ∂θ)², y the true class: each example's own gradient is squared, not a
-    batch's. Batch norm uses its running statistics; net is left as it was.
+    batch's. Batch norm uses its running statistics; net is unchanged.
     """
     was_training = net.training
     net.eval()

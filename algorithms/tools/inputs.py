@@ -1,4 +1,4 @@
-"""What the 8th place's ablation does to images: each takes and gives a batch (b, channels, H, W), normalised."""
+"""The image transformations of the 8th place's ablation, on normalised batches (b, channels, H, W)."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Retain and forget set as one loader, for methods that give the forget images other labels."""
+"""Joins retain and forget set to one loader, for methods that change the forget images' labels."""
 
 from collections.abc import Callable
 
@@ -11,13 +11,13 @@ from forget512.algorithms.training import Images
 
 
 def joined(retain: DataLoader, forget: DataLoader, relabel: Callable[[Tensor], Tensor]) -> DataLoader:
-    """The images that a pass over each takes, shuffled from torch's global generator, in batches of retain's size.
+    """Join the images of a pass over each loader, shuffled by torch's global generator, in batches of retain's size.
 
-    relabel: true labels of the forget images (n,) -> their new ones (n,), asked once. Retain images keep theirs.
-    Over other data sets than `Images` it stays a loader of theirs: images come one by one as they give them.
+    relabel: true labels of the forget images (n,) -> new labels (n,), called once. Retain images keep their labels. For
+    data sets other than `Images`, the result is a loader that reads their images one by one.
 
     Raises:
-        ValueError: a loader does not say which images it takes one by one, see `order`.
+        ValueError: a loader does not state the order of its images, see `order`.
     """
     one, other = retain.dataset, forget.dataset
     retained, forgotten = images_of(retain), images_of(forget)
@@ -39,7 +39,7 @@ def _alike(one: Images, other: Images) -> bool:
 
 
 class Relabelled(Dataset):
-    """Another data set's images with new labels."""
+    """The images of another data set, with new labels."""
 
     def __init__(self, dataset: Dataset, relabel: Callable[[Tensor], Tensor]):
         self.dataset = dataset

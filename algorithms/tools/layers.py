@@ -7,7 +7,7 @@ from forget512.algorithms.training import check_own_weight
 
 
 def convolutions(net: nn.Module) -> list[nn.Conv2d]:
-    """All convolutions, projection shortcuts too, in the network's own order; the first one is the stem.
+    """Return all convolutions, including projection shortcuts, in the network's order; the first one is the stem.
 
     Raises:
         ValueError: there is none, or as `check_own_weight`.
@@ -21,7 +21,7 @@ def convolutions(net: nn.Module) -> list[nn.Conv2d]:
 
 
 def weights_of(net: nn.Module) -> list[Tensor]:
-    """Those of all convolutions and linear layers, to be written to; ValueError as `check_own_weight`."""
+    """Return the weights of all convolutions and linear layers, for writing. ValueError as `check_own_weight`."""
     layers = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     for layer in layers:
         check_own_weight(layer)
@@ -29,12 +29,12 @@ def weights_of(net: nn.Module) -> list[Tensor]:
 
 
 def stem(net: nn.Module) -> nn.Conv2d:
-    """The first convolution; ValueError as `convolutions`."""
+    """Return the first convolution. ValueError as `convolutions`."""
     return convolutions(net)[0]
 
 
 def classifier(net: nn.Module) -> nn.Linear:
-    """The last linear layer.
+    """Return the last linear layer.
 
     Raises:
         ValueError: there is none.
@@ -50,6 +50,6 @@ def classifier(net: nn.Module) -> nn.Linear:
 
 @torch.no_grad()
 def add_noise(weight: Tensor, deviation: float | Tensor) -> None:
-    """Add independent Gaussian noise of that standard deviation to weight, in place."""
+    """Add independent Gaussian noise with this standard deviation to weight, in place."""
     # randn_like of a channels_last weight would be slower on a CPU than a contiguous draw
     weight.add_(deviation * torch.randn(weight.shape, device=weight.device))

@@ -1,4 +1,4 @@
-"""A network's predictions for a set of images, for methods that stop or choose by them."""
+"""Computes a network's predictions for a set of images, for methods that stop or choose by them."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from forget512.algorithms.training import batches
 
 @torch.no_grad()
 def predict(net: nn.Module, loader: DataLoader) -> tuple[Tensor, Tensor]:
-    """Logits (n, C) and targets (n,) in loader's order; net in evaluation mode, and then in the mode it had."""
+    """Return logits (n, C) and targets (n,) in loader's order. net is in evaluation mode; its mode is restored."""
     was_training = net.training
     net.eval()
     device = next(net.parameters()).device

@@ -1,4 +1,4 @@
-"""Which images a loader takes of its data set, and a random part of them."""
+"""Finds the images that a loader takes of its data set, and samples them."""
 
 import torch
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
@@ -7,10 +7,10 @@ from forget512.algorithms.training import order
 
 
 def images_of(loader: DataLoader) -> list[int]:
-    """Numbers of the images that a pass over loader takes of its data set, ascending, each as often as it comes.
+    """Return the indices of the images that a pass over loader takes, ascending, each as often as it occurs.
 
-    A sampler of the whole set is not asked: the next pass would have another order. One that draws other images in each
-    pass is asked once.
+    A sampler of the whole set is not iterated, since the next pass would have another order. One that draws other
+    images in each pass is iterated once.
 
     Raises:
         ValueError: as `order`.
@@ -23,9 +23,9 @@ def images_of(loader: DataLoader) -> list[int]:
 
 
 def random_part(loader: DataLoader, samples: int) -> DataLoader:
-    """A loader over `samples` of loader's images, drawn without replacement by torch's global generator.
+    """Return a loader over `samples` of loader's images, drawn without replacement by torch's global generator.
 
-    0, or more than there are: all of them, loader itself. The part stands in the order in which it was drawn.
+    For 0, or more than there are, it is loader itself. The sample keeps the order in which it was drawn.
 
     Raises:
         ValueError: samples is negative, or as `order`.

@@ -1,4 +1,4 @@
-"""What students need of teachers: a frozen copy, one that knows nothing, and how far a student is from one."""
+"""Makes teachers of students: frozen copies and re-initialised networks; and the distance between the two."""
 
 import copy
 
@@ -9,14 +9,14 @@ from forget512.algorithms.training import reinitialise
 
 
 def teacher_of(net: nn.Module) -> nn.Module:
-    """A copy that stays as it is, in evaluation mode."""
+    """Return a frozen copy in evaluation mode."""
     return copy.deepcopy(net).eval().requires_grad_(False)
 
 
 def renew(*parts: nn.Module) -> None:
-    """Draw every layer of them anew in place, batch norm's statistics included: parts that have seen no image.
+    """Re-initialise every layer of these modules in place, including batch norm's statistics.
 
-    Each layer as `reinitialise` draws it, which need not be the network's own initialisation.
+    Each layer is drawn by `reinitialise`, which may differ from the network's own initialisation.
 
     Raises:
         ValueError: a layer has weights and no `reset_parameters`; nothing is changed then.
@@ -34,7 +34,7 @@ def renew(*parts: nn.Module) -> None:
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Mean over a batch of KL(teacher ‖ student), softmax at a temperature; logits (b, C) -> scalar."""
+    """Return the batch's mean KL(teacher ‖ student), softmax at a temperature; logits (b, C) -> scalar."""
     return F.kl_div(
         F.log_softmax(student / temperature, 1),
         F.log_softmax(teacher / temperature, 1),

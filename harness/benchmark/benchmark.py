@@ -11,8 +11,8 @@ from forget512.harness.benchmark.data.dataset import Dataset
 from forget512.harness.benchmark.recipe import Recipe
 from forget512.harness.hashing import sha256
 
-PROTOCOL = 1  # raise when the meaning of a benchmark changes in a way that its description does not show
-PROBE = 1000  # at most so many retain and so many test examples, whose logits each record holds as well
+PROTOCOL = 1  # increase it when the meaning of a benchmark changes in a way that its description does not show
+PROBE = 1000  # most retain examples, and most test examples, whose logits each record also holds
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class TrainingPart:
-    """Everything that code which unlearns may know."""
+    """The data that unlearning code may see."""
 
     model: networks.Model
     classes: int
@@ -57,7 +57,7 @@ class TrainingPart:
 
 @dataclass(frozen=True)
 class ExaminationPart:
-    """What only the examiner may know: the test set, and which examples form the probe."""
+    """The data that only the examiner may see: the test set, and which examples form the probe."""
 
     test: Examples
     probe_retain: np.ndarray  # indices into the retain set
@@ -65,7 +65,7 @@ class ExaminationPart:
 
 
 class Described(Protocol):
-    """What identifies a benchmark: one with its data, or one that a store describes."""
+    """What identifies a benchmark, whether it has its data or only a store's description."""
 
     @property
     def name(self) -> str: ...
@@ -79,7 +79,7 @@ class Described(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Benchmark:
-    """Data set + split + architecture + training recipe + precision."""
+    """Data set, split, architecture, training recipe and precision."""
 
     dataset: Dataset
     split: Split
@@ -94,7 +94,7 @@ class Benchmark:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What the fingerprint hashes, as JSON values; runs of two benchmarks may be compared if these are equal."""
+        """The JSON values that the fingerprint hashes; runs of two benchmarks may be compared if these are equal."""
         net = networks.build(self.model, self.dataset.classes, self.dataset.image_shape)
         shapes = {name: list(value.shape) for name, value in net.state_dict().items()}
         return {
@@ -116,7 +116,7 @@ class Benchmark:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What a store saves with the banks: the identity, and what scoring needs when the data set is absent.
+        """The description that a store saves with the banks: the identity, and what scoring needs without the data set.
 
         The last entry is the hash of the others; files of older versions lack it.
         """
@@ -176,7 +176,7 @@ class Benchmark:
 
 
 def title(benchmark: Described) -> str:
-    """Data set, network, forget set, recipe, precision and fingerprint, in one line."""
+    """Describe data set, network, forget set, recipe, precision and fingerprint in one line."""
     identity = benchmark.identity
     forget, retain = (identity["split"][part]["examples"] for part in ("forget", "retain"))
     return (

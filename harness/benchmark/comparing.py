@@ -1,4 +1,4 @@
-"""Compares the identities of two benchmarks: their runs may be compared only if these are equal."""
+"""Compares the identities of two benchmarks; their runs may be compared only if these are equal."""
 
 from typing import Any
 

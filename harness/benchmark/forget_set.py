@@ -26,7 +26,7 @@ def choose_forget_set(
     given = [
         name
         for name, value in (
-            ("--forget-fraction", None if groups else fraction),  # with groups it is the share that they reach
+            ("--forget-fraction", None if groups else fraction),  # with groups, the share that they reach
             ("--forget-indices", options.forget_indices),
             ("--forget-class", label),
             ("--forget-groups", groups),
@@ -47,8 +47,8 @@ def choose_forget_set(
     size = round(fraction * count) if 0 < fraction < 1 else 0  # NaN is neither
     if not 0 < size < count:
         raise UserError(
-            f"--forget-fraction {fraction:g} of {count} training images: give a fraction between 0 and 1 by which "
-            "at least one is forgotten and at least one retained."
+            f"--forget-fraction {fraction:g} of {count} training images: give a fraction between 0 and 1 so that "
+            "at least one image is forgotten and one retained."
         )
     return np.sort(random.permutation(count)[:size]), None
 
@@ -63,11 +63,11 @@ def _read_indices(path: Path, count: int) -> np.ndarray:
         raise UserError(f"--forget-indices {path} does not exist.") from error
     except (OSError, ValueError, EOFError, OverflowError) as error:
         raise UserError(
-            f"--forget-indices {path} cannot be read: give a .npy file of integers, or a text of integers "
+            f"--forget-indices {path} cannot be read: give a .npy file of integers, or a text file of integers "
             f"({first_line(error)})."
         ) from error
     if not isinstance(values, np.ndarray):
-        raise UserError(f"--forget-indices {path} is an archive of arrays: give one array (.npy), or a text.")
+        raise UserError(f"--forget-indices {path} is an archive of arrays: give one array (.npy) or a text file.")
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise UserError(
             f"--forget-indices {path} holds {values.dtype} of shape {values.shape}: give one dimension of integers."

@@ -1,4 +1,4 @@
-"""Forget sets of whole groups (persons, devices, sources): all of a group's training images or none."""
+"""Chooses forget sets of whole groups (persons, devices, sources): all training images of a group, or none."""
 
 import csv
 import os
@@ -9,7 +9,7 @@ import numpy as np
 from forget512.harness.errors import UserError, first_line
 
 HEADER = ["index", "group"]
-SHOWN = 8  # groups that an error names
+SHOWN = 8  # groups listed in an error
 
 
 def choose_groups(
@@ -35,7 +35,9 @@ def choose_groups(
         wanted = {name.strip() for name in names.split(",")}
         for name in sorted(wanted - set(known)):
             some = ", ".join([*known[:SHOWN], *(["…"] if len(known) > SHOWN else [])])
-            raise UserError(f"--forget-groups {text}: no group {name!r} in {path}, whose {len(known)} are {some}.")
+            raise UserError(
+                f"--forget-groups {text}: {path} has no group {name!r}; its {len(known)} groups are {some}."
+            )
         chosen = np.flatnonzero(np.isin(known, list(wanted)))
     else:
         fraction = 0.1 if fraction is None else fraction
@@ -53,7 +55,7 @@ def choose_groups(
 
 
 def other_groups(groups: np.ndarray, retain: np.ndarray, size: int, random: np.random.RandomState) -> np.ndarray:
-    """Draw whole groups at random from the retained ones: indices of their images, about `size` of them.
+    """Draw whole groups at random from the retained ones; return the indices of their images, about `size`.
 
     groups: (n,) the number of each image's group. retain: indices.
 
@@ -73,7 +75,7 @@ def other_groups(groups: np.ndarray, retain: np.ndarray, size: int, random: np.r
 
 
 def _read(path: Path, count: int) -> list[str]:
-    """The group of each training image."""
+    """Read the group of each training image."""
     where = f"--forget-groups {path}"
     try:
         with path.open(newline="") as file:

@@ -26,7 +26,7 @@ DEFAULTS: dict[str, tuple[str, Recipe]] = {
     "mnist": ("resnet8", MNIST_RECIPE),
     "fashionmnist": ("resnet8", MNIST_RECIPE),
 }
-LARGE = 64  # pixels a side: from this size on, images of a folder get the usual network for large images
+LARGE = 64  # pixels a side: from this size on, a folder's images get the default network for large images
 
 
 def make_benchmark(dataset: str = "digits", **options: Any) -> Benchmark:
@@ -35,19 +35,19 @@ def make_benchmark(dataset: str = "digits", **options: Any) -> Benchmark:
 
 
 def build_benchmark(options: BenchmarkOptions) -> Benchmark:
-    """Load the data, draw the split, choose the usual architecture and recipe where none is given.
+    """Load the data, draw the split, and choose the default architecture and recipe where none is given.
 
     The forget set is 10 % of the training images at random by default; the test images are halved at random into
     validation and test, as in the competition's starting kit.
 
     Raises:
-        UserError: any of the options does not fit.
+        UserError: an option is invalid.
     """
     dataset, image_size, epochs, recipe = options.dataset, options.image_size, options.epochs, options.recipe
     one_of("--precision", options.precision, PRECISIONS)
     network = None if options.model is None else networks.find(options.model)
     if epochs is not None and epochs < 1:
-        raise UserError(f"--epochs {epochs}: a recipe has at least 1 epoch.")
+        raise UserError(f"--epochs {epochs}: at least 1 is needed.")
     data = load_dataset(dataset, Path(options.data_dir), image_size)
     usual_model, training = DEFAULTS.get(
         dataset, ("resnet18" if image_size and image_size >= LARGE else "resnet8", CIFAR_RECIPE)

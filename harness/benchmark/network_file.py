@@ -1,7 +1,7 @@
 """A user's network: a function in a Python file that builds it, `my_net.py:build`.
 
-The file's text is sent to every process that builds networks (workers, the processes of candidates), so that all use
-it as it was when the command began. Each process imports it once.
+The file's text is sent to every process that builds networks (workers, candidates' processes), so all use the version
+that existed when the command began. Each process imports it once.
 """
 
 import importlib
@@ -22,18 +22,18 @@ from forget512.harness.hashing import sha256
 if TYPE_CHECKING:
     from torch import nn
 
-TRIED = 2  # inputs in the batch that a network is tried on
+TRIED = 2  # inputs in the batch that a network is tested on
 _modules: dict[str, types.ModuleType] = {}  # of this process, by source
 
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """What builds a network: a function (classes, input_shape) -> torch.nn.Module, and the files that define it.
+    """A function (classes, input_shape) -> torch.nn.Module that builds a network, and the files that define it.
 
-    input_shape: (channels, height, width), that of one input as PyTorch has it. The network takes normalised inputs
-    (b, channels, height, width) in channels_last layout and gives logits (b, classes).
+    input_shape: (channels, height, width) of one input. The network takes normalised inputs (b, channels, height,
+    width) in channels_last layout and returns logits (b, classes).
 
-    files: the user's own, by path relative to folder, the one with the function first
+    files: the user's files, by path relative to folder, the one with the function first
     """
 
     function: str
@@ -45,16 +45,16 @@ class NetworkFile:
 
     @property
     def source(self) -> str:
-        """SHA-256 of the files' code, and of the versions of our modules that they import."""
+        """SHA-256 of the files' code and of the versions of the forget512 modules that they import."""
         return hash_of_files(self.files)
 
     def build(self, classes: int, image_shape: tuple[int, int, int]) -> "nn.Module":
-        """A freshly initialised network on the CPU. image_shape: (height, width, channels), as elsewhere in here."""
+        """Build a freshly initialised network on the CPU. image_shape: (height, width, channels)."""
         height, width, channels = image_shape
         return self._find()(classes, (channels, height, width))
 
     def check(self, classes: int, image_shape: tuple[int, int, int]) -> None:
-        """Build the network, and try it on two inputs.
+        """Build the network and test it on two inputs.
 
         Raises:
             UserError: it cannot be built, is not a network, or does not give logits (2, classes).
@@ -90,30 +90,32 @@ class NetworkFile:
             )
 
     def check_beside(self, name: str, files: dict[str, bytes]) -> None:
-        """Refuse a candidate whose own files go by the names of the network's and differ: one process has both.
+        """Refuse a candidate with a file that has the name of one of the network's and differs: one process loads both.
 
         Raises:
             UserError: names the file.
         """
         for each in sorted(set(files) & set(self.files)):
             if files[each] != self.files[each]:
-                raise UserError(f"{name} and --model {self} each bring a file {each}, and they differ: rename one.")
+                raise UserError(f"{name} and --model {self} each have a different file {each}: rename one.")
 
     def _find(self) -> "Callable[[int, tuple[int, int, int]], nn.Module]":
         key = sha256([self.folder, *self.files, self.source])
         if key not in _modules:
-            # All files are imported at once: workers are killed, and would leave the folder behind.
+            # All files are imported at once, since a worker that is killed would leave the folder behind.
             with TemporaryDirectory(prefix="forget512-") as copies:
                 _modules[key] = import_files(self.folder, self.files, Path(copies))
                 for name in list(self.files)[1:]:
-                    with suppress(Exception):  # where it is needed, it is imported again, and the error is shown
+                    with suppress(
+                        Exception
+                    ):  # the import is repeated where the file is needed, and the error is shown there
                         importlib.import_module(Path(name).with_suffix("").as_posix().replace("/", "."))
                 sys.path.remove(copies)
         return getattr(_modules[key], self.function)
 
 
 def read_network(text: str) -> NetworkFile:
-    """Read `FILE.py:FUNCTION`, and import it to see which other files of the user's it brings along.
+    """Read `FILE.py:FUNCTION` and import it, to find the other files of the user's that it imports.
 
     Raises:
         UserError: no such file, it fails to import, or has no such function.

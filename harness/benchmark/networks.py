@@ -1,4 +1,4 @@
-"""Architectures: found by name or in a user's file, built on demand. Only building imports torch."""
+"""Finds architectures by name or in a user's file, and builds them. Only building imports torch."""
 
 from __future__ import annotations
 
@@ -44,6 +44,6 @@ def build(model: Model, classes: int, image_shape: tuple[int, int, int]) -> nn.M
 
 
 def identity(model: Model) -> dict[str, str]:
-    """What distinguishes an architecture from others, apart from the shapes of its parameters."""
+    """Return what identifies an architecture besides the shapes of its parameters."""
     source = {"source_sha256": model.source} if isinstance(model, NetworkFile) else {}
     return {"name": str(model), **source}

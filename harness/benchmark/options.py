@@ -1,4 +1,4 @@
-"""The options of a benchmark: the command line's, make_benchmark's and evaluate's, each with its help text."""
+"""The options of a benchmark with their help texts, for the command line, make_benchmark and evaluate."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,13 +6,13 @@ from typing import Any
 
 
 def option(default: Any, help: str, **click: Any) -> Any:
-    """A field of an option dataclass, with what the command line needs of it. click: metavar or type, where wanted."""
+    """Make a field of an option dataclass with its help text. click: further settings of its option: metavar, type."""
     return field(default=default, metadata={"help": help, **click})
 
 
 @dataclass(frozen=True)
 class BenchmarkOptions:
-    """What chooses a benchmark. None: the data set's usual value."""
+    """Options that select a benchmark. None: the data set's default."""
 
     dataset: str = option(
         "digits",
@@ -21,7 +21,7 @@ class BenchmarkOptions:
         "fifth becomes the test set)",
     )
     image_size: int | None = option(
-        None, "side in pixels of the squares to which a folder's images are cropped [default: 32]"
+        None, "side in pixels to which a folder's images are resized, cropped to a square [default: 32]"
     )
     model: str | None = option(
         None,
@@ -34,13 +34,13 @@ class BenchmarkOptions:
     )
     precision: str = option("float32", "training precision: float32 or bfloat16")
     data_dir: str | Path = option(
-        "data", "folder of torchvision's data sets, downloaded if missing (CIFAR-10: may hold an .npz)"
+        "data", "folder of torchvision's data sets, downloaded if missing (for CIFAR-10, it may hold one .npz file)"
     )
     forget_fraction: float | None = option(
         None, "share of the training images to forget, drawn at random [default: 0.1]"
     )
     forget_indices: str | Path | None = option(None, "file with the indices of the images to forget (.npy or text)")
-    forget_class: int | None = option(None, "class whose training images are all forgotten")
+    forget_class: int | None = option(None, "class to forget, with all its training images")
     forget_groups: str | None = option(
         None,
         "CSV file `index,group` of all training images: forget the groups named here, or whole groups drawn at "

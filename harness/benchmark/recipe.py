@@ -1,4 +1,4 @@
-"""Recipes: how a network is trained from scratch; the usual ones, and those from users' TOML files."""
+"""Training recipes: the default ones, and those from users' TOML files."""
 
 import json
 import math
@@ -13,14 +13,14 @@ from forget512.harness.hashing import canonical_json
 OPTIMIZERS = ("sgd", "adam", "adamw")  # those of `retrain`, whose module would import torch
 SCHEDULES = ("cosine", "linear", "constant", "steps")
 
-# Fields that recipes did not always have: they join the identity only where they say something else than before.
+# Fields that older versions lack: they are part of the identity only where they differ from these values.
 STEPS = ("milestones", "factor")
 LATER = ("optimizer", "schedule", *STEPS, "mirror")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained from scratch. batch_size also holds for the loaders that candidates get."""
+    """A recipe that trains a network from scratch. batch_size also applies to the loaders that candidates get."""
 
     epochs: int
     batch_size: int
@@ -31,13 +31,13 @@ class Recipe:
     momentum: float = 0.9  # of sgd, Nesterov's
     optimizer: str = "sgd"
     schedule: str = "cosine"
-    milestones: tuple[float, ...] = ()  # epochs after which the schedule `steps` falls
-    factor: float = 0.1  # by which it does
-    mirror: float | None = None  # share of the images that is mirrored; None: half where they are shifted, else none
+    milestones: tuple[float, ...] = ()  # epochs after which lr falls in the schedule `steps`
+    factor: float = 0.1  # factor by which it falls
+    mirror: float | None = None  # share of the images that are mirrored; None: half if images are shifted, else none
 
     @property
     def values(self) -> dict[str, Any]:
-        """Every field that has a meaning next to the others, as a recipe file writes it."""
+        """The fields that have an effect, given the others, as a recipe file writes them."""
         mirror = (0.5 if self.padding else 0.0) if self.mirror is None else self.mirror
         idle = [*(["momentum"] if self.optimizer != "sgd" else []), *(STEPS if self.schedule != "steps" else [])]
         found = {name: value for name, value in asdict(self).items() if name not in idle}
@@ -45,20 +45,20 @@ class Recipe:
 
     @property
     def hyper_parameters(self) -> dict[str, Any]:
-        """What `retrain` is called with."""
+        """The keyword arguments of `retrain`."""
         values = self.values
         del values["batch_size"]
         return values
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a fingerprint hashes of it."""
+        """The values that the fingerprint hashes."""
         before: dict[str, Any] = {field.name: field.default for field in fields(self) if field.name in LATER}
         plain = replace(self, **before).values
         return {name: value for name, value in self.values.items() if name not in LATER or value != plain.get(name)}
 
     def of_epochs(self, epochs: int) -> "Recipe":
-        """The same for another number of epochs; the warm-up takes a quarter of them at most."""
+        """Change the number of epochs; the warm-up takes at most a quarter of them."""
         return replace(self, epochs=epochs, warmup=min(self.warmup, epochs / 4))
 
 
@@ -71,11 +71,11 @@ WANTED: dict[Any, str] = {int: "a whole number", str: "a text in quotes", tuple[
 
 
 def read_recipe(path: Path, usual: Recipe) -> Recipe:
-    """Read a TOML file with any of a recipe's fields; the others are those of `usual`.
+    """Read a TOML file with some of a recipe's fields; the others come from `usual`.
 
     Raises:
-        UserError: it cannot be read, has an unknown key, a value of another type or out of range, or fields of which
-            one leaves no meaning to another.
+        UserError: it cannot be read, has an unknown key, a value of a wrong type or out of range, or contradictory
+            fields.
     """
     where = f"--recipe {path}:"
     try:
@@ -105,13 +105,13 @@ def read_recipe(path: Path, usual: Recipe) -> Recipe:
         ("batch_size", "at least 2 (batch norm takes a variance over them)", recipe.batch_size >= 2),
         ("lr", "above 0", recipe.lr > 0),
         ("weight_decay", "at least 0", recipe.weight_decay >= 0),
-        ("warmup", f"from 0 to the {last} epochs that there are", 0 <= recipe.warmup <= last),
+        ("warmup", f"from 0 to the number of epochs, {last}", 0 <= recipe.warmup <= last),
         ("padding", "at least 0 pixels", recipe.padding >= 0),
         ("mirror", "a share of the images, from 0 to 1", 0 <= recipe.values["mirror"] <= 1),
-        ("momentum", "above 0 and below 1 (it is Nesterov's)", 0 < recipe.momentum < 1),
+        ("momentum", "above 0 and below 1 (Nesterov momentum)", 0 < recipe.momentum < 1),
         (
             "milestones",
-            f"epochs that ascend, above 0 and below the {last} that there are",
+            f"ascending epochs, above 0 and below {last}",
             sorted({0, *recipe.milestones, last}) == [0, *recipe.milestones, last],
         ),
         ("factor", "above 0 and below 1", 0 < recipe.factor < 1),
@@ -122,7 +122,7 @@ def read_recipe(path: Path, usual: Recipe) -> Recipe:
 
 
 def _plain(value: Any, kind: Any) -> Any:
-    """A TOML value as a field of that kind has it; TypeError or OverflowError where it is of another."""
+    """Convert a TOML value to a field's type. Raises TypeError or OverflowError for a value of another type."""
     if kind == tuple[float, ...]:
         if type(value) is list:
             return tuple(_plain(each, float) for each in value)
@@ -135,14 +135,14 @@ def _plain(value: Any, kind: Any) -> Any:
 
 
 def _check_together(where: str, recipe: Recipe, given: dict[str, Any]) -> None:
-    """Refuse fields of which one leaves no meaning to another, or lacks what it needs."""
+    """Refuse contradictory fields, and a field without another one that it needs."""
     if recipe.optimizer != "sgd":
         if "momentum" in given:
             raise UserError(
-                f"{where} momentum is of sgd, and the optimizer is {recipe.optimizer}: leave one of them out."
+                f"{where} momentum is for sgd, but the optimizer is {recipe.optimizer}: remove one of them."
             )
         if "lr" not in given:
-            raise UserError(f"{where} the usual lr = {recipe.lr} is one for sgd: give one for {recipe.optimizer}.")
+            raise UserError(f"{where} the default lr = {recipe.lr} is for sgd: give an lr for {recipe.optimizer}.")
     if recipe.schedule == "steps":
         if not recipe.milestones:
             raise UserError(f"{where} schedule = 'steps' needs milestones: give a list of epochs after which lr falls.")
@@ -150,6 +150,6 @@ def _check_together(where: str, recipe: Recipe, given: dict[str, Any]) -> None:
         for name in STEPS:
             if name in given:
                 raise UserError(
-                    f"{where} {name} is of the schedule 'steps', and the schedule is {recipe.schedule!r}: "
-                    "leave one of them out."
+                    f"{where} {name} is for the schedule 'steps', but the schedule is {recipe.schedule!r}: "
+                    "remove one of them."
                 )

@@ -1,4 +1,4 @@
-"""Algorithm: what turns the original model into an unlearned one."""
+"""Describes an algorithm: code and hyper-parameters that turn the original model into an unlearned one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,20 +11,20 @@ RETRAIN = "retrain"  # the method whose runs are the reference
 
 
 def stem(method: str) -> str:
-    """A method without the hash of its source: 'idea' of 'idea@1a2b3c4d'."""
+    """Return a method's name without the hash of its source: 'idea' for 'idea@1a2b3c4d'."""
     return method.rpartition("@")[0] or method
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """Turns the original model into an unlearned one.
+    """An algorithm, which turns the original model into an unlearned one.
 
-    name: as a table shows it: 'finetune', 'finetune:starting-kit' (a preset), or 'my_idea@1a2b3c4d' for a candidate
-    method: what its banks are kept under: the function's name, or name@hash of its source for a candidate
-    hyper_parameters: what its function is called with, as JSON-able values
-    source: SHA-256 of what it consists of: of a built-in the versions of modules, of a candidate its files (source.py)
-    files: a candidate's own files, by path relative to its folder, the one with `unlearning` first; empty: built in
-    batch_format: of the loaders that a candidate gets: tuples or kaggle
+    name: shown in tables: 'finetune', 'finetune:starting-kit' (a preset), or 'my_idea@1a2b3c4d' for a candidate
+    method: the name of its banks: the function's name, or name@hash of its source for a candidate
+    hyper_parameters: the function's keyword arguments, as JSON values
+    source: SHA-256 of its code: the versions of modules for a built-in, the files for a candidate (source.py)
+    files: a candidate's files, by path relative to its folder, the one with `unlearning` first; empty if built in
+    batch_format: format of the batches that a candidate gets: tuples or kaggle
     fractional: hyper-parameters that its function annotates as float, though the default may be a whole number
     """
 
@@ -39,12 +39,12 @@ class Algorithm:
 
     @property
     def owner(self) -> str:
-        """What --set calls it: its name without preset or hash."""
+        """Its name in --set, without preset or hash."""
         return stem(self.method)
 
     @property
     def unusual(self) -> dict[str, str]:
-        """What joins its banks' identity only where it is not the default."""
+        """Fields that are part of its banks' identity only where they differ from the default."""
         return {} if self.batch_format == "tuples" else {"batch_format": self.batch_format}
 
     @property
@@ -54,10 +54,10 @@ class Algorithm:
 
     @property
     def bank(self) -> str:
-        """What tells its banks from others' on one benchmark, as a hash."""
+        """The hash that distinguishes its banks from others on one benchmark."""
         return sha256([self.method, self.hyper_parameters, self.source, *self.unusual.items()])
 
     @property
     def function(self) -> Callable:
-        """A built-in's function; its module is imported here."""
+        """Import a built-in's module and return its function."""
         return ALGORITHMS[self.method].function

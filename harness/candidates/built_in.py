@@ -1,4 +1,4 @@
-"""Built-in algorithms by name and preset."""
+"""Finds built-in algorithms by name and preset."""
 
 import json
 from typing import Any
@@ -11,9 +11,9 @@ from forget512.harness.hashing import canonical_json
 
 
 def built_in(name: str, dataset: str, settings: dict[str, Any] | None = None) -> Algorithm:
-    """A built-in algorithm by name, with its preset `small` for this data set (if there is one), then the settings.
+    """Return a built-in algorithm with its preset `small` for this data set (if there is one), then apply the settings.
 
-    'name:preset' takes that preset instead.
+    'name:preset' selects that preset instead.
 
     Raises:
         UserError: unknown name or preset.
@@ -29,12 +29,12 @@ def built_in(name: str, dataset: str, settings: dict[str, Any] | None = None) ->
 
 
 def published(method: str, dataset: str) -> Algorithm:
-    """A built-in algorithm with its published settings."""
+    """Return a built-in algorithm with its published settings."""
     return built_in(f"{method}:{next(iter(presets(method, dataset)))}", dataset)
 
 
 def presets(method: str, dataset: str) -> dict[str, dict[str, Any]]:
-    """An algorithm's presets on a data set, by name, the published one first: what differs from its defaults."""
+    """Return an algorithm's presets on a data set by name, the published one first; each lists changed defaults."""
     known = ALGORITHMS[method]
     small = {"small": known.small[dataset]} if dataset in known.small else {}
     return {known.published: {}, **known.presets, **small}

@@ -14,7 +14,7 @@ from forget512.harness.errors import UserError, one_of
 from forget512.harness.isolation.environment import environment, python
 
 NOTEBOOK = ".ipynb"
-BATCH_FORMATS = ("tuples", "kaggle")  # of the loaders that a candidate gets: the starting kit's, the competition's
+BATCH_FORMATS = ("tuples", "kaggle")  # of the batches that a candidate gets: the starting kit's, the competition's
 
 
 def load_candidates(paths: Sequence[Path], batch_format: str | None = None) -> list[Algorithm]:
@@ -34,7 +34,7 @@ def load_candidates(paths: Sequence[Path], batch_format: str | None = None) -> l
 
 
 def read_candidates(paths: Sequence[Path], batch_format: str | None = None) -> list[Algorithm | UserError]:
-    """Like `load_candidates`, with a UserError for each file that cannot be scored."""
+    """Load files like `load_candidates`, with a UserError in the place of each file that cannot be scored."""
     if batch_format is not None:
         one_of("--batch-format", batch_format, BATCH_FORMATS)
     started = [_start(path) for path in paths]
@@ -51,7 +51,7 @@ def read_candidates(paths: Sequence[Path], batch_format: str | None = None) -> l
 
 
 def _start(path: Path) -> tuple[subprocess.Popen[str], str | None] | UserError:
-    """A process that reads a file, and the source that it gets as input instead of a notebook."""
+    """Start a process that reads a file; return it and its input, the source of a notebook."""
     try:
         if not path.is_file():
             raise UserError(f"{path} does not exist: name a built-in algorithm ({', '.join(ALGORITHMS)}) or a file.")

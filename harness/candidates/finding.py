@@ -1,4 +1,4 @@
-"""Algorithms as a command names them: built in, presets, users' files and notebooks."""
+"""Finds algorithms by the names on a command line: built-ins, presets, users' files and notebooks."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +14,12 @@ from forget512.harness.errors import UserError
 def find_algorithms(
     names: Sequence[str], settings: Sequence[str], dataset: str, batch_format: str | None = None
 ) -> list[Algorithm]:
-    """Algorithms as a command names them: built in, `all`, or a file (.py, .ipynb); then the settings.
+    """Find algorithms by name: a built-in, `all`, or a file (.py, .ipynb); then apply the settings.
 
-    batch_format: of all files' loaders; None: kaggle for notebooks, tuples for the others.
+    batch_format: for all files; None: kaggle for notebooks, tuples for other files.
 
     Raises:
-        UserError: what does not fit, and where.
+        UserError: a name, a file or a setting is invalid.
     """
     found, refused = find_usable(names, settings, dataset, batch_format)
     if refused:
@@ -30,10 +30,10 @@ def find_algorithms(
 def find_usable(
     names: Sequence[str], settings: Sequence[str], dataset: str, batch_format: str | None = None
 ) -> tuple[list[Algorithm], list[str]]:
-    """Like `find_algorithms`, but a file that cannot be scored does not stop the others: a line for each says why.
+    """Find algorithms like `find_algorithms`; also return a line for each file that cannot be scored, with the reason.
 
     Raises:
-        UserError: any other mistake, or none of the files can be scored.
+        UserError: any other error, or none of the files can be scored.
     """
     usable, refused = split_refused(find_each(with_all(names), dataset, batch_format))
     return with_settings(usable, settings), refused

@@ -1,8 +1,8 @@
-"""Inspects a candidate's file in a process of its own, and reports what an evaluation needs to know as JSON.
+"""Inspects a candidate's file in a separate process, and reports what an evaluation needs as JSON.
 
-No command imports a user's file itself: this module, run as a program, does so (with what was extracted of a notebook
-as its input) and reports the hyper-parameters and the files that it brought along. Little is imported before it, so
-that the modules that it loads can be recognised.
+No command imports a user's file itself. This module, run as a program, imports it (for a notebook, the code extracted
+from it, read from standard input) and reports its hyper-parameters and the files that it imports. It imports little
+before, to recognise the modules that the file loads.
 """
 
 import inspect
@@ -55,7 +55,7 @@ def _report(path: Path, source: bytes | None) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    # Whatever the file prints on import must not be taken for the report: it comes last, marked.
+    # The report comes last and is marked, so that output of the file's import is not mistaken for it.
     file = Path(sys.argv[1]).resolve()
     extracted = sys.stdin.buffer.read() if file.suffix == ".ipynb" else None
     print(f"\n{REPORT}{json.dumps(_report(file, extracted))}", flush=True)

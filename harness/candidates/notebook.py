@@ -1,8 +1,8 @@
-"""A candidate from a notebook: `unlearning` and what it needs of the code cells. Nothing else in them is run.
+"""Extracts `unlearning` and the code that it needs from a notebook. No other code of the notebook is run.
 
-Kept are imports, functions, classes and assignments that give a name which `unlearning` uses, directly or through one
-another, also inside of an `if` or `try`; imports of `*` are kept too. Loops, `with` blocks, calls, magics
-and everything else become `pass`. So the competition's loop over 512 checkpoints, its zip and its data set stay out.
+It keeps imports, functions, classes and assignments that define a name which `unlearning` uses, directly or
+indirectly, also inside an `if` or `try`, and all imports of `*`. It replaces loops, `with` blocks, calls, magics and
+everything else by `pass`: for example, the competition's loop over 512 checkpoints, its zip file and its data set.
 """
 
 import ast
@@ -21,13 +21,13 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def extract(path: Path) -> str:
-    """The Python source of `unlearning` and of what it needs, cell by cell, each below a line with its number.
+    """Extract the Python source of `unlearning` and the code that it needs, cell by cell, each below its number.
 
     Lines keep their numbers within a cell.
 
     Raises:
         UserError: not a notebook, no function `unlearning`, a cell that is not valid Python, or a name that it needs is
-            made by what is not run.
+            defined by a statement that is not run.
     """
     texts = enumerate(_code_cells(path), start=1)
     cells = {number: _parse(path, number, text) for number, text in texts if text.strip()}
@@ -64,7 +64,7 @@ def _code_cells(path: Path) -> list[str]:
 
 
 def _parse(path: Path, number: int, text: str) -> tuple[str, list[ast.stmt]]:
-    """A cell as Python, without its magics if it has some: its text and its statements."""
+    """Parse a cell as Python, without its magics; return its text and its statements."""
     for source in (text, _without_magics(text)):
         try:
             return source, ast.parse(source).body
@@ -82,7 +82,7 @@ def _without_magics(text: str) -> str:
 
 
 def _sift(statements: Iterable[ast.stmt], needed: set[str]) -> tuple[list[ast.AST], list[ast.stmt]]:
-    """What is kept (of an `if` or `try` with something in it, its condition too) and what is not."""
+    """Split statements into kept and dropped ones; the condition of a kept `if` or `try` is kept too."""
     kept: list[ast.AST] = []
     dropped: list[ast.stmt] = []
     for statement in statements:
@@ -115,7 +115,7 @@ def _conditions(statement: ast.stmt) -> list[ast.AST]:
 
 
 def _bound(statement: ast.AST) -> set[str]:
-    """The names that an import, a definition or an assignment gives; of `a.b[0] = 1` the name a."""
+    """Return the names that an import, a definition or an assignment binds; for `a.b[0] = 1` the name a."""
     match statement:
         case ast.Import() | ast.ImportFrom():
             return {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
@@ -140,7 +140,7 @@ def _roots(target: ast.expr) -> set[str]:
 
 
 def _names(parts: Sequence[ast.AST]) -> set[str]:
-    """The module's names that parts of it use, those inside of functions and classes included."""
+    """Return the module's names that these statements use, also inside functions and classes."""
     waiting = [symtable.symtable(ast.unparse(part), "cell", "exec") for part in parts]
     found = set()
     while waiting:
@@ -152,7 +152,7 @@ def _names(parts: Sequence[ast.AST]) -> set[str]:
 
 
 def _check_bound(path: Path, needed: set[str], kept: Sequence[ast.AST], dropped: Sequence[ast.stmt]) -> None:
-    """Refuse where a name that is needed would have another value than in the notebook, or none."""
+    """Refuse a notebook where a needed name would be undefined or have another value than in the notebook."""
     known = {name for part in kept for name in _bound(part)}
     modules = {name for part in kept if isinstance(part, ast.Import | ast.ImportFrom) for name in _bound(part)}
     own = {name for part in kept if not isinstance(part, ast.Import | ast.ImportFrom) for name in _bound(part)}
@@ -163,14 +163,14 @@ def _check_bound(path: Path, needed: set[str], kept: Sequence[ast.AST], dropped:
             kinds = {ast.For: "a `for` block", ast.While: "a `while` block", ast.With: "a `with` block"}
             what = kinds.get(type(statement), f"`{ast.unparse(statement).splitlines()[0]}`")
             raise UserError(
-                f"{path}: `{ENTRY}` needs {lost[0]!r}, which {what} outside of all functions "
-                f"{'changes' if lost[0] in known else 'makes'}: such statements are not run. "
-                "Give it by an assignment, or make it in a function."
+                f"{path}: `{ENTRY}` needs {lost[0]!r}, which {what} outside any function "
+                f"{'changes' if lost[0] in known else 'defines'}: such statements are not run. "
+                "Use an assignment, or move the statement into a function."
             )
 
 
 def _changed(statement: ast.stmt) -> set[str]:
-    """The module's names that a statement binds, stores into, deletes, or calls a method of."""
+    """Return the module's names that a statement binds, stores into, deletes, or calls a method of."""
     found: set[str] = set()
     waiting: list[ast.AST] = [statement]
     while waiting:
@@ -195,7 +195,7 @@ def _changed(statement: ast.stmt) -> set[str]:
 
 
 def _without(text: str, dropped: Sequence[ast.stmt]) -> str:
-    """The cell with `pass` in the place of what is dropped; all lines keep their numbers."""
+    """Replace the dropped statements of a cell by `pass`; all lines keep their numbers."""
     lines = [line.encode() for line in text.split("\n")]  # ast counts columns in bytes of UTF-8
     for statement in sorted(dropped, key=lambda s: (s.lineno, s.col_offset), reverse=True):
         decorators = getattr(statement, "decorator_list", [])

@@ -1,4 +1,4 @@
-"""`--set name=value`: hyper-parameters from text, each of its default's type."""
+"""Parses `--set name=value`; each value must have the type of the hyper-parameter's default."""
 
 import ast
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from forget512.harness.hashing import canonical_json
 def with_settings(algorithms: Sequence[Algorithm], settings: Sequence[str]) -> list[Algorithm]:
     """Apply `name=value` (to every algorithm that has it) and `algorithm.name=value` (to that one).
 
-    A value is read as a Python literal, else as text, and must be of its default's type; a default of 3 may be set to
+    A value is parsed as a Python literal, else as text, and must have its default's type. A default of 3 may be set to
     2.5 if the function annotates the parameter as float.
 
     Raises:
-        UserError: malformed, of another type, or no algorithm has such a hyper-parameter.
+        UserError: a setting is malformed or has another type, or no algorithm has such a hyper-parameter.
     """
     changed = [dict(algorithm.hyper_parameters) for algorithm in algorithms]
     for setting in settings:
@@ -63,15 +63,16 @@ def _value(setting: str, text: str, default: Any, fractional: bool) -> Any:
     try:
         canonical_json(value)
     except (TypeError, ValueError) as error:
-        raise UserError(f"--set {setting}: {value!r} is not a plain value (number, text, truth, list).") from error
+        raise UserError(f"--set {setting}: {value!r} is not a number, string, bool or list.") from error
     return value
 
 
 def _elements(setting: str, values: list[Any], default: list[Any]) -> list[Any]:
-    """A list's elements as the type of its default's, so that 1 and 1.0 name one bank; any type if it has several.
+    """Convert a list's elements to the type of its default's, so that 1 and 1.0 name one bank.
 
-    Whole numbers among floats become floats. If the default holds whole numbers, a list with a fraction is not
-    changed: a factor may be 1 or 0.5, and a method that counts checks that itself.
+    Any type is allowed if the default holds several. Whole numbers among floats become floats. If the default holds
+    whole numbers, a list with a fraction is not changed: a factor may be 1 or 0.5, and a method that needs whole
+    numbers checks that itself.
     """
     kinds = {type(element) for element in default}
     kind = float if kinds == {int, float} else kinds.pop() if len(kinds) == 1 else None

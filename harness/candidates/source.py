@@ -1,4 +1,4 @@
-"""What an algorithm's code consists of: a bank's key changes where the code does, not with its wording."""
+"""Hashes an algorithm's code: a bank's key changes if the code does, not if comments or formatting do."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,28 +8,28 @@ from forget512.algorithms.code_hash import code_hash
 from forget512.harness.errors import UserError, printable
 from forget512.harness.hashing import sha256
 
-ENCODINGS = ("utf-8", "latin-1")  # in which a candidate's text is kept
+ENCODINGS = ("utf-8", "latin-1")  # of a candidate's stored text
 
 
 class Unreadable(Exception):
-    """Raised where this version of Python cannot parse a candidate's text, so that its hash is not known."""
+    """Raised if this version of Python cannot parse a candidate's text, so that its hash is unknown."""
 
 
 def source_text(method: str, files: Mapping[str, bytes]) -> dict[str, Any]:
-    """An algorithm's code: a candidate's files to be read by people, and the versions of our modules that it uses.
+    """Return an algorithm's code: a candidate's files as text, and the versions of the modules that it imports.
 
-    {"files": [[name, encoding, text], …], "algorithms": {module: version, …}}; nothing runs the files from where they
-    are kept.
+    {"files": [[name, encoding, text], …], "algorithms": {module: version, …}}; the files are for people to read, and
+    are never run from the store.
     """
     ours = versions.of_sources(files.values()) if files else versions.of_method(method) if method in ALGORITHMS else {}
     return {"files": [[name, *_decoded(data)] for name, data in files.items()], "algorithms": ours}
 
 
 def source_hash(text: dict[str, Any]) -> str:
-    """The `source` of the algorithm whose code this is.
+    """Compute an algorithm's `source` hash from its code.
 
     Raises:
-        Unreadable: it has syntax that this version of Python does not know.
+        Unreadable: it has syntax that this version of Python cannot parse.
     """
     hashes = []
     for name, encoding, content in text["files"]:
@@ -42,7 +42,7 @@ def source_hash(text: dict[str, Any]) -> str:
 
 
 def hash_of_files(files: Mapping[str, bytes]) -> str:
-    """The `source` of a candidate or a network that consists of these files, by name.
+    """Compute the `source` hash of a candidate or a network from its files, by name.
 
     Raises:
         SyntaxError: one of them is not valid Python.
@@ -51,14 +51,14 @@ def hash_of_files(files: Mapping[str, bytes]) -> str:
 
 
 def hash_of_method(method: str) -> str:
-    """The `source` of a built-in method."""
+    """Compute the `source` hash of a built-in method."""
     return sha256(versions.of_method(method))
 
 
 def check_recorded(methods: Iterable[str], sources: Iterable[bytes]) -> None:
-    """Refuse to run code that was edited and not recorded: its runs would be saved as those of the recorded code.
+    """Refuse to run edited, unrecorded code: its runs would be saved as those of the recorded code.
 
-    methods: built-in ones. sources: users' files, whose imports count.
+    methods: built-in methods. sources: users' files, whose imports are checked.
 
     Raises:
         UserError: names the modules.
@@ -72,12 +72,12 @@ def check_recorded(methods: Iterable[str], sources: Iterable[bytes]) -> None:
 
 
 def _hash(files: list[list[str]], modules: Mapping[str, int]) -> str:
-    """files: [name, code hash] each, the one with the function first; none for a built-in method."""
+    """Hash file hashes and module versions. files: [name, code hash] each, the one with the function first."""
     return sha256([files, modules] if files else modules)
 
 
 def _decoded(data: bytes) -> tuple[str, str]:
-    """Encoding and text, from which the bytes come back."""
+    """Return the encoding and text of a file, from which its bytes can be restored."""
     try:
         return "utf-8", data.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""A user's file: importing it, the files that it brings along, its hyper-parameters, and where it failed."""
+"""Imports a user's file; finds the files that it imports, its hyper-parameters, and the line of an error."""
 
 import ast
 import importlib.util
@@ -20,11 +20,11 @@ from forget512.harness.isolation.environment import CODE, ROOT
 
 ENTRY = "unlearning"
 LOADERS = 4  # net, retain, forget, validation
-CELL = "# %% code cell "  # and its number: the line before each cell of a notebook's source
+CELL = "# %% code cell "  # and the cell's number: the line before each cell of a notebook's source
 
 
 def import_file(path: Path, source: bytes | None = None) -> types.ModuleType:
-    """Import a candidate's file as a module; source replaces its text; tracebacks name path."""
+    """Import a candidate's file as a module. source replaces its text; tracebacks name path."""
     name = f"candidate_{path.stem}" if path.stem in sys.modules else path.stem
     spec = importlib.util.spec_from_file_location(name, path, loader=SourceFileLoader(name, str(path)))
     assert spec
@@ -36,9 +36,9 @@ def import_file(path: Path, source: bytes | None = None) -> types.ModuleType:
 
 
 def import_files(folder: str, files: dict[str, bytes], copies: Path) -> types.ModuleType:
-    """Import the first of a user's files as it was when the command began.
+    """Import the first of a user's files in the version of the command's start.
 
-    The others are written to the folder `copies`, which comes first on the path: the user may go on editing.
+    The others are written to the folder `copies`, which comes first on the path, so the user may go on editing.
     """
     first, *others = files
     for name in others:
@@ -49,7 +49,7 @@ def import_files(folder: str, files: dict[str, bytes], copies: Path) -> types.Mo
 
 
 def _parts(path: Path, source: bytes) -> Iterator[tuple[str, bytes | str]]:
-    """A file as a whole; a notebook by cell, so that tracebacks name lines as the user sees them."""
+    """Compile a file as a whole, a notebook by cell, so that tracebacks name the lines that the user sees."""
     if path.suffix != ".ipynb":
         yield str(path), source
         return
@@ -61,7 +61,7 @@ def _parts(path: Path, source: bytes) -> Iterator[tuple[str, bytes | str]]:
 
 
 def describe_error(error: BaseException, *folders: str) -> str:
-    """'ZeroDivisionError: division by zero (my_idea.py, line 7)': the innermost line in the user's folders."""
+    """Describe an error with its innermost line in the user's folders: 'KeyError: 7 (my_idea.py, line 7)'."""
     lines = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
@@ -75,9 +75,9 @@ def describe_error(error: BaseException, *folders: str) -> str:
 
 
 def own_files(path: Path, source: bytes, before: set[str]) -> list[str]:
-    """The user's files that path's text brings along, relative to its folder; path not among them.
+    """Return the user's files that path imports, relative to its folder; path is not among them.
 
-    They are those of the modules imported since `before`, and those that all of these import when they are run.
+    These are the files of the modules imported since `before`, and those that all of these import when they are run.
 
     Raises:
         SyntaxError, ValueError: one of the latter is not valid Python.
@@ -106,9 +106,9 @@ def own_files(path: Path, source: bytes, before: set[str]) -> list[str]:
 
 
 def _imports(importing: Path, text: bytes, folder: Path) -> Iterator[Path]:
-    """The files below the folder that a text in it imports, at its beginning or later.
+    """Return the files below the folder that a text in it imports, at its beginning or later.
 
-    A name under which a module from another folder is loaded means that module.
+    If a module from another folder is loaded under a name, the name means that module.
     """
     for node in ast.walk(ast.parse(text, str(importing))):
         start = folder
@@ -137,13 +137,13 @@ def _imports(importing: Path, text: bytes, folder: Path) -> Iterator[Path]:
 
 
 def _not_own() -> list[Path]:
-    """Folders that may lie below a user's: ours, the interpreter's, and those of installed packages."""
+    """Return folders that may lie below a user's: forget512's, the interpreter's, and those of packages."""
     ours = [ROOT / "forget512", *(CODE / name for name in ("algorithms", "harness", "scoring"))]
     return [*ours, Path(sysconfig.get_path("stdlib")).resolve(), Path(sys.prefix).resolve(), Path(sys.prefix)]
 
 
 def defaults(function: Callable) -> dict[str, Any]:
-    """The keyword defaults that are plain values."""
+    """Return the keyword defaults that are plain values."""
     found = {}
     for position, parameter in enumerate(inspect.signature(function).parameters.values()):
         if position < LOADERS and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
@@ -157,11 +157,11 @@ def defaults(function: Callable) -> dict[str, Any]:
 
 
 def fractional(function: Callable) -> list[str]:
-    """The parameters that are annotated as float, whatever their default is."""
+    """Return the parameters that are annotated as float, whatever their default is."""
     return [p.name for p in inspect.signature(function).parameters.values() if p.annotation in (float, "float")]
 
 
 def changed(function: Callable, values: dict[str, Any]) -> dict[str, Any]:
-    """The values that differ from function's own defaults: the others stay as they were written (a tuple a tuple)."""
+    """Return the values that differ from the function's defaults; a tuple that is unchanged stays a tuple."""
     own = defaults(function)
     return {name: value for name, value in values.items() if name not in own or own[name] != value}

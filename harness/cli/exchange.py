@@ -1,4 +1,4 @@
-"""Commands that bring runs in from other programs and stores, and take them out."""
+"""Commands that exchange runs with other programs and stores."""
 
 import shlex
 from dataclasses import replace
@@ -21,14 +21,14 @@ commands = Section("Exchange")
 
 
 @commands.command()
-@click.option("--out", type=FILE, required=True, help="new folder that is written")
+@click.option("--out", type=FILE, required=True, help="output folder (new or empty)")
 @options.benchmark()
 @options.run("original", "store", "log_json")
 @options.workers()
 def split(out: Path, benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions) -> int:
-    """Write data and original model for another program.
+    """Write the data and original model for another program.
 
-    The test set stays out; a loader comes along.
+    The folder also has a data loader, but no test set.
     """
     from forget512.harness.api import running
     from forget512.harness.benchmark.making import build_benchmark
@@ -72,7 +72,7 @@ def examine(
 ) -> int:
     """Score networks that another program unlearned.
 
-    CHECKPOINTS is a folder or a zip of their state_dicts.
+    CHECKPOINTS is a folder or a zip file of state_dicts.
     """
     from forget512.harness.api import running
     from forget512.harness.benchmark.making import build_benchmark
@@ -94,7 +94,7 @@ def examine(
         console().print(show_leaderboard(board, evaluation.benchmark))
         print(f"Its bank is {run.store}/{examination.bank.folder}.")
     if len(evaluation.reference.readings) < 2:
-        say(["No score yet: the store has no reference runs of this benchmark; `forget512 retrain` makes them."])
+        say(["No score yet: the store has no reference runs of this benchmark. Run `forget512 retrain`."])
     return 0 if examination.complete else 1
 
 
@@ -102,7 +102,7 @@ def examine(
 @click.argument("algorithms", nargs=-1, metavar="ALGORITHM ...")
 @click.argument("out", type=FILE)
 @options.run("store")
-@click.option("--runs", type=click.IntRange(2), help="N [default: what most of these banks have]")
+@click.option("--runs", type=click.IntRange(2), help="number of runs N [default: that of most of these banks]")
 @options.fingerprint
 @options.scoring("mode")
 def export(
@@ -115,7 +115,7 @@ def export(
 ) -> int:
     """Write runs and scores to a bundle that anyone can verify.
 
-    OUT, one file, gets the reference's bank and that of each ALGORITHM.
+    OUT is one file with the bank of the reference and of each ALGORITHM.
     """
     from forget512.harness.exchange.exporting import export_banks
 
@@ -130,15 +130,15 @@ def export(
 def verify(bundle: Path) -> int:
     """Recompute the numbers of a BUNDLE from its arrays.
 
-    Prints each number that differs; the exit status is 1 then.
+    Prints each number that differs, and exits with status 1 if there is any.
     """
-    from forget512.harness.exchange.verification import verify as compute_anew
+    from forget512.harness.exchange.verification import verify as recompute
 
-    read, verdict = compute_anew(bundle)
+    read, verdict = recompute(bundle)
     for line in verdict.differences:
         print(f"differs: {line}")
     if not verdict.differences:
-        print(f"{bundle}: bundle {read.sha256[:12]}, {verdict.numbers} numbers computed anew, all as it says.")
+        print(f"{bundle}: bundle {read.sha256[:12]}, {verdict.numbers} numbers recomputed, all equal.")
     return 1 if verdict.differences else 0
 
 
@@ -150,8 +150,8 @@ def verify(bundle: Path) -> int:
 def import_(file: Path, run: RunOptions, fingerprint: str | None, benchmark: BenchmarkOptions) -> int:
     """Save a bundle's banks, or a reference bank, in a store.
 
-    FILE.npz holds the reference bank's confidences (retrain_confs.npz); --dataset and the other benchmark options say
-    which benchmark it is of.
+    FILE.npz holds the confidences of retrained networks (retrain_confs.npz). Name their benchmark with --dataset and
+    the other benchmark options.
     """
     from forget512.harness.exchange.importing import import_bundle, import_confidences
 
@@ -160,10 +160,10 @@ def import_(file: Path, run: RunOptions, fingerprint: str | None, benchmark: Ben
         from forget512.harness.benchmark.making import build_benchmark
 
         if "--dataset" not in chosen:
-            raise UserError(f"{file} does not say which benchmark it is of: state it, beginning with --dataset.")
+            raise UserError(f"{file} does not name its benchmark: give --dataset and the other benchmark options.")
         said = import_confidences(open_store(run.store), file, build_benchmark(benchmark), fingerprint)
     elif chosen:
-        raise UserError(f"{chosen[0]}: a bundle says itself which benchmark it is of (--benchmark).")
+        raise UserError(f"{chosen[0]} is for .npz files: a bundle names its own benchmark (--benchmark checks it).")
     else:
         said = import_bundle(open_store(run.store), file, fingerprint)
     print("\n".join(said))

@@ -1,4 +1,4 @@
-"""The layout of --help: commands in sections, and the options of a command in groups."""
+"""Lays out --help: commands in sections, and the options of a command in groups."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_
 
 
 class GroupedCommand(click.Command):
-    """A command whose options stand in groups; those of no group come first, under "Options"."""
+    """A command whose --help groups its options; those without a group come first, under "Options"."""
 
     def __init__(self, name: str | None, **settings: Any):
         super().__init__(name, context_settings=SETTINGS, **settings)
@@ -33,13 +33,13 @@ class GroupedCommand(click.Command):
 
 
 class Section(click.Group):
-    """The commands of one file; its name is their heading in --help."""
+    """The commands of one file; --help lists them under its name."""
 
     command_class = GroupedCommand
 
 
 class Sections(click.CommandCollection):
-    """All commands, listed by section in the order in which they are defined, one line each."""
+    """All commands; --help lists them by section, in the order of their definition, one line each."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         longest = max(map(len, self.list_commands(ctx)))

@@ -1,4 +1,4 @@
-"""Commands that show what there is; they run nothing."""
+"""Commands that show results; they execute no runs."""
 
 import shlex
 import sys
@@ -23,9 +23,11 @@ commands = Section("Look")
 
 @commands.command()
 @options.run("runs", "store")
-@click.option("--watch", "watched", is_flag=True, help="keep showing it, with each bank's pace, until Ctrl-C")
+@click.option(
+    "--watch", "watched", is_flag=True, help="keep the table up to date, with each bank's speed, until Ctrl-C"
+)
 def status(run: RunOptions, watched: bool) -> int:
-    """Show what a store holds, and why runs failed."""
+    """Show a store's contents, and why runs failed."""
     from forget512.harness.store.status import status as read_status
     from forget512.harness.views.status_table import show_status, show_watched
     from forget512.harness.workflows.watching import watch
@@ -41,8 +43,10 @@ def status(run: RunOptions, watched: bool) -> int:
 
 @commands.command()
 @options.run("store")
-@click.option("--runs", type=int, help="N [default: what most banks of a benchmark have]")
-@click.option("--format", "form", default="table", show_default=True, help="table, markdown, csv or json")
+@click.option("--runs", type=int, help="number of runs N [default: that of most banks of the benchmark]")
+@click.option(
+    "--format", "form", default="table", show_default=True, help="output format: table, markdown, csv or json"
+)
 @options.scoring("mode")
 def leaderboard(run: RunOptions, runs: int | None, form: str, scoring: ScoreOptions) -> int:
     """Show all algorithms of a store, scored and ranked."""
@@ -72,7 +76,7 @@ def report(
 ) -> int:
     """Write an HTML page with a board and all distributions.
 
-    It also shows the forget examples and each pair of candidates, and opens from disk, offline.
+    It also shows the forget examples and each pair of candidates. It opens from disk, without a network.
     """
     from forget512.harness.benchmark.benchmark import title
     from forget512.harness.views.html.page import write_page
@@ -92,7 +96,9 @@ def report(
 @click.argument("names", nargs=-1, metavar="[CANDIDATE ...]")
 @click.option("--out", type=FILE, default="figures", show_default=True, help="folder that is written")
 @click.option("--runs", type=int, help="N [default: the most that a candidate and the reference have]")
-@click.option("--reproduction", "reproductions", type=FILE, multiple=True, help="file that `reproduce --json` printed")
+@click.option(
+    "--reproduction", "reproductions", type=FILE, multiple=True, help="file with the output of `reproduce --json`"
+)
 @options.run("store")
 @options.fingerprint
 @options.benchmark()
@@ -107,7 +113,7 @@ def figures(
     benchmark: BenchmarkOptions,
     scoring: ScoreOptions,
 ) -> int:
-    """Draw candidates for a paper, as PDF and PNG."""
+    """Draw figures of candidates for a paper, as PDF and PNG."""
     from forget512.harness.views.figures import write_figures
 
     contents, _ = _contents(run, fingerprint, benchmark)
@@ -123,7 +129,7 @@ def figures(
 def list_algorithms() -> int:
     """List the built-in algorithms.
 
-    Shows what each does, whose it is, the sets that it reads, its presets and its hyper-parameters.
+    Shows each one's description, publication, the data sets that it reads, its presets and its hyper-parameters.
     """
     from forget512.harness.views.algorithms_list import show_algorithms
 
@@ -132,10 +138,10 @@ def list_algorithms() -> int:
 
 
 def _contents(run: RunOptions, fingerprint: str | None, benchmark: BenchmarkOptions) -> tuple[Any, Any]:
-    """A store's contents of the benchmark that the command line chooses, and its data set (None: it was not loaded).
+    """Find the benchmark that the command line selects; return its contents and its data set (None if not loaded).
 
-    The benchmark is chosen by the options that make it, for which its data set is loaded; or by its fingerprint; else
-    it is the store's only one.
+    The benchmark options select it, and then its data set is loaded; or its fingerprint does; else it is the store's
+    only benchmark.
     """
     from forget512.harness.results.contents import find_contents
 

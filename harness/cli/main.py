@@ -21,7 +21,7 @@ cli = Sections(
 
 
 def main() -> None:
-    """Exit status: 0 done, 1 runs failed, 2 a mistake in the command, 130 interrupted, 143 terminated."""
+    """Run the command line. Exit status: 0 success, 1 runs failed, 2 error, 130 interrupted, 143 terminated."""
     heed_sigterm()
     try:
         status = cli(prog_name=PROGRAM, standalone_mode=False)
@@ -36,10 +36,10 @@ def main() -> None:
         complain(f"{what}; finished runs are saved.")
         status = 2
     except (KeyboardInterrupt, click.Abort):
-        complain("interrupted; every finished run is saved, the same command continues.")
+        complain("interrupted. Finished runs are saved; rerun the command to continue.")
         status = 130
     except Terminated:
-        complain("terminated; every finished run is saved, the same command continues.")
+        complain("terminated. Finished runs are saved; rerun the command to continue.")
         status = 143
     sys.stdout.flush()
     sys.exit(status or 0)

@@ -1,4 +1,4 @@
-"""Options that several commands share. Those of the option dataclasses are made from their fields."""
+"""Options that several commands share; most are generated from the fields of the option dataclasses."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
@@ -19,10 +19,10 @@ FILE = click.Path(path_type=Path)
 
 
 def options_of(kind: Any, parameter: str, group: str) -> Callable[..., Callable]:
-    """A decorator for commands: fields of the dataclass `kind` become options, and the command gets one `kind`.
+    """Return a decorator that turns fields of the dataclass `kind` into options and passes the command one `kind`.
 
-    parameter: of the command, to which it is passed. group: heading of the options in --help. The decorator is called
-    with the names of the fields that the command takes; with none it takes all.
+    parameter: the command's parameter that receives it. group: heading of the options in --help. Call the decorator
+    with the names of the fields to use; without names it uses all.
     """
     types = get_type_hints(kind)
 
@@ -45,12 +45,12 @@ def options_of(kind: Any, parameter: str, group: str) -> Callable[..., Callable]
 
 
 def flag(field: Field) -> str:
-    """The name of a field's option."""
+    """Return the name of a field's option."""
     return f"--{field.name.replace('_', '-')}"
 
 
 def _option(field: Field, annotation: Any, group: str) -> Callable:
-    """An option from a field: its type is the annotated one, a path where that is among several."""
+    """Make an option from a field. Its type is the annotated one; of several types, a path is preferred."""
     kinds = {*get_args(annotation)} - {NoneType} or {annotation}
     is_flag = bool in kinds
     return click.option(
@@ -73,23 +73,23 @@ scoring = options_of(ScoreOptions, "scoring", "Score options")
 
 
 def stated(kind: Any) -> list[str]:
-    """The options of an option dataclass that the current command line gives: ["--epochs"]."""
+    """List the options of an option dataclass that the current command line sets: ["--epochs"]."""
     source = click.get_current_context().get_parameter_source
     return [flag(field) for field in fields(kind) if source(field.name) is click.core.ParameterSource.COMMANDLINE]
 
 
 def as_words(options: Any) -> list[str]:
-    """The options that differ from their defaults, as a command line gives them."""
+    """Write the options that differ from their defaults as command-line words."""
     return [
         word
         for field in fields(options)
-        if (value := str(getattr(options, field.name))) != str(field.default)  # a path may be given as text
+        if (value := str(getattr(options, field.name))) != str(field.default)  # a path may be a string
         for word in (flag(field), value)
     ]
 
 
 def complete_algorithms(ctx: click.Context, param: click.Parameter, incomplete: str) -> Sequence[CompletionItem]:
-    """For the shell: names of built-in algorithms, or where none fits files."""
+    """Complete names of built-in algorithms for the shell, or files if no name matches."""
     from forget512.algorithms import ALGORITHMS
 
     names = [name for name in ALGORITHMS if name.startswith(incomplete)]
@@ -97,7 +97,7 @@ def complete_algorithms(ctx: click.Context, param: click.Parameter, incomplete: 
 
 
 def algorithms(required: bool = True) -> Callable:
-    """The argument ALGORITHM …, completed by `complete_algorithms`."""
+    """Return the argument ALGORITHM …, completed by `complete_algorithms`."""
     metavar = "ALGORITHM|FILE.py|FILE.ipynb ..."
     return click.argument(
         "algorithms",
@@ -115,13 +115,13 @@ settings = click.option(
     group="Algorithm options",
     multiple=True,
     metavar="NAME=VALUE",
-    help="value of a hyper-parameter, for every algorithm that has it or for one (finetune.lr=0.01)",
+    help="value of a hyper-parameter, for every algorithm that has it, or for one (finetune.lr=0.01)",
 )
 batch_format = click.option(
     "--batch-format",
     cls=GroupedOption,
     group="Algorithm options",
-    help="batches that a file's loaders yield: tuples or kaggle [default: kaggle for .ipynb]",
+    help="format of the batches that a user's file gets: tuples or kaggle [default: kaggle for .ipynb]",
 )
 originals = click.option(
     "--originals",
@@ -130,7 +130,7 @@ originals = click.option(
     type=click.IntRange(1, 100),
     default=1,
     show_default=True,
-    help="number of original models, with N runs from each; the spread between them is shown",
+    help="number of original models; N runs start from each, and the spread between them is shown",
 )
 fingerprint = click.option(
     "--benchmark",

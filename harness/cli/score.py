@@ -58,7 +58,7 @@ def evaluate(
 @options.workers()
 @options.as_json
 def retrain(benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions, as_json: bool) -> int:
-    """Execute the missing runs of the reference alone."""
+    """Execute the missing runs of the reference only."""
     from forget512.harness.api import running
     from forget512.harness.benchmark.making import build_benchmark
     from forget512.harness.scheduling.compute import choose_compute
@@ -74,7 +74,7 @@ def retrain(benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions
 @options.run("runs", "store", "original")
 @options.originals
 @options.workers()
-@click.option("--time", "timed", is_flag=True, help="first do one run of each algorithm that has no timed run")
+@click.option("--time", "timed", is_flag=True, help="first execute one run of each algorithm that has no timed run")
 def plan(
     algorithms: tuple[str, ...],
     settings: tuple[str, ...],
@@ -106,14 +106,14 @@ def plan(
 @options.benchmark()
 @options.run("runs", "store", "original", "run_timeout", "log_json")
 @options.workers()
-@click.option("--partial", is_flag=True, help="run nothing: show the rows whose runs are complete")
+@click.option("--partial", is_flag=True, help="execute no runs; show the rows whose runs are complete")
 @options.as_json
 def reproduce(
     name: str, benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions, partial: bool, as_json: bool
 ) -> int:
-    """Run the tables of a publication, and test their order.
+    """Reproduce a publication's tables, and test their order.
 
-    NAME is writeup-8th-place.
+    The only NAME is writeup-8th-place.
     """
     import json
 
@@ -140,8 +140,8 @@ def reproduce(
 @click.option("--retrained", type=FILE, required=True, help=".npz file or bank folder of the retrained runs")
 @click.option("--unlearned", type=FILE, required=True, help=".npz file or bank folder of the unlearned runs")
 @options.scoring("mode")
-@click.option("--project", type=click.IntRange(8, 65_536), help="N to which F is projected [default: 512]")
-@click.option("--per-example", is_flag=True, help="add each example's ε, and other readings of the runs")
+@click.option("--project", type=click.IntRange(8, 65_536), help="number of runs that F is projected to [default: 512]")
+@click.option("--per-example", is_flag=True, help="also show each example's ε, and additional metrics")
 @options.as_json
 def score(
     retrained: Path, unlearned: Path, scoring: ScoreOptions, project: int | None, per_example: bool, as_json: bool
@@ -165,7 +165,7 @@ def score(
 def compare(retrained: Path, unlearned: tuple[Path, ...], scoring: ScoreOptions, as_json: bool) -> int:
     """Score arrays of several candidates, and compare each pair.
 
-    All are scored against the same retrained runs. The files are those of `score`.
+    All are scored against the same retrained runs. The files have the format of `score`.
     """
     from forget512.harness.views.array_reports import compare_report
     from forget512.harness.workflows.scoring_arrays import compare_arrays
@@ -175,7 +175,7 @@ def compare(retrained: Path, unlearned: tuple[Path, ...], scoring: ScoreOptions,
 
 
 def _show(results: Iterable[Any], as_json: bool) -> int:
-    """Print the results, one for each original model, once all are there; the exit status."""
+    """Print the results, one for each original model, once all are computed; return the exit status."""
     from forget512.harness.results.spread import spread_over_originals
     from forget512.harness.views.board_table import show_leaderboard
     from forget512.harness.views.evaluation_tables import show_original, show_spread

@@ -1,4 +1,4 @@
-"""Commands that look after a store."""
+"""Commands that maintain a store."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ commands = Section("Store")
 def retry(algorithms: tuple[str, ...], benchmark: BenchmarkOptions, run: RunOptions, workers: WorkerOptions) -> int:
     """Rerun a benchmark's failed seeds.
 
-    Those of all algorithms, or of the named ones. A candidate needs its file.
+    Reruns those of all algorithms, or of the named ones. For a candidate, give its file.
     """
     from forget512.harness.api import running
     from forget512.harness.benchmark.making import build_benchmark
@@ -73,8 +73,15 @@ def verify_store(run: RunOptions, set_aside: bool) -> int:
 
 @commands.command()
 @options.run("store")
-@click.option("--keep", "kept", type=FILE, multiple=True, metavar="FILE", help="candidate's file; older versions go")
-@click.option("--yes", is_flag=True, help="do not ask")
+@click.option(
+    "--keep",
+    "kept",
+    type=FILE,
+    multiple=True,
+    metavar="FILE",
+    help="candidate's file; the banks of its older versions are removed",
+)
+@click.option("--yes", is_flag=True, help="do not ask for confirmation")
 def prune(run: RunOptions, kept: tuple[Path, ...], yes: bool) -> int:
     """Remove banks whose source no longer exists; asks first.
 

@@ -1,4 +1,4 @@
-"""Commands for an algorithm that is being written: run it once, or tune it, without scoring it."""
+"""Commands for developing an algorithm: run it once, or tune it, without scoring it."""
 
 import dataclasses
 from pathlib import Path
@@ -36,10 +36,10 @@ def try_(
     run: RunOptions,
     workers: WorkerOptions,
 ) -> int:
-    """Run one seed here, with its output and a debugger.
+    """Run one seed in this process, with output and a debugger.
 
     Shows the traceback of an error, or the run's cost, the accuracies before and after, and warnings. It is the run
-    that `evaluate` would do, but it is not saved.
+    that `evaluate` would execute, but it is not saved.
     """
     from forget512.harness.isolation.environment import settle
 
@@ -95,7 +95,7 @@ def sweep(
 ) -> int:
     """Compare hyper-parameters on a development split.
 
-    Neither its forget set nor its seeds are ever scored.
+    Its forget set and its seeds are never used for scores.
     """
     from forget512.harness.api import running
     from forget512.harness.benchmark.development import development

@@ -1,4 +1,4 @@
-"""Reads arrays that are scored without a store: .npz files that anyone brings, and bank folders."""
+"""Reads arrays to score without a store: .npz files and bank folders."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from forget512.harness.store.runs import Columns
 from forget512.scoring import MODES, ScoringError, find_non_finite
 from forget512.scoring.errors import check_accuracy, check_both
 
-# What the published scoring program keeps of its retrained runs in retrain_confs.npz, by our names.
+# Keys of the published scoring program's retrain_confs.npz, by the names used here.
 PUBLISHED = {
     "retrained_confs": "confidences",
     "retrain_retain_accs": "retain_accuracy",
@@ -31,10 +31,10 @@ PUBLISHED = {
 
 @dataclass(frozen=True, eq=False)
 class ArraySide(Side):
-    """One side of a score as a file or a bank folder has it, and what is known of where it comes from.
+    """One side of a score, from a file or a bank folder, and what is known of its origin.
 
-    all_seconds (N,): of each run, where a file has them. benchmark: its identity. classes: C. targets (S,): true
-    classes. indices (S,): of the forget examples among the training images.
+    all_seconds (N,): seconds of each run, if the file has them. benchmark: its identity. classes: C. targets (S,): true
+    classes. indices (S,): the forget examples' indices into the training images.
     """
 
     columns: Columns
@@ -48,23 +48,23 @@ class ArraySide(Side):
 def read_side(path: Path, option: str, mode: str = "released") -> ArraySide:
     """Read a bank folder, or a .npz file.
 
-    The file has `confidences (N, S)`, or `logits (N, S, C)` with `targets (S,)`, and if known `retain_accuracy`,
-    `forget_accuracy`, `test_accuracy` and `seconds`, each (N,); or is the published program's `retrain_confs.npz`.
+    The file has `confidences (N, S)`, or `logits (N, S, C)` with `targets (S,)`, and optionally `retain_accuracy`,
+    `forget_accuracy`, `test_accuracy` and `seconds`, each (N,); or it is the published program's `retrain_confs.npz`.
 
     Raises:
         UserError: it cannot be read, or holds values that are not finite.
     """
-    if url := URL.fullmatch(str(path)):  # of which no more is shown, for it may hold a password
+    if url := URL.fullmatch(str(path)):  # the rest is not shown, since it may contain a password
         raise UserError(
             f"{option} {url[1]}://… is not a file on this machine: copy the bank's store to a folder first, "
-            "or see `leaderboard --store`."
+            "or use `leaderboard --store`."
         )
     if path.is_dir():
         return _read_bank(path, option, mode)
     try:
         source = np.load(path, allow_pickle=False)
         if isinstance(source, np.ndarray):
-            raise UserError(f"{option} {path} is one array (.npy): give a .npz file, whose arrays have names.")
+            raise UserError(f"{option} {path} is one unnamed array (.npy): give a .npz file with named arrays.")
         with source:
             arrays = {PUBLISHED.get(name, name): source[name] for name in source.files}
     except UserError:
@@ -97,7 +97,7 @@ def read_side(path: Path, option: str, mode: str = "released") -> ArraySide:
 
 
 def check_sides(retrained: ArraySide, unlearned: ArraySide) -> None:
-    """Refuse two sides that cannot be scored, or are not of the same examples.
+    """Refuse two sides that cannot be scored, or that have different examples.
 
     Raises:
         UserError: names what differs.
@@ -108,7 +108,7 @@ def check_sides(retrained: ArraySide, unlearned: ArraySide) -> None:
     if r.classes is not None and u.classes is not None and r.classes != u.classes:
         raise UserError(f"{r.name} has logits of {r.classes} classes and {u.name} of {u.classes}: they must be equal.")
     if r.targets is not None and u.targets is not None and not np.array_equal(r.targets, u.targets):
-        raise UserError(f"{r.name} and {u.name} have different `targets`: give the same examples in one order.")
+        raise UserError(f"{r.name} and {u.name} have different `targets`: give the same examples in the same order.")
     with scoring_errors():
         check_both(r.columns.confidences, u.columns.confidences)
         for name, found in (("retrained", r.columns), ("unlearned", u.columns)):
@@ -123,7 +123,7 @@ def _check_finite(values: np.ndarray, option: str, path: Path) -> None:
 
 
 def _check_targets(targets: Any, confidences: np.ndarray, where: str) -> None:
-    """Beside confidences they are only shown."""
+    """Check targets given with confidences, which are only shown."""
     if targets is None or confidences.ndim != 2:
         return
     if targets.dtype.kind not in "iu" or targets.shape != confidences.shape[1:]:
@@ -154,7 +154,7 @@ def _read_bank(folder: Path, option: str, mode: str) -> ArraySide:
             f"{option} {folder} is not a bank of a store (store/banks/<benchmark>/<algorithm>): {first_line(error)}."
         ) from error
     if bank.damaged:
-        raise UserError(f"{bank.damaged[0]}: `evaluate` sets a damaged record aside and runs it again.")
+        raise UserError(f"{bank.damaged[0]}: `evaluate` sets a damaged record aside and reruns it.")
     if len(bank.readings) < 2:
         raise UserError(f"{option} {folder} holds {len(bank.readings)} finished runs: at least 2 are needed.")
     return ArraySide(

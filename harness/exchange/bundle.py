@@ -1,8 +1,8 @@
-"""Bundle: banks with their benchmark, sources and scores in one safetensors file, for others to check.
+"""Reads and writes bundles: banks with their benchmark, sources and scores in one safetensors file.
 
 The container has no code, no compression and no paths: a header of JSON and plain arrays that fill the file exactly.
-Its metadata has two entries: `bundle`, a JSON text (the manifest) with the SHA-256 of every array, and `sha256`, that
-of the manifest's text, by which a bundle is named. docs/leaderboard.md describes all of it.
+Its metadata has two entries: `bundle`, a JSON text (the manifest) with the SHA-256 of every array, and `sha256`, the
+SHA-256 of the manifest's text, which is the bundle's name. docs/leaderboard.md describes the format.
 """
 
 import json
@@ -20,7 +20,7 @@ from forget512.harness.errors import UserError, first_line, printable
 from forget512.harness.hashing import canonical_json, sha256
 
 FORMAT = "forget512/bundle/1"
-MOST_RUNS = 2**20  # of a bank: a larger number would make this program count for hours
+MOST_RUNS = 2**20  # of a bank: a larger number could keep this program busy for hours
 MANIFEST_KEYS = {"format", "made", "benchmark", "mode", "runs", "banks", "scores", "arrays"}
 BANK_KEYS = {"identity", "name", "source", "failed", "provenance", "origins"}
 DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
@@ -37,31 +37,31 @@ class Bundle:
     sha256: str
 
     def array(self, name: str) -> np.ndarray:
-        """One array. Raises KeyError where there is none of this name."""
+        """Read one array. Raises KeyError if there is none of this name."""
         if name not in self.manifest["arrays"]:
             raise KeyError(name)
         with safe_open(self.path, framework="numpy") as file:
             return file.get_tensor(name)
 
     def damage(self) -> list[str]:
-        """What does not match its checksum; empty for a whole file."""
+        """Return a line for each array that does not match its checksum."""
         listed = self.manifest["arrays"]
         found = []
         with safe_open(self.path, framework="numpy") as file:
             for name in file.keys():  # noqa: SIM118, no dictionary
                 if listed[name] != _digest(file.get_tensor(name)):
-                    found.append(f"the array {name} is not the one that was written (its checksum differs)")
+                    found.append(f"the array {name} is damaged: its checksum does not match")
         return found
 
 
 def write_bundle(path: Path, manifest: Manifest, arrays: dict[str, np.ndarray]) -> str:
-    """Write it whole or not at all; its name.
+    """Write a bundle atomically; return its name.
 
     Raises:
-        UserError: something is there already, or nothing can be written there.
+        UserError: the file exists already, or cannot be written.
     """
     if path.exists():
-        raise UserError(f"{path} exists: nothing is overwritten, name another file.")
+        raise UserError(f"{path} exists and is not overwritten: choose another name.")
     arrays = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
     text = canonical_json({**manifest, "arrays": {name: _digest(values) for name, values in arrays.items()}})
     digest = sha256(text.encode())
@@ -96,27 +96,29 @@ def read_bundle(path: Path) -> Bundle:
         manifest = json.loads(text, parse_constant=_no_number)
         _check_shape(manifest)
         if manifest["arrays"].keys() != kinds.keys():
-            raise ValueError("it holds other arrays than it lists")
+            raise ValueError("its arrays differ from its list of arrays")
         strange = sorted(set(kinds.values()) - DTYPES.keys())
         if strange:
-            raise ValueError(f"it holds arrays of type {strange[0]}")
+            raise ValueError(f"arrays of type {strange[0]} are not allowed")
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is not a bundle: {type(error).__name__}: {printable(first_line(error))}.") from error
     return Bundle(path, manifest, digest)
 
 
 def _check_shape(manifest: Any) -> None:
-    """Raises ValueError for a manifest of another structure; its values are checked where they are used."""
+    """Check a manifest's structure; its values are checked where they are used. Raises ValueError."""
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
     if manifest.keys() != MANIFEST_KEYS:
-        raise ValueError(f"its manifest has other entries: {', '.join(sorted(manifest.keys() ^ MANIFEST_KEYS))}")
+        raise ValueError(
+            f"its manifest has missing or unknown entries: {', '.join(sorted(manifest.keys() ^ MANIFEST_KEYS))}"
+        )
     banks, scores = manifest["banks"], manifest["scores"]
     if not isinstance(banks, list) or not banks or not isinstance(scores, list) or len(scores) != len(banks) - 1:
         raise ValueError("it must hold a reference bank, and a score for each other bank")
     for bank in banks:
         if not isinstance(bank, dict) or bank.keys() != BANK_KEYS or not isinstance(bank["identity"], dict):
-            raise ValueError("a bank in it is not described as it should be")
+            raise ValueError("the description of a bank is invalid")
     if (
         type(manifest["runs"]) is not int
         or not 2 <= manifest["runs"] <= MOST_RUNS

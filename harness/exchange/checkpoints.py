@@ -1,7 +1,7 @@
-"""Checkpoints from elsewhere: state_dicts in a folder, or in a zip as the competition's. They are data, never code.
+"""Reads checkpoints from outside: state_dicts in a folder, or in a zip file like the competition's. No code is run.
 
-Nothing is unpacked to disk, nothing is unpickled but tensors (`weights_only`), and no more is read of a checkpoint than
-the benchmark's architecture could fill.
+Nothing is unpacked to disk, only tensors are unpickled (`weights_only`), and a checkpoint is read only up to a multiple
+of the architecture's size.
 """
 
 import io
@@ -25,26 +25,26 @@ from forget512.harness.worker.unlearn import State
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
 WRAPPED = ("state_dict", "model_state_dict")  # keys of the checkpoints that training scripts write
-PARALLEL = "module."  # what DataParallel puts before each name
+PARALLEL = "module."  # prefix that DataParallel adds to each name
 MOST = 10_000  # checkpoints in a zip (512 in the competition)
 
 
 class NotACheckpoint(Exception):
-    """It cannot be read as a state_dict."""
+    """Raised if a file cannot be read as a state_dict."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """name: below the folder or in the zip. read: its bytes, at most one more than the limit."""
+    """A checkpoint. name: in the folder or zip. read: returns its bytes, at most one more than the limit."""
 
     name: str
     read: Callable[[], bytes]
 
 
 def list_checkpoints(path: Path, limit: int) -> list[Checkpoint]:
-    """The checkpoints of a folder (not of those below it) or a zip; the place in the list is the seed.
+    """List the checkpoints of a folder (not of its subfolders) or a zip; the index in the list is the seed.
 
-    They are ordered by the last number in their names where each has one of its own, else by name. limit: bytes.
+    They are ordered by the last number in their names if these numbers are distinct, else by name. limit: bytes.
 
     Raises:
         UserError: there are none, or the zip is damaged or hostile: paths that leave it, links, other files,
@@ -58,7 +58,7 @@ def list_checkpoints(path: Path, limit: int) -> list[Checkpoint]:
     else:
         found = _list_zip(path, limit)
     if not found:
-        raise UserError(f"{path} holds no checkpoint: their names end in {', '.join(SUFFIXES)}.")
+        raise UserError(f"{path} holds no checkpoints ({', '.join(SUFFIXES)}).")
     numbers = [re.findall(r"\d+", PurePosixPath(c.name).stem)[-1:] for c in found]
     if all(numbers) and len({int(n[0]) for n in numbers}) == len(found):
         return [c for _, c in sorted(zip(numbers, found, strict=True), key=lambda pair: int(pair[0][0]))]
@@ -66,11 +66,12 @@ def list_checkpoints(path: Path, limit: int) -> list[Checkpoint]:
 
 
 def read_state(data: bytes, limit: int) -> State:
-    """A state_dict from a file's bytes: safetensors, or what torch.save wrote; alone, or under `state_dict` or
-    `model_state_dict` among what else a training script keeps.
+    """Read a state_dict from a file's bytes: safetensors, or written by torch.save.
+
+    It is the whole content, or the entry `state_dict` or `model_state_dict` of a training script's checkpoint.
 
     Raises:
-        NotACheckpoint: too large, damaged, compressed inside, or with anything but tensors in it.
+        NotACheckpoint: it is too large, damaged or compressed, or holds anything but tensors.
     """
     if len(data) > limit:
         raise NotACheckpoint(f"it is larger than {_size(limit)}, four times the architecture in float32")
@@ -95,7 +96,7 @@ def read_state(data: bytes, limit: int) -> State:
 
 
 def as_named(state: State, wanted: Iterable[str]) -> State:
-    """The state under an architecture's names: without what DataParallel put before them."""
+    """Return the state under the architecture's names, without DataParallel's prefix."""
     parallel = state and all(name.startswith(PARALLEL) for name in state)
     if parallel and not all(name.startswith(PARALLEL) for name in wanted):
         return {name.removeprefix(PARALLEL): value for name, value in state.items()}
@@ -114,22 +115,22 @@ def _list_zip(path: Path, limit: int) -> list[Checkpoint]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
-        raise UserError(f"{path} is neither a folder nor a zip that can be read: {first_line(error)}.") from error
+        raise UserError(f"{path} is neither a folder nor a readable zip file: {first_line(error)}.") from error
     members = [m for m in archive.infolist() if not m.is_dir() and not _is_hidden(m.filename)]
     if len(members) > MOST:
-        raise UserError(f"{path} holds {len(members)} files: at most {MOST} are taken (512 in the competition).")
+        raise UserError(f"{path} holds {len(members)} files: at most {MOST} are allowed (the competition used 512).")
     names = Counter(member.filename for member in members)
     for member in members:
         problem = _problem(member, limit)
         if names[member.filename] > 1:
-            problem = "stands there more than once"
+            problem = "occurs more than once"
         if problem:
-            raise UserError(f"{path} is refused, nothing of it was used: {member.filename!r} {problem}.")
+            raise UserError(f"{path} is refused, and no part of it was used: {member.filename!r} {problem}.")
 
     def read(member: zipfile.ZipInfo) -> bytes:
         try:
             with archive.open(member) as opened:
-                return opened.read(limit + 1)  # whatever its header says
+                return opened.read(limit + 1)  # whatever its header states
         except Exception as error:  # zipfile, zlib and lzma each have their own types
             raise UserError(f"{path} is damaged: {member.filename!r}: {first_line(error)}.") from error
 
@@ -137,7 +138,7 @@ def _list_zip(path: Path, limit: int) -> list[Checkpoint]:
 
 
 def _problem(member: zipfile.ZipInfo, limit: int) -> str:
-    """What is wrong with a zip's member, from its header alone; empty if nothing is."""
+    """Describe what is wrong with a zip's member, from its header alone; return "" if it is valid."""
     path = PurePosixPath(member.filename.replace("\\", "/"))
     kind = stat.S_IFMT(member.external_attr >> 16)
     if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", member.filename):
@@ -145,7 +146,7 @@ def _problem(member: zipfile.ZipInfo, limit: int) -> str:
     if kind not in (0, stat.S_IFREG):
         return "is a link" if kind == stat.S_IFLNK else "is not a regular file"
     if path.suffix not in SUFFIXES:
-        return f"is not a checkpoint ({', '.join(SUFFIXES)}); archives in archives are not opened"
+        return f"is not a checkpoint ({', '.join(SUFFIXES)}); nested archives are not opened"
     if member.flag_bits & 1:
         return "is encrypted"
     if member.file_size > limit:
@@ -168,7 +169,7 @@ def _unpickle(data: bytes) -> object:
     if zipfile.is_zipfile(io.BytesIO(data)):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                raise NotACheckpoint("it is compressed inside, which torch.save never does")
+                raise NotACheckpoint("it is compressed, which torch.save never does")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's, about pickles of other protocols
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -177,9 +178,9 @@ def _unpickle(data: bytes) -> object:
 def _reason(error: Exception) -> str:
     forbidden = re.search(r"GLOBAL ([\w.]+)", str(error))
     if forbidden:
-        return f"its pickle asks for code ({forbidden[1]}): it was not loaded, and nothing of it was run"
-    if isinstance(error, pickle.UnpicklingError):  # torch's text advises to unpickle it all the same
-        return "it cannot be read as a state_dict: it holds more than tensors, or is damaged; nothing of it was run"
+        return f"its pickle needs code ({forbidden[1]}): it was not loaded, and no code was run"
+    if isinstance(error, pickle.UnpicklingError):  # torch's own message advises to unpickle it anyway
+        return "it cannot be read as a state_dict: it holds more than tensors, or is damaged; no code was run"
     return f"it cannot be read as a state_dict ({type(error).__name__}: {first_line(error)})"
 
 

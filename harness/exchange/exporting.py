@@ -30,13 +30,13 @@ from forget512.harness.store.runs import Runs
 def export_banks(
     store: Store, algorithms: Sequence[str], out: Path, runs: int | None, mode: str, benchmark: str | None
 ) -> str:
-    """Write the reference's bank and those of some algorithms to one file; its SHA-256.
+    """Write the reference's bank and those of some algorithms to one file; return its SHA-256.
 
-    algorithms: as the leaderboard, a bank's folder or a candidate's file calls them. runs: N; None: what most of these
-    banks have. benchmark: how its fingerprint begins; needed where the store has several.
+    algorithms: names in the leaderboard, banks' folders, or candidates' files. runs: N; None: that of most of these
+    banks. benchmark: first digits of its fingerprint; needed if the store has several.
 
     Raises:
-        UserError: no such benchmark or bank, or nothing to score, or out exists or cannot be written.
+        UserError: there is no such benchmark or bank, or nothing to score, or out exists or cannot be written.
     """
     described = choose_benchmark(store, benchmark)
     try:
@@ -53,7 +53,9 @@ def export_banks(
         wanted = runs or usual_runs(chosen)
         short = next((bank for bank in chosen if len(bank.seeds(wanted)) < 2), None)
         if short is not None:
-            raise UserError(f"{short.name} has {len(short.seeds(wanted))} finished runs below {wanted}: 2 are needed.")
+            raise UserError(
+                f"{short.name} has {len(short.seeds(wanted))} finished runs with seeds below {wanted}: 2 are needed."
+            )
         packed = [pack(bank, wanted, number) for number, bank in enumerate(chosen)]
         description = json.loads(store.get(benchmark_name(described.fingerprint)))
     except Damaged as error:
@@ -79,7 +81,7 @@ def export_banks(
 def score_all(
     banks: Sequence[Runs], benchmark: StoredBenchmark, mode: str
 ) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
-    """The numbers of each bank but the first against the first, the reference's, as JSON; and their ε, (S,) each.
+    """Score each bank against the first, the reference's; return the numbers as JSON, and the ε of each, (S,).
 
     Raises:
         UserError: they cannot be scored.
@@ -109,7 +111,7 @@ def _find(name: str, banks: Sequence[StoredBank]) -> StoredBank:
     found = exact or [bank for bank in banks if name.removesuffix(".py") in called(bank)]
     if len(found) > 1:
         folders = ", ".join(file_name(bank.folder) for bank in found)
-        raise UserError(f"{name} may be one of {len(found)} banks: name its folder ({folders}).")
+        raise UserError(f"{name} matches {len(found)} banks: give the folder of one ({folders}).")
     if not found:
         one_of("algorithm", name, [bank.name for bank in banks])
     return found[0]

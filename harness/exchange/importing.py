@@ -1,4 +1,4 @@
-"""Imports what others have run: bundles, and reference banks of confidences."""
+"""Imports runs of others: bundles, and reference banks of confidences."""
 
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,12 @@ from forget512.scoring.errors import check_accuracy, check_confidences
 
 
 def import_bundle(store: Store, path: Path, benchmark: str | None) -> list[str]:
-    """Put a bundle's banks into a store, each with where it comes from; a line for each.
+    """Save a bundle's banks in a store, each with an import note; return a line for each.
 
-    Its candidates' sources are kept as text, in JSON, for people: no command imports or runs them.
+    The candidates' sources are saved as text in JSON, for people to read; no command imports or runs them.
 
     Raises:
-        UserError: its numbers are not those of its arrays, or it is of another benchmark than the one stated.
+        UserError: its numbers do not match its arrays, or it belongs to another benchmark than the one stated.
     """
     bundle, verdict = verify(path)
     if verdict.differences:
@@ -44,12 +44,12 @@ def import_bundle(store: Store, path: Path, benchmark: str | None) -> list[str]:
         known = list_bank(store, bank.folder).finished
         new = [record for record in bank.records if record.seed not in known]
         seeds = tuple(record.seed for record in new) or (() if bank.records else tuple(bank.readings))
-        if set_aside_damaged(store, bank.folder, bundle.sha256):  # it does not show any more which runs it brought
+        if set_aside_damaged(store, bank.folder, bundle.sha256):  # it no longer shows which runs were imported
             seeds = tuple(bank.readings)
         store.put_if_absent(f"{bank.folder}/{layout.IDENTITY}", canonical_json(bank.identity).encode())
         if bank.source is not None:
             store.put_if_absent(f"{bank.folder}/{layout.SOURCE}", canonical_json(bank.source).encode())
-        if seeds:  # before the records: at no moment do they pass for own ones
+        if seeds:  # before the records, so that they never pass for this machine's runs
             put_origin(store, bank.folder, Origin(" from ".join([path.name, *bank.files]), bundle.sha256, seeds))
         for record in new:
             store.put_if_absent(record.name(bank.folder), record.encode())
@@ -57,16 +57,16 @@ def import_bundle(store: Store, path: Path, benchmark: str | None) -> list[str]:
             name = layout.confidences_name(bank.folder, len(bank.readings))
             store.put_if_absent(name, encode_confidences(bank.confidences))
         kept = len(bank.readings) - (len(new) if bank.records else len(seeds))
-        already = f", {kept} were there already" if kept else ""
+        already = f", {kept} were already in the store" if kept else ""
         said.append(f"{bank.folder}: {len(bank.readings) - kept} runs imported{already}.")
     return said
 
 
 def import_confidences(store: Store, path: Path, benchmark: Benchmark, stated: str | None) -> list[str]:
-    """Put the published program's `retrain_confs.npz` (or one like it) into a store as a reference bank.
+    """Save the published program's `retrain_confs.npz` (or a similar file) in a store as a reference bank.
 
     Raises:
-        UserError: it cannot be read, does not fit the benchmark, or that is not the one stated.
+        UserError: it cannot be read, does not fit the benchmark, or the benchmark is not the one stated.
     """
     _check_benchmark(benchmark.fingerprint, stated, path)
     side = read_side(path, "import")
@@ -83,8 +83,8 @@ def import_confidences(store: Store, path: Path, benchmark: Benchmark, stated: s
     if side.targets is not None and not np.array_equal(side.targets, benchmark.forget_targets):
         differ = int((np.asarray(side.targets) != benchmark.forget_targets).sum())
         raise UserError(
-            f"{path}: its `targets` are not the classes of this benchmark's forget examples ({differ} of "
-            f"{len(benchmark.forget_targets)} differ): give the same examples in the benchmark's order."
+            f"{path}: its `targets` differ from the classes of this benchmark's forget examples ({differ} of "
+            f"{len(benchmark.forget_targets)} examples): give the same examples in the benchmark's order."
         )
     if side.all_seconds is not None:
         arrays["seconds"] = np.asarray(side.all_seconds, np.float64)
@@ -112,20 +112,20 @@ def import_confidences(store: Store, path: Path, benchmark: Benchmark, stated: s
 
 def _check_benchmark(fingerprint: str, stated: str | None, path: Path) -> None:
     if stated and not fingerprint.startswith(stated):
-        raise UserError(f"{path} is of benchmark {fingerprint[:12]}, but --benchmark {stated} is wanted.")
+        raise UserError(f"{path} belongs to benchmark {fingerprint[:12]}, but --benchmark is {stated}.")
 
 
 def _describe(store: Store, described: StoredBenchmark, description: Any) -> None:
-    """Keep a benchmark's description, or see that it is the one that is there."""
+    """Save a benchmark's description, or check that it equals the one in the store."""
     name = layout.benchmark_name(described.fingerprint)
     if store.put_if_absent(name, canonical_json(description).encode()):
         return
     try:
         own = read_benchmark(store, described.fingerprint[:12]).targets
     except Damaged as error:
-        raise UserError(f"{store}: {error}: `evaluate` writes it anew.") from error
+        raise UserError(f"{store}: {error}: `evaluate` rewrites it.") from error
     theirs = described.targets
     for part in ("forget", "retain_probe", "test_probe"):
         one, other = getattr(own, part), getattr(theirs, part)
         if one is not None and other is not None and not np.array_equal(one, other):
-            raise UserError(f"the classes of its {part} examples are not those that the store has: it is refused.")
+            raise UserError(f"the classes of its {part} examples differ from those in the store.")

@@ -1,6 +1,6 @@
-"""Reads the folder that this file stands in: data, original model, and a place for unlearned networks.
+"""Reads the folder of this file: its data and its original model. Saves unlearned networks in it.
 
-Needs numpy, torch and safetensors (and torchvision, where model.py imports it). Copy from here what your program needs.
+It needs numpy, torch and safetensors (and torchvision, if model.py imports it). Copy what your program needs.
 """
 
 import json
@@ -18,7 +18,7 @@ BENCHMARK = json.loads((HERE / "benchmark.json").read_text())
 
 
 def datasets() -> dict[str, TensorDataset]:
-    """retain, forget and validation set: inputs (n, channels, H, W) float32, normalised; targets (n,) int64."""
+    """Return retain, forget and validation set: inputs (n, channels, H, W) float32, normalised; targets (n,) int64."""
     with np.load(HERE / "data.npz") as arrays:
         return {
             name: TensorDataset(normalised(arrays[f"{name}_images"]), torch.from_numpy(arrays[f"{name}_targets"]))
@@ -27,13 +27,13 @@ def datasets() -> dict[str, TensorDataset]:
 
 
 def normalised(images: np.ndarray) -> Tensor:
-    """(n, H, W, channels) uint8 -> (n, channels, H, W) float32, as the original model was trained on them."""
+    """Convert (n, H, W, channels) uint8 to (n, channels, H, W) float32, the original model's training format."""
     mean, std = (torch.tensor(BENCHMARK[name]) for name in ("mean", "std"))
     return ((torch.from_numpy(images).float() - mean) / std).permute(0, 3, 1, 2)
 
 
 def loaders(seed: int) -> tuple[DataLoader, DataLoader, DataLoader]:
-    """retain, forget (both shuffled by the seed) and validation, in batches of the benchmark's size."""
+    """Return loaders of retain, forget (both shuffled by the seed) and validation, with the benchmark's batch size."""
     found = []
     for name, data in datasets().items():
         order = torch.Generator().manual_seed(seed)
@@ -43,14 +43,14 @@ def loaders(seed: int) -> tuple[DataLoader, DataLoader, DataLoader]:
 
 
 def original() -> nn.Module:
-    """The network that unlearning starts from, on the CPU."""
+    """Load the network that unlearning starts from, on the CPU."""
     net = build()
     net.load_state_dict(load_file(HERE / "original.safetensors"))
     return net
 
 
 def save(net: nn.Module, seed: int, folder: str | Path = "checkpoints") -> None:
-    """Write an unlearned network where `examine` finds it."""
+    """Save an unlearned network in the folder that `examine` reads."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
     save_file(state, Path(folder) / f"{seed:05d}.safetensors")

@@ -1,4 +1,4 @@
-"""An original model from a user's file: read without running code, and held against the benchmark's architecture."""
+"""Reads an original model from a user's file without running code, and checks it against the architecture."""
 
 import sys
 from pathlib import Path
@@ -13,14 +13,14 @@ from forget512.harness.worker.unlearn import fresh_network
 
 
 def read_original(path: Path, benchmark: Benchmark) -> bytes:
-    """The state in a file, as the safetensors bytes that are kept of original models.
+    """Read the state in a file, and return it as the safetensors bytes that stores keep of original models.
 
-    path: safetensors, or what torch.save wrote: a state_dict, or a dictionary that has one under `state_dict` or
-    `model_state_dict`. Weights of other precisions become the architecture's type. Equal weights give equal bytes,
-    whatever file they come from.
+    path: safetensors, or a file of torch.save with a state_dict, or with a dictionary that has one under `state_dict`
+    or `model_state_dict`. Weights of other precisions are converted to the architecture's type. Equal weights give
+    equal bytes, whatever file they come from.
 
     Raises:
-        UserError: it cannot be read, holds more than tensors, or does not fit the architecture: the first difference.
+        UserError: it cannot be read, holds more than tensors, or does not fit the architecture.
     """
     where = f"--original {path}"
     if not path.is_file():
@@ -30,7 +30,7 @@ def read_original(path: Path, benchmark: Benchmark) -> bytes:
     except OSError as error:
         raise UserError(f"{where} cannot be read ({error.strerror}).") from error
     except MemoryError as error:
-        raise UserError(f"{where} cannot be read as a checkpoint: it asks for more memory than there is.") from error
+        raise UserError(f"{where} cannot be read as a checkpoint: it needs more memory than is available.") from error
     except NotACheckpoint as error:
         raise UserError(f"{where}: {error}.") from error
     with torch.random.fork_rng():
@@ -40,7 +40,7 @@ def read_original(path: Path, benchmark: Benchmark) -> bytes:
     found = {}
     for name, value in wanted.items():
         if name not in state:
-            raise UserError(f"{where} lacks {name!r}, which {what} has: give the --model that it was trained as.")
+            raise UserError(f"{where} lacks {name!r}, which {what} has: give the --model that it was trained with.")
         if state[name].shape != value.shape:
             raise UserError(
                 f"{where}: {name!r} has shape {tuple(state[name].shape)}, but {tuple(value.shape)} in {what}."

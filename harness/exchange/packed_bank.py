@@ -1,4 +1,4 @@
-"""A bank as arrays of a bundle, and back: one array for each field of its run records, one row a run."""
+"""Converts a bank to arrays of a bundle and back: one array for each field of its records, one row a run."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,12 +27,12 @@ from forget512.harness.store.runs import Runs
 
 NUMBERS = {"seed": np.int64, "attempt": np.int64, "seconds": np.float64}
 NUMBERS |= dict.fromkeys(ACCURACIES, np.float64)
-LONGEST = 255  # of a name that comes from a bundle: as long as a file's may be
+LONGEST = 255  # of a name in a bundle: the limit of file names
 IDENTITY = {"benchmark", "algorithm", "hyper_parameters", "source", "original"}
 
 
 def pack(bank: StoredBank, runs: int, number: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """A bank's entry in the manifest, and its arrays, of the seeds below runs. number: its place in the bundle.
+    """Pack a bank: its entry in the manifest, and its arrays, for seeds below runs. number: its index in the bundle.
 
     Raises:
         Damaged: a record was damaged since it was read.
@@ -64,21 +64,21 @@ def pack(bank: StoredBank, runs: int, number: int) -> tuple[dict[str, Any], dict
 def _is_source(text: dict[str, Any], source: str) -> bool:
     try:
         return source_hash(text) == source
-    except (Unreadable, TypeError, ValueError, KeyError, AttributeError, LookupError):  # another version wrote it
+    except (Unreadable, TypeError, ValueError, KeyError, AttributeError, LookupError):  # written by another version
         return False
 
 
 class PackedBank(Runs):
-    """A bank of a bundle. records: of its runs, empty where it has confidences alone (then `confidences` has them)."""
+    """A bank of a bundle. records: of its runs; empty if it has only confidences (then in `confidences`)."""
 
     def __init__(self, bundle: Bundle, number: int, benchmark: StoredBenchmark):
-        """Raises Damaged: it contradicts itself, or could not have been packed."""
+        """Unpack a bank. Raises Damaged if it contradicts itself, or could not have been packed."""
         entry, mode = bundle.manifest["banks"][number], bundle.manifest["mode"]
         self.source = entry["source"]
         _check_identity(entry["identity"], self.source, benchmark.fingerprint)
         super().__init__(entry["identity"], benchmark.targets, mode)
         if (self.identity["algorithm"] == RETRAIN) != (number == 0):
-            raise Damaged("its first bank, and no other, must be retrain's")
+            raise Damaged("its first bank, and only that one, must be retrain's")
         self.name = _plain_text(entry["name"], "a bank's name")
         self.files = [_plain_text(origin["file"], "an origin") for origin in entry["origins"]]
         prefix = f"{number}/"
@@ -115,11 +115,11 @@ def _records(
         if values.dtype != kind or values.shape != shape:
             raise Damaged(f"{name} is {values.dtype} of shape {values.shape}, not {np.dtype(kind)} of {shape}")
         if not np.isfinite(values).all() or (name.endswith("_accuracy") and not ((values >= 0) & (values <= 1)).all()):
-            raise Damaged(f"{name} has values that no run can have")
+            raise Damaged(f"{name} has impossible values")
     targets = benchmark.targets
     for name, known in zip(ARRAYS, (targets.forget, targets.retain_probe, targets.test_probe), strict=True):
         if known is not None and arrays[name].shape[1] != len(known):
-            raise Damaged(f"{name} is of {arrays[name].shape[1]} examples, the benchmark has {len(known)}")
+            raise Damaged(f"{name} has {arrays[name].shape[1]} examples, but the benchmark has {len(known)}")
     seeds, where = arrays["seed"], arrays["provenance"]
     if (
         len(np.unique(seeds)) < runs
@@ -128,12 +128,12 @@ def _records(
         or (arrays["seconds"] < 0).any()
         or (where < 0).any()
     ):
-        raise Damaged("its seeds are not different numbers from 0 on, or its seconds or provenance are negative")
+        raise Damaged("its seeds are not distinct numbers from 0 on, or its seconds or provenance are negative")
     try:
         known_machines = [Provenance(**values) for values in machines]
         places = [known_machines[place] for place in where.tolist()]
     except (TypeError, IndexError) as error:
-        raise Damaged("its provenance is not that of its runs") from error
+        raise Damaged("its provenance does not match its runs") from error
     for machine in known_machines:
         if not isinstance(machine.share, int | float) or not 0 < machine.share <= 1:
             raise Damaged("its provenance has an invalid share of a device")
@@ -153,19 +153,19 @@ def _records(
 
 def _check_identity(identity: dict[str, Any], source: Any, fingerprint: str) -> None:
     if not identity.keys() >= IDENTITY or not isinstance(identity["hyper_parameters"], dict):
-        raise Damaged("a bank does not say which algorithm's it is")
+        raise Damaged("a bank does not name its algorithm")
     method = _plain_text(identity["algorithm"], "an algorithm's name")
     for text in (*identity["hyper_parameters"], *identity, identity["source"], identity["original"] or "none"):
-        _plain_text(text, "what a bank is named by")
+        _plain_text(text, "an entry of a bank's identity")
     for name in identity.keys() - IDENTITY:
-        _plain_text(identity[name], "what a bank is named by")
+        _plain_text(identity[name], "an entry of a bank's identity")
     if method.startswith(".") or "/" in method or "\\" in method:
-        raise Damaged(f"{method!r} is not a valid name of an algorithm: it would leave the store")
+        raise Damaged(f"{method!r} is not a valid name of an algorithm: its path would leave the store")
     if identity["benchmark"] != fingerprint:
-        raise Damaged(f"{method} is of another benchmark ({str(identity['benchmark'])[:12]})")
+        raise Damaged(f"{method} belongs to another benchmark ({str(identity['benchmark'])[:12]})")
     _, at, digest = method.rpartition("@")
     if at and not str(identity["source"]).startswith(digest):
-        raise Damaged(f"{method} is not called after its source")
+        raise Damaged(f"the name of {method} does not match its source")
     if source is not None:
         try:
             known = all(encoding in ENCODINGS for _, encoding, _ in source["files"])
@@ -175,11 +175,11 @@ def _check_identity(identity: dict[str, Any], source: Any, fingerprint: str) -> 
         except (TypeError, ValueError, KeyError, LookupError, AttributeError) as error:
             raise Damaged(f"the source of {method} is not text") from error
         if not right:
-            raise Damaged(f"the source text of {method} is not the one that its bank is named after")
+            raise Damaged(f"the source text of {method} does not match its bank's name")
 
 
 def _short(text: str, otherwise: str = "") -> str:
-    """A text that `_plain_text` takes: itself, or where it is too long what else it is called, or its beginning."""
+    """Shorten a text for `_plain_text`: if it is too long, return `otherwise`, or else its beginning."""
     shown = printable(text)
     return shown if len(shown) <= LONGEST else otherwise or shown[: LONGEST - 1] + "…"
 

@@ -1,4 +1,4 @@
-"""A benchmark as a folder for an outside program: all that unlearning may know, and nothing of what examines it."""
+"""Writes a benchmark to a folder for an outside program: all that unlearning may see, and no test data."""
 
 import inspect
 import json
@@ -16,7 +16,7 @@ from forget512.harness.benchmark.network_file import NetworkFile
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.hashing import sha256
 
-# What model.py consists of, by architecture: pieces of resnets.py, and the call that builds the network.
+# Content of model.py by architecture: parts of resnets.py, and the call that builds the network.
 SOURCES: dict[str, tuple[tuple[Any, ...], str]] = {
     "resnet8": ((resnets.Block, resnets.ResNet8), "ResNet8(CLASSES, CHANNELS, SIZE, width=16)"),
     "resnet8-thin": ((resnets.Block, resnets.ResNet8), "ResNet8(CLASSES, CHANNELS, SIZE, width=8)"),
@@ -24,13 +24,13 @@ SOURCES: dict[str, tuple[tuple[Any, ...], str]] = {
     "resnet18-cifar": ((resnets.resnet18, resnets.resnet18_cifar), "resnet18_cifar(CLASSES, CHANNELS, SIZE)"),
 }
 
-FILES = ("model.py", "load_split.py")  # code that is written into the folder
+FILES = ("model.py", "load_split.py")  # code written to the folder
 
 README = """\
 # {name}, benchmark {fingerprint}
 
-{retain} images to retain, {forget} to forget, {validation} to validate on, and a network trained on the first two
-together. The test set is not here: what unlearns must not know it.
+This folder holds {retain} images to retain, {forget} to forget, {validation} for validation, and a network trained on
+the first two together. It does not hold the test set, which unlearning must not see.
 
 | file | holds |
 | --- | --- |
@@ -38,16 +38,16 @@ together. The test set is not here: what unlearns must not know it.
 `…_targets` (n,) int64; `retain_indices` and `forget_indices` into the training images |
 | `original.safetensors` | the original model's state_dict |
 | `model.py` | `build()`: its architecture, {model} |
-| `load_split.py` | data sets, loaders and the original model in plain numpy and torch; imports nothing but `model.py` |
+| `load_split.py` | data sets, loaders and the original model in plain numpy and torch; it imports only `model.py` |
 | `benchmark.json` | fingerprint, recipe of the original model, mean and standard deviation of each channel (0 … 255) |
 
-The original model was trained by this recipe (what its fields mean: `docs/bring-your-own.md` of forget512):
+The original model was trained by this recipe (`docs/bring-your-own.md` of forget512 explains its fields):
 
 ```toml
 {recipe}
 ```
 
-Unlearn once a seed, 512 times for a full score, and keep each network's state_dict:
+Unlearn once per seed, 512 times for a full score, and save each network's state_dict:
 
 ```python
 import torch
@@ -65,22 +65,24 @@ Then, with forget512:
 
     forget512 examine checkpoints --as my-method{options}
 
-Half precision and `.pt` or `.pth` files are taken as well, in a folder or a zip.
+Half precision and `.pt` or `.pth` files are also accepted, in a folder or a zip file.
 """
 
 
 def check_out(out: Path, benchmark: Benchmark) -> None:
-    """Refuse, before anything is trained, a folder that is not empty and an architecture that cannot go along.
+    """Refuse a folder that is not empty, or an architecture that cannot be written, before anything is trained.
 
     Raises:
         UserError: one of these.
     """
     if isinstance(benchmark.model, NetworkFile):
         if any(name in FILES for name in benchmark.model.files):
-            raise UserError(f"--model {benchmark.model}: its files and split's {', '.join(FILES)} must differ in name.")
+            raise UserError(
+                f"--model {benchmark.model}: its files must not have the names that split writes ({', '.join(FILES)})."
+            )
         file = next(iter(benchmark.model.files))
         if not Path(file).stem.isidentifier() or keyword.iskeyword(Path(file).stem):
-            raise UserError(f"split: --model {file} cannot be imported by its name: rename it as in my_net.py.")
+            raise UserError(f"split: --model {file} is not a valid module name: rename it, for example to my_net.py.")
         ours = sorted(versions.of_sources(benchmark.model.files.values()))
         if ours:
             raise UserError(
@@ -94,14 +96,14 @@ def check_out(out: Path, benchmark: Benchmark) -> None:
     except OSError as error:
         raise UserError(f"--out {out} cannot be read ({error.strerror}): give a new folder.") from error
     if taken:
-        raise UserError(f"--out {out} exists and is not empty: nothing is overwritten, give a new folder.")
+        raise UserError(f"--out {out} exists and is not empty: give a new folder.")
 
 
 def write_split(out: Path, benchmark: Benchmark, original: bytes, options: str = "") -> None:
-    """Write the folder. options: of the command, for the README, as they select this benchmark.
+    """Write the folder. options: the command's options that select this benchmark, for the README.
 
     Raises:
-        UserError: see check_out; or it cannot be written.
+        UserError: as check_out, or it cannot be written.
     """
     check_out(out, benchmark)
     part, split = benchmark.training_part, benchmark.split
@@ -145,7 +147,7 @@ def write_split(out: Path, benchmark: Benchmark, original: bytes, options: str =
         (out / "benchmark.json").write_text(json.dumps(about, indent=2) + "\n")
         (out / "README.md").write_text(readme)
     except OSError as error:
-        raise UserError(f"--out {out} cannot be written ({error.strerror}): give a folder that can.") from error
+        raise UserError(f"--out {out} cannot be written ({error.strerror}): give a writable folder.") from error
 
 
 def _model_file(benchmark: Benchmark) -> str:

@@ -1,4 +1,4 @@
-"""Verifies a bundle: computes every number again from its arrays."""
+"""Verifies a bundle: recomputes every number from its arrays."""
 
 import json
 import math
@@ -17,26 +17,26 @@ from forget512.harness.store.benchmarks import StoredBenchmark, parse_benchmark
 from forget512.harness.store.record import Damaged
 from forget512.scoring import MODES
 
-CLOSE = 1e-9  # relative: what another machine's rounding may change
+CLOSE = 1e-9  # relative: another machine's rounding may change this much
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a bundle says that its arrays do not; empty where it is honest. numbers: how many were computed anew."""
+    """Differences between a bundle's numbers and its arrays. numbers: how many numbers were recomputed."""
 
     differences: list[str]
     numbers: int
 
 
 def verify(path: Path) -> tuple[Bundle, Verdict]:
-    """Compute every number of a bundle anew from its arrays.
+    """Recompute every number of a bundle from its arrays.
 
     Raises:
         UserError: it cannot be read as a bundle.
     """
     bundle = read_bundle(path)
     differences = bundle.damage()
-    if differences:  # the numbers of other arrays would say nothing
+    if differences:  # the numbers of damaged arrays would mean nothing
         return bundle, Verdict([printable(line) for line in differences], 0)
     try:
         benchmark, banks = unpack(bundle)
@@ -50,7 +50,7 @@ def verify(path: Path) -> tuple[Bundle, Verdict]:
         numbers += len(list(_leaves(found))) + len(own)
         differences += [f"{bank.name}: {line}" for line in _compare(claimed, found, "")]
         if bank.epsilon is None or bank.epsilon.shape != own.shape:
-            differences.append(f"{bank.name}: its ε are not one for each forget example")
+            differences.append(f"{bank.name}: the number of its ε is not that of the forget examples")
         else:
             wrong = ~np.isclose(bank.epsilon, own, rtol=CLOSE, atol=0, equal_nan=True)
             if wrong.any():
@@ -60,7 +60,7 @@ def verify(path: Path) -> tuple[Bundle, Verdict]:
 
 
 def unpack(bundle: Bundle) -> tuple[StoredBenchmark, list[PackedBank]]:
-    """Its benchmark and its banks, the reference's first.
+    """Read a bundle's benchmark and banks, the reference's first.
 
     Raises:
         Damaged: they contradict themselves, or each other.
@@ -81,7 +81,7 @@ def unpack(bundle: Bundle) -> tuple[StoredBenchmark, list[PackedBank]]:
 
 
 def _accuracies(bank: PackedBank, benchmark: StoredBenchmark) -> Iterator[str]:
-    """Accuracies that can be had from the arrays: of the forget set, and of a set that the probe has whole."""
+    """Check the accuracies that the arrays determine: of the forget set, and of a set that the probe contains whole."""
     targets, split = benchmark.targets, benchmark.identity["split"]
     for kind, logits, known in (
         ("forget", "forget_logits", targets.forget),
@@ -95,7 +95,7 @@ def _accuracies(bank: PackedBank, benchmark: StoredBenchmark) -> Iterator[str]:
             claimed = getattr(record, f"{kind}_accuracy")
             if not math.isclose(found, claimed, rel_tol=CLOSE, abs_tol=CLOSE):
                 yield (
-                    f"{bank.name}, seed {record.seed}: {kind} accuracy is said to be {claimed:.6f}, its logits give "
+                    f"{bank.name}, seed {record.seed}: {kind} accuracy is stated as {claimed:.6f}, but its logits give "
                     f"{found:.6f}"
                 )
                 break
@@ -109,7 +109,7 @@ def _compare(claimed: Any, found: Any, where: str) -> Iterator[str]:
         for place, (one, other) in enumerate(zip(claimed, found, strict=True)):
             yield from _compare(one, other, f"{where}[{place}]")
     elif not _same(claimed, found):
-        yield f"{where} is said to be {json.dumps(claimed)[:80]}, the arrays give {json.dumps(found)}"
+        yield f"{where} is stated as {json.dumps(claimed)[:80]}, but the arrays give {json.dumps(found)}"
 
 
 def _same(claimed: Any, found: Any) -> bool:

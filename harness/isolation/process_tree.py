@@ -1,4 +1,4 @@
-"""A process and its descendants: ending all of them, and measuring their memory.
+"""Ends a process's descendants, and measures their memory.
 
 On Linux no descendant is missed, since orphans can be adopted. On other systems a process that left its session and
 whose parent has ended is not found.
@@ -36,7 +36,7 @@ def end_descendants() -> None:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
-            return  # none is left: an orphan would be a child of this process
+            return  # none is left, since an orphan would be a child of this process
         for process in this.children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -79,7 +79,7 @@ def taken_first() -> None:
 
 
 def memory_below(limit: float) -> int:
-    """Bytes of memory that the descendants of this process hold: exact above the limit, an upper bound up to it.
+    """Measure the memory of this process's descendants in bytes: exact above the limit, an upper bound up to it.
 
     Pages of files do not count, since the kernel can drop them; swapped pages do. Forks share pages with this process
     and with each other. The plain sum counts shared pages several times; it is cheap and seldom reaches the limit. Only
@@ -96,7 +96,7 @@ def memory_below(limit: float) -> int:
 def _resident(process: psutil.Process) -> int:
     try:
         status = Path(f"/proc/{process.pid}/status").read_text() if LINUX else ""
-        if "RssAnon" not in status:  # not Linux, or something that imitates it
+        if "RssAnon" not in status:  # not Linux, or an imitation of it
             return process.memory_info().rss
         return 1024 * sum(map(int, re.findall(r"^(?:RssAnon|RssShmem|VmSwap):\s*(\d+) kB$", status, re.MULTILINE)))
     except (psutil.Error, OSError):
@@ -114,12 +114,12 @@ def _proportional(process: psutil.Process) -> int:
 
 
 def machine_memory(root: Path = Path("/")) -> int:
-    """Bytes of memory of this machine, or of this process's control group (version 1 or 2) if that has less."""
+    """Return the bytes of memory of this machine, or of this process's control group (version 1 or 2) if less."""
     return min([psutil.virtual_memory().total, *_group_limits(root)])
 
 
 def _group_limits(root: Path) -> Iterator[int]:
-    """Limits of the group and of those above. In a container the path may be the host's: a missing file is skipped."""
+    """Yield the limits of the group and its parents. In a container, the path may be the host's: skip missing files."""
     mount = root / "sys/fs/cgroup"
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()

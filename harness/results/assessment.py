@@ -40,7 +40,7 @@ def assess(
     top: Ceiling | None = None,
     project_to: int | None = None,
 ) -> Assessment:
-    """Score what two sides hold. top: their ceiling, if it is known. project_to: runs, if the score is of fewer.
+    """Score two sides. top: their ceiling, if known. project_to: number of runs to project to, if they have fewer.
 
     Raises:
         UserError: the arrays cannot be scored.
@@ -63,7 +63,7 @@ def assess(
 
 @contextmanager
 def scoring_errors(whose: str = "") -> Iterator[None]:
-    """What cannot be scored is the user's mistake. whose: named at the front."""
+    """Convert a ScoringError to a UserError. whose: prefix of the message."""
     try:
         yield
     except ScoringError as error:
@@ -71,7 +71,7 @@ def scoring_errors(whose: str = "") -> Iterator[None]:
 
 
 def example_table(retrained: Columns, unlearned: Columns, result: Score) -> PerExample:
-    """One row an example; the rule behind ε where the mode has the published program's."""
+    """Make the table of examples, with the rule behind each ε if the mode has the published program's rules."""
     with scoring_errors():
         return per_example(
             retrained.confidences,
@@ -85,14 +85,14 @@ def example_table(retrained: Columns, unlearned: Columns, result: Score) -> PerE
 
 
 def _why_not(result: Score, to: int | None) -> str:
-    """Why a score is not projected to so many runs; empty if it can be."""
+    """Explain why a score is not projected to this many runs; return "" if it can be."""
     if to is None:
         return "it was not asked for"
     if result.runs >= to:
-        return f"the score is of {result.runs} runs already: a projection goes to more"
+        return f"the score already has {result.runs} runs; a projection needs a larger N"
     if not MODES[result.mode].is_projected:
         projected = " and ".join(mode.name for mode in MODES.values() if mode.is_projected)
-        return f"only mode {projected} is projected, not {result.mode}"
+        return f"only mode {projected} can be projected, not {result.mode}"
     return ""
 
 
@@ -100,7 +100,7 @@ def _few_runs(result: Score) -> Sequence[Finding]:
     if result.runs >= LEAST_READABLE:
         return ()
     text = (
-        f"{result.runs} runs a side: below {LEAST_READABLE} this score cannot be read "
-        f"(the competition took {COMPETITION_RUNS})."
+        f"{result.runs} runs a side: below {LEAST_READABLE} this score cannot be interpreted "
+        f"(the competition used {COMPETITION_RUNS})."
     )
     return (Finding("few-runs", "both", text, {"runs": result.runs}),)

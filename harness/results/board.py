@@ -42,9 +42,9 @@ class Pairing:
 class Board:
     """The reference's row, its ceiling (None below 8 runs), the candidates' rows, and their pairs.
 
-    rows: ranked ones by score, best first, then those of other N, then those without a score.
-    level: of each comparison, so that all of them together are right with the level asked for (Bonferroni).
-    floor: the score of `finetune`; None where the store has no such runs. (The untouched original's score is 0: it has
+    rows: ranked ones by score, best first, then those with another N, then those without a score.
+    level: of each comparison, so that all of them hold together with the level asked for (Bonferroni).
+    floor: the score of `finetune`; None if the store has no such runs. (The untouched original's score is 0: it has
     no spread, so every ε is 50.)
     """
 
@@ -57,7 +57,7 @@ class Board:
     level: float
 
     def pairing(self, one: Row, other: Row) -> Pairing | None:
-        """The comparison of two rows; None where they were not compared."""
+        """Return the comparison of two rows; None if they were not compared."""
         return self._by_names.get(frozenset((one.algorithm, other.algorithm)))
 
     @cached_property
@@ -66,7 +66,7 @@ class Board:
 
 
 class Evaluated(Protocol):
-    """What a leaderboard needs of an evaluation."""
+    """The attributes of an evaluation that a leaderboard needs."""
 
     @property
     def reference(self) -> Runs: ...
@@ -89,7 +89,7 @@ def leaderboard(
 ) -> Board:
     """Score every candidate of an evaluation.
 
-    partial: score banks that are short of N as well. project_to: number of runs; None: project nothing. level: of all
+    partial: also score banks with fewer than N runs. project_to: number of runs; None: project nothing. level: of all
     comparisons together.
 
     Raises:
@@ -100,7 +100,7 @@ def leaderboard(
 
 
 def evaluation_reference(evaluation: Evaluated, project_to: int | None = COMPETITION_RUNS) -> Reference:
-    """What an evaluation's candidates are scored against."""
+    """Prepare the reference that an evaluation's candidates are scored against."""
     return bank_reference(
         evaluation.store, evaluation.benchmark, evaluation.reference, evaluation.runs, evaluation.mode, project_to
     )
@@ -132,9 +132,9 @@ def make_board(
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
-    """Mark the rows that are ranked, and sort: ranked ones by score, then those of other N, then those without a score.
+    """Mark the ranked rows, and sort: ranked ones by score, then those with another N, then those without a score.
 
-    A row is ranked if its N is the largest of the board's (within 2 %), since F falls with N, and its F is not a bound.
+    A row is ranked if its N is the board's largest (within 2 %), since F falls with N, and its F is not a bound.
     """
     rows = list(rows)
     most = max((row.score.runs for row in rows if row.score), default=0)
@@ -143,7 +143,7 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
 
 
 def compare_rows(one: Row | None, other: Row | None, level: float) -> Comparison | None:
-    """Compare two rows; None where a row has no score, or a score no interval.
+    """Compare two rows; None if a row has no score, or a score no interval.
 
     Raises:
         UserError: the scores cannot be compared.
@@ -161,7 +161,7 @@ def score_banks(
     partial: bool = False,
     level: float = LEVEL,
 ) -> Board:
-    """Score banks in memory. floor: finetune's bank, one of the candidates or not. partial: score short banks as well.
+    """Score banks in memory. floor: finetune's bank, whether or not a candidate. partial: also score short banks.
 
     Raises:
         UserError: the runs cannot be scored.

@@ -12,7 +12,7 @@ COLUMNS = ("benchmark", "rank", "algorithm", "score", "low", "high", "of_ceiling
 
 
 def board_rows(board: Board) -> Iterator[dict[str, Any]]:
-    """One row an algorithm, then the reference and the untouched original model; what is unknown is None or absent."""
+    """Yield one row for each algorithm, then for the reference and the untouched original model; what is unknown is None or absent."""
     for row in board.rows:
         result = row.score
         yield {

@@ -27,19 +27,19 @@ class Contents:
     damaged: list[str] = field(default_factory=list)
 
     def read(self, bank: ListedBank) -> StoredBank:
-        """Read all runs of a bank. Those that are damaged are not counted, and listed in `damaged`."""
+        """Read all runs of a bank. Damaged ones are not counted, but listed in `damaged`."""
         found = StoredBank(bank, self.benchmark)
-        lines = [f"{line}; `verify-store --set-aside` moves it out of the way" for line in found.damaged]
+        lines = [f"{line}; `verify-store --set-aside` moves it aside" for line in found.damaged]
         self.damaged.extend(line for line in lines if line not in self.damaged)
         found.name = bank.name
         return found
 
 
 def find_contents(store: Store, benchmark: str | None = None) -> Contents:
-    """A benchmark of a store by the first digits of its fingerprint; None: the only one.
+    """Find a benchmark of a store by the first digits of its fingerprint; None: the only one.
 
     Raises:
-        UserError: none or several fit, or it has no reference bank.
+        UserError: none or several match, or it has no reference bank.
     """
     found = choose_benchmark(store, benchmark)
     banks, _ = identified(list_banks(store, found.fingerprint))  # `leaderboard` and `verify-store` name the others
@@ -47,8 +47,7 @@ def find_contents(store: Store, benchmark: str | None = None) -> Contents:
     reference = choose_reference(banks, usual_runs(banks))
     if reference is None:
         raise UserError(
-            f"--store {store} has no retrained runs of benchmark {found.fingerprint[:12]}: `evaluate` or `retrain` "
-            "does them."
+            f"--store {store} has no retrained runs of benchmark {found.fingerprint[:12]}: run `evaluate` or `retrain`."
         )
     candidates = tuple(b for b in banks if b.identity["algorithm"] != RETRAIN)
     others = tuple(b for b in banks if b.identity["algorithm"] == RETRAIN and b is not reference)

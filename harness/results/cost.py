@@ -1,4 +1,4 @@
-"""What a run costs, as a share of a retraining and of 30 epochs."""
+"""Computes a run's cost as a share of a retraining and of 30 epochs."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from forget512.scoring import COMPETITION_EPOCHS, COMPETITION_SHARE
 
 @dataclass(frozen=True)
 class Cost:
-    """seconds: median of a run. share: of a retraining's; share_of_30_epochs: of what 30 epochs of the recipe take.
+    """A run's cost. seconds: the median. share: of a retraining. share_of_30_epochs: of 30 epochs of the recipe.
 
-    too_slow: beyond the 20 % that the competition allowed, of 30 epochs where the recipe's epochs are known.
+    too_slow: more than the competition's 20 %, of 30 epochs if the recipe's epochs are known, else of a retraining.
     """
 
     seconds: float
@@ -23,7 +23,7 @@ class Cost:
 
 
 def cost(retrained: float | None, unlearned: float | None, epochs: int | None) -> Cost | None:
-    """From the median seconds of both sides' runs and the epochs of the recipe; None where seconds are unknown."""
+    """Compute the cost from the median seconds of both sides and the recipe's epochs; None if seconds are unknown."""
     if not retrained or unlearned is None:
         return None
     share = unlearned / retrained

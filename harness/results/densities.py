@@ -1,4 +1,4 @@
-"""Density curves of two sides' pooled confidences."""
+"""Computes density curves of two sides' pooled confidences."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from scipy.ndimage import gaussian_filter1d
 from forget512.harness.store.runs import Columns
 
 POINTS = 160  # of a pooled distribution
-OUTSIDE = 0.001  # of the values at either end are not drawn: a few saturated ones would leave no room for the rest
-STEP = 0.01  # of confidence: that of the published program's grid
+OUTSIDE = 0.001  # of the values at either end are not drawn, since a few saturated ones would hide the rest
+STEP = 0.01  # in confidence: the step of the published program's grid
 
 
 @dataclass(frozen=True, eq=False)
 class Densities:
-    """Distributions of all values of both sides on one grid, (POINTS,) each."""
+    """Densities of all values of both sides on one grid, (POINTS,) each."""
 
     confidence: np.ndarray
     retrained: np.ndarray
@@ -26,7 +26,7 @@ class Densities:
 
 
 def pooled_densities(retrained: np.ndarray, unlearned: np.ndarray) -> Densities:
-    """Of (N, S) confidences, smoothed by a normal kernel."""
+    """Estimate the densities of (N, S) confidences by a normal kernel."""
     both = [np.quantile(side, (OUTSIDE, 1 - OUTSIDE)) for side in (retrained, unlearned)]
     low, high = min(ends[0] for ends in both), max(ends[1] for ends in both)
     edges = np.linspace(low, max(high, low + STEP), POINTS + 1)
@@ -34,7 +34,7 @@ def pooled_densities(retrained: np.ndarray, unlearned: np.ndarray) -> Densities:
     densities = []
     for side in (retrained, unlearned):
         counts = np.histogram(side, edges)[0] / (side.size * step)
-        # The rule of thumb for a normal kernel (Silverman 1986, eq. 3.31): what is narrower is chance.
+        # The rule of thumb for a normal kernel (Silverman 1986, eq. 3.31): narrower structure is chance.
         quartiles = np.quantile(side, (0.25, 0.75))
         width = 0.9 * min(float(side.std()), float(quartiles[1] - quartiles[0]) / 1.34) * side.size**-0.2
         densities.append(gaussian_filter1d(counts, width / step, mode="constant") if width > 0 else counts)
@@ -42,7 +42,7 @@ def pooled_densities(retrained: np.ndarray, unlearned: np.ndarray) -> Densities:
 
 
 def side_densities(retrained: Columns, unlearned: Columns) -> dict[str, Densities]:
-    """Of the forget set, and of the retain set where both sides have its probe."""
+    """Estimate the densities of the forget set, and of the retain set if both sides have its probe."""
     found = {"forget": pooled_densities(retrained.confidences, unlearned.confidences)}
     if retrained.retain_probe is not None and unlearned.retain_probe is not None:
         found["retain"] = pooled_densities(retrained.retain_probe, unlearned.retain_probe)

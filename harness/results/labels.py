@@ -11,13 +11,13 @@ from forget512.harness.store.listing import ListedBank
 
 
 def usual_runs(banks: Sequence[StoredBank | ListedBank]) -> int:
-    """The number of runs that most banks have; the larger one where two are equally frequent."""
+    """Return the number of runs that most banks have; the larger one if two are equally frequent."""
     counts = Counter(bank.tried for bank in banks if len(bank.readings) > 1)
     return max(counts, key=lambda runs: (counts[runs], runs), default=2)
 
 
 def label(banks: Sequence[StoredBank | ListedBank]) -> None:
-    """Name each bank after its algorithm, and where several have the same one, by what differs."""
+    """Name each bank after its algorithm; if several share one, add what differs."""
     for bank in banks:
         alike = [other.identity for other in banks if other.identity["algorithm"] == bank.identity["algorithm"]]
         parts = [

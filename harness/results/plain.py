@@ -1,4 +1,4 @@
-"""Scores, costs and comparisons as plain values, as JSON has them (docs/scores.schema.json)."""
+"""Converts scores, costs and comparisons to plain values for JSON (docs/scores.schema.json)."""
 
 import math
 from dataclasses import asdict, fields
@@ -11,7 +11,7 @@ from forget512.harness.results.cost import Cost
 from forget512.harness.results.readings import Readings, readings_json
 from forget512.scoring import MODES, Comparison, PerExample
 
-SCHEMA = 1  # of the JSON; raised when a reader of the old one could go wrong
+SCHEMA = 1  # of the JSON; increased when a reader of the old version could fail
 
 
 def score_json(
@@ -20,7 +20,7 @@ def score_json(
     readings: Readings | None = None,
     examples: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """One candidate's score."""
+    """Convert one candidate's score."""
     result = found.score
     uncertainty = result.uncertainty
     values: dict[str, Any] = {
@@ -62,13 +62,13 @@ def score_json(
 
 
 def example_json(table: PerExample, indices: np.ndarray | None, targets: np.ndarray | None) -> dict[str, Any]:
-    """The table of examples by column; index and label are null where they are unknown."""
+    """Convert the table of examples, by column; index and label are null if unknown."""
     columns = {field.name: _plain(getattr(table, field.name)) for field in fields(table)}
     return {"index": _plain(indices), "label": _plain(targets), **columns}
 
 
 def comparison_json(first: str, second: str, comparison: Comparison | None) -> dict[str, Any]:
-    """A pair; all but the names are null where a score has no interval."""
+    """Convert a pair; all fields but the names are null if a score has no interval."""
     values = asdict(comparison) if comparison else dict.fromkeys(field.name for field in fields(Comparison))
     return {"first": first, "second": second, **values}
 
@@ -79,7 +79,7 @@ def cost_json(cost: Cost | None) -> dict[str, Any] | None:
 
 
 def _plain(values: np.ndarray | None) -> list[Any] | None:
-    """As JSON has it: NaN and infinities, which it lacks, become null."""
+    """Convert a number for JSON: NaN and infinities become null."""
     if values is None:
         return None
     return [None if isinstance(v, float) and not math.isfinite(v) else v for v in values.tolist()]

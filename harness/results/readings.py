@@ -1,4 +1,4 @@
-"""Other readings of a candidate's runs than the score. JSON, text and the report follow from one table."""
+"""Computes the additional metrics of a candidate's runs, from one table, for JSON, text and the report."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -22,20 +22,20 @@ from forget512.scoring.metrics.u_lira import LEAST_FITTED
 
 
 class Reading(Protocol):
-    """One result, which knows how it is shown."""
+    """The result of one metric."""
 
     def plain(self) -> Any:
-        """As JSON has it; described in docs/scores.schema.json."""
+        """Return the values for JSON, described in docs/scores.schema.json."""
 
     def lines(self) -> Iterator[str]:
         """Lines of text."""
 
 
-Readings = dict[str, Reading | None]  # by name; None where the arrays are unknown or of too few runs
+Readings = dict[str, Reading | None]  # by name; None if the arrays are unknown or have too few runs
 
 
 def other_readings(retrained: Columns, unlearned: Columns, mode: str = "released") -> Readings:
-    """Every reading of the table, of two sides' runs.
+    """Compute every metric of the table for two sides' runs.
 
     Raises:
         UserError: the arrays cannot be scored.
@@ -45,12 +45,12 @@ def other_readings(retrained: Columns, unlearned: Columns, mode: str = "released
 
 
 def readings_json(readings: Readings) -> dict[str, Any]:
-    """By name; null where there is none."""
+    """Return the values by name; null if there are none."""
     return {name: reading.plain() if reading is not None else None for name, reading in readings.items()}
 
 
 def readings_lines(readings: Readings) -> list[str]:
-    """The lines of all of them."""
+    """Yield the text lines of all metrics."""
     return [line for reading in readings.values() if reading is not None for line in reading.lines()]
 
 
@@ -73,7 +73,7 @@ def _membership(retrained: Columns, unlearned: Columns, mode: str) -> Membership
     return membership(retrained.confidences, retrained.test_probe, unlearned.confidences, unlearned.test_probe)
 
 
-# A new reading is a file in scoring/metrics/ and an entry here: (retrained, unlearned, mode) -> what was found.
+# To add a metric, write a file in scoring/metrics/ and add an entry here: (retrained, unlearned, mode) -> result.
 READINGS: dict[str, Callable[[Columns, Columns, str], Reading | None]] = {
     "convergence": lambda r, u, mode: convergence(r.confidences, u.confidences, mode=mode),
     "blocks": lambda r, u, mode: blocks(r.confidences, u.confidences, mode=mode),

@@ -39,13 +39,13 @@ class Side:
 
     @property
     def provenance(self) -> list[Provenance]:
-        """Of the runs that have one."""
+        """The mean over the runs that have one."""
         return [reading.provenance for reading in self.readings if reading.provenance]
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What every candidate of a board is scored against, and how.
+    """The reference of a board, and how candidates are scored against it.
 
     side: the retrained runs with seeds below `runs`, the N of the board. ceiling: from all runs that the reference has,
     None below 8. provenance: of all its runs. epochs: training epochs of the retraining recipe, None where unknown.
@@ -67,10 +67,10 @@ class Reference:
 class Row:
     """One algorithm on one benchmark.
 
-    runs, wanted: how many it has, and N. assessment: None for the reference itself, and for a candidate that is short
-    of N unless partial scores were asked for. Accuracies: means over the runs, as fractions. failed: seeds that failed;
-    failure: the last one. ranked: whether it is compared with the other rows, and rank: 1 + the number of rows that are
-    significantly better (None without an interval); `make_board` sets both.
+    runs, wanted: how many it has, and N. assessment: None for the reference itself, and for a candidate with fewer
+    than N runs unless partial scores were asked for. Accuracies: means over the runs, as fractions. failed: number of
+    failed seeds; failure: the last one. ranked: whether it is compared with the other rows, and rank: 1 + the number of
+    significantly better rows (None without an interval); `make_board` sets both.
     """
 
     algorithm: str
@@ -135,12 +135,12 @@ def bank_reference(
 
 
 def side_reference(side: Side, runs: int, mode: str, epochs: int | None, project_to: int | None) -> Reference:
-    """The same from the runs of a file, of which nothing else is known. Raises UserError as `bank_reference` does."""
+    """Prepare the runs of a file, of which nothing else is known. Raises UserError as `bank_reference` does."""
     return Reference(side, runs, mode, _ceiling(side, runs, mode), side.provenance, epochs, project_to, {})
 
 
 def candidate_row(side: Side, reference: Reference, partial: bool = False) -> Row:
-    """Score a candidate. partial: although one of the sides has fewer than N runs, but 2.
+    """Score a candidate. partial: also if a side has fewer than N runs, but at least 2.
 
     Raises:
         UserError: the runs cannot be scored.
@@ -162,7 +162,7 @@ def candidate_row(side: Side, reference: Reference, partial: bool = False) -> Ro
 
 
 def reference_row(reference: Reference) -> Row:
-    """The reference's own row, which has no score."""
+    """Make the reference's row, which has no score."""
     side = reference.side
     warnings = (*_mixed(reference.provenance), *_shared(side), *_imported(side, of_reference=True))
     return _row(side, reference, None, warnings)
@@ -205,17 +205,17 @@ def _mixed(provenance: list[Provenance]) -> Iterator[Finding]:
 
 def _shared(side: Side) -> Iterator[Finding]:
     if side.provenance and not any(each.share == 1 for each in side.provenance):
-        yield Finding("shared-device", "unlearned", "Its seconds are of runs that shared their device.", {})
+        yield Finding("shared-device", "unlearned", "Its seconds were measured on a shared device.", {})
 
 
 def _imported(side: Side, of_reference: bool) -> Iterator[Finding]:
-    """A finding for each import that brought some of the runs."""
+    """Return a finding for each import of some of the runs."""
     for origin in side.origins:
         count, of = len({*side.seeds}.intersection(origin.seeds)), len(side.seeds)
         if count:
             text = (
-                f"runs were imported from {origin.file} ({origin.sha256[:12]}), {count} of {of}: they were done "
-                "elsewhere, and their seconds are another machine's."
+                f"runs were imported from {origin.file} ({origin.sha256[:12]}), {count} of {of}: they were executed "
+                "elsewhere, and their seconds come from another machine."
             )
             numbers: dict[str, float | int | list[int]] = {"runs": count, "of": of}
             if of_reference:

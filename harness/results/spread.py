@@ -1,4 +1,4 @@
-"""Scores from several original models: how much of their spread is the originals', and how much the runs'."""
+"""Splits the spread of scores from several original models into the originals' share and the runs' share."""
 
 import math
 from collections.abc import Sequence
@@ -15,8 +15,9 @@ class Spread:
     """One algorithm's scores from several original models, against one reference bank.
 
     scores: one an original, None where it has none. mean, between: mean and standard deviation (n - 1) of the scores.
-    runs: standard error of one score over other runs (root mean square over the originals); it counts the reference's
-    runs in, which all originals share. originals: what of `between` the runs do not explain, √(between² - runs²), or 0.
+    runs: standard error of one score over other runs (root mean square over the originals); it includes the
+    reference's runs, which all originals share. originals: the part of `between` not explained by the runs,
+    √(between² - runs²), or 0.
     None where fewer than two scores, or no error of them, are known.
     """
 
@@ -29,7 +30,7 @@ class Spread:
 
 
 def spread_over_originals(boards: Sequence[Board]) -> list[Spread]:
-    """One for each algorithm, in the order of the first board. boards: one an original."""
+    """Compute the spread of each algorithm, in the order of the first board. boards: one per original."""
     found = []
     for algorithm in [row.algorithm for row in boards[0].rows]:
         scores = tuple(row.score for board in boards for row in board.rows if row.algorithm == algorithm)
@@ -44,7 +45,7 @@ def spread_over_originals(boards: Sequence[Board]) -> list[Spread]:
 
 
 def _error(score: Score) -> float | None:
-    """Standard error of a score over other runs."""
+    """Return the standard error of a score over other runs."""
     if score.uncertainty is None:
         return None
     return score.uncertainty.log_spread * score.score if score.score else score.uncertainty.zero_spread

@@ -17,7 +17,7 @@ VERSIONS = ("torch", "cuda", "device", "engine", "host")
 
 @dataclass(frozen=True, eq=False)
 class StoredRow:
-    """What is kept of a candidate after its runs have left the memory.
+    """The results of a candidate, kept after its runs are freed.
 
     provenance: torch, device, … -> value -> how many runs have it. densities: of "forget" and, where the records have
     the probe, of "retain"; empty, as convergence, without a score.
@@ -39,7 +39,7 @@ def read_reference(contents: Contents, runs: int | None) -> Reference:
         UserError: too few runs, or arrays that cannot be scored.
     """
     if runs is not None and runs < 2:
-        raise UserError(f"--runs {runs}: two distributions of at least 2 runs are compared.")
+        raise UserError(f"--runs {runs}: at least 2 runs are needed.")
     bank = contents.read(contents.reference)
     most = max((len(candidate.seeds) for candidate in contents.candidates), default=COMPETITION_RUNS)
     wanted = runs or min(max(most, 2), len(bank.readings))
@@ -52,12 +52,13 @@ def read_reference(contents: Contents, runs: int | None) -> Reference:
 def stored_rows(
     contents: Contents, reference: Reference, partial: bool, names: Sequence[str] = ()
 ) -> Iterator[tuple[StoredRow, Side]]:
-    """Each candidate that has runs (or of those, the ones named), with its runs.
+    """Yield each candidate that has runs (or only the ones named), with its runs.
 
-    partial: score it although it is short of N. Delete the runs before the next step: then one bank is in memory.
+    partial: score it even if it has fewer than N runs. Delete the runs before the next step, so that only one bank is
+    in memory.
 
     Raises:
-        UserError: a name is not known, or arrays that cannot be scored.
+        UserError: a name is unknown, or arrays cannot be scored.
     """
     for name in names:
         one_of("candidate", name, [bank.name for bank in contents.candidates])
@@ -70,7 +71,7 @@ def stored_rows(
 
 
 def stored_row(bank: ListedBank, side: Side, reference: Reference, partial: bool) -> StoredRow:
-    """One candidate, whose runs are in memory."""
+    """Score one candidate, whose runs are in memory."""
     row = candidate_row(side, reference, partial)
     counted = count_provenance(side.provenance)
     retrained, unlearned = reference.side.columns, side.columns
@@ -81,6 +82,6 @@ def stored_row(bank: ListedBank, side: Side, reference: Reference, partial: bool
 
 
 def count_provenance(provenance: Iterable[Provenance]) -> dict[str, dict[str, int]]:
-    """How many runs were made by which versions and machines."""
+    """Count the runs by versions and machines."""
     known = list(provenance)
     return {name: dict(Counter(str(getattr(each, name)) for each in known)) for name in VERSIONS}

@@ -1,4 +1,4 @@
-"""Compute: on which devices runs are executed, and how many at once."""
+"""Chooses the devices that execute runs, and the number of parallel workers."""
 
 import os
 from dataclasses import astuple, dataclass
@@ -16,8 +16,8 @@ DEVICES = ("auto", "cpu", "cuda")
 class Compute:
     """Where runs are executed. gpus_per_run: 1/k, or 0 on the CPU, where a worker has one core.
 
-    actors: number of workers; on the cluster at `address`, as many as it had room for when the command began. most: as
-    many as the command asks for; None: as many as there is room for.
+    actors: number of workers; on the cluster at `address`, as many as it had room for when the command began. most: the
+    number that the command asks for; None: as many as there is room for.
     """
 
     device: str
@@ -28,22 +28,22 @@ class Compute:
 
     @property
     def share(self) -> float:
-        """Of its device that a worker has: times are comparable where it is 1."""
+        """The share of its device that a worker has; only times with a share of 1 are comparable."""
         if self.device == "cuda":
             return self.gpus_per_run
         return 1.0 if self.address else min(1.0, len(usable_cores()) / max(1, self.actors))
 
     def devices(self, actors: int | None = None) -> float:
-        """Whole GPUs or cores at work: what times of runs that had their device alone are divided by."""
+        """The number of whole GPUs or cores at work, by which the time of runs with a device each is divided."""
         return (self.actors if actors is None else actors) * self.share
 
 
 def choose_compute(options: WorkerOptions) -> Compute:
-    """Check the options against this machine, or against the cluster at `address`, which is joined.
+    """Check the options against this machine, or join the cluster at `address` and check them against it.
 
     Raises:
-        UserError: no such device, a fraction that is not 1/k, fewer than one worker, more GPUs than there are, or no
-            cluster there.
+        UserError: there is no such device or cluster, a fraction is not 1/k, or the number of workers is below 1 or
+            needs more GPUs than there are.
     """
     device, actors, gpus_per_run, address = astuple(options)
     one_of("--device", device, DEVICES)
@@ -68,14 +68,14 @@ def choose_compute(options: WorkerOptions) -> Compute:
         raise UserError(f"--device cuda: {here} has no GPU that torch can use. Use --device cpu.")
     if address is None and actors is not None and actors > room:
         raise UserError(
-            f"--actors {actors} with --gpus-per-run {1 / k:.4g} asks for {actors / k:.4g} GPUs: {here} "
+            f"--actors {actors} with --gpus-per-run {1 / k:.4g} needs {actors / k:.4g} GPUs: {here} "
             f"has {gpus}, room for {room} workers."
         )
     return Compute("cuda", min(room, actors or room), 1 / k, address, actors)
 
 
 def _check_fraction(share: float) -> int:
-    """The k of a fraction 1/k, written with at least two digits (0.33, 0.1667)."""
+    """Return the k of a fraction 1/k, given with at least two digits (0.33, 0.1667)."""
     k = max(1, round(1 / share)) if share > 0 else 1
     if not abs(share - 1 / k) < 5e-3 / k:
         raise UserError(
@@ -86,5 +86,5 @@ def _check_fraction(share: float) -> int:
 
 
 def usable_cores() -> list[int]:
-    """The CPU cores that this process may use."""
+    """Return the CPU cores that this process may use."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))

@@ -1,4 +1,4 @@
-"""Events: what happens while runs are executed, and `--log-json`, their log of one JSON object a line."""
+"""Events of the execution of runs, and `--log-json`, which logs them as one JSON object per line."""
 
 import json
 import time
@@ -12,11 +12,11 @@ from forget512.harness.errors import UserError
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened while runs were executed.
+    """An event in the execution of runs.
 
     kind: joined | left | refused | given | original | finished | failed | again | lost | stopped | aside | waiting;
-    docs/clusters.md explains each. algorithm: its bank's. text: one line. place: the worker's name. seconds: that a run
-    held its worker.
+    docs/clusters.md explains each. algorithm: its bank's. text: one line. place: the worker's name. seconds: how
+    long a run occupied its worker.
     """
 
     kind: str
@@ -28,7 +28,7 @@ class Event:
 
 
 class EventLog:
-    """Appends to a file as things happen; docs/clusters.md lists the events and their fields."""
+    """Appends events to a file; docs/clusters.md lists the events and their fields."""
 
     def __init__(self, path: Path, **begin: Any):
         """begin: fields of the first line. Raises UserError: the file cannot be written."""
@@ -42,18 +42,18 @@ class EventLog:
         self._write("begin", **begin)
 
     def take(self, event: Event) -> None:
-        """Write one line; fields that have no value are left out."""
+        """Write one line; omit fields without a value."""
         self._counts[event.kind] += 1
         fields = {name: value for name, value in vars(event).items() if name != "kind" and value not in ("", None)}
         self._write(event.kind, **fields)
 
     def close(self, how: str) -> str:
-        """Write the last line. how: finished, interrupted or stopped. Returns why the file is incomplete, if it is."""
+        """Write the last line; return why the file is incomplete, if it is. how: finished, interrupted or stopped."""
         counted = ("finished", "failed", "lost", "again")
         self._write("end", how=how, **{kind: self._counts[kind] for kind in counted})
         try:
             self._file.close()
-        except OSError as error:  # what could not be written before is tried once more
+        except OSError as error:  # retry the lines that could not be written before
             self._incomplete(error)
         return self._problem
 

@@ -1,4 +1,4 @@
-"""Ray's metrics of an evaluation, for Prometheus: `ray_forget512_…` at each node's metrics port."""
+"""Exports an evaluation's metrics to Prometheus by Ray: `ray_forget512_…` at each node's metrics port."""
 
 from typing import Protocol
 
@@ -12,14 +12,14 @@ SECONDS = [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000]  # upper ends o
 
 
 class State(Protocol):
-    """How many units wait or are being executed, and how many workers there are (None before the first)."""
+    """waiting: number of unfinished units. workers: their number, None before the first."""
 
     waiting: int
     workers: int | None
 
 
 class Metrics:
-    """Counts of runs by algorithm and status, their seconds, and how many wait.
+    """Counts runs by algorithm and status, their seconds, and the unfinished ones.
 
     A driver that joined by `ray://` has no metrics of its own: Ray exports those of processes on the cluster's nodes.
     """
@@ -30,8 +30,8 @@ class Metrics:
         self._tags = {"benchmark": fingerprint[:12]}
         self._runs = Counter("forget512_runs", "Runs that ended.", (*of, "status"))
         self._seconds = Histogram("forget512_run_seconds", "Seconds of finished runs on their worker.", SECONDS, of)
-        self._waiting = Gauge("forget512_waiting", "Runs that wait or are being executed.", ("benchmark",))
-        self._actors = Gauge("forget512_actors", "Workers that are free or at work.", ("benchmark",))
+        self._waiting = Gauge("forget512_waiting", "Runs that are waiting or being executed.", ("benchmark",))
+        self._actors = Gauge("forget512_actors", "Workers that are free or busy.", ("benchmark",))
 
     def take(self, event: Event) -> None:
         """Count one event."""

@@ -1,4 +1,4 @@
-"""The options of the workers that execute runs, each with its help text."""
+"""The options of workers with their help texts."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from forget512.harness.benchmark.options import option
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """On what runs are executed; `choose_compute` checks them against the machine. None: chosen for it."""
+    """Options of the workers; `choose_compute` checks them against the machine. None: chosen automatically."""
 
-    device: str = option("auto", "device of the runs: auto, cpu or cuda")
+    device: str = option("auto", "device: auto, cpu or cuda")
     actors: int | None = option(
         None, "number of parallel workers [default: one per CPU core, or all that fit on the GPUs]"
     )
-    gpus_per_run: float | None = option(None, "GPUs of each worker: 1 or an exact fraction 1/k [default: 1 on a GPU]")
+    gpus_per_run: float | None = option(None, "GPUs per worker: 1 or an exact fraction 1/k [default: 1 on a GPU]")
     address: str | None = option(
-        None, "Ray cluster whose GPUs or cores are used [default: this machine alone]", metavar="auto|ray://…|HOST:PORT"
+        None, "address of the Ray cluster to use [default: this machine only]", metavar="auto|ray://…|HOST:PORT"
     )

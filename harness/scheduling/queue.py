@@ -1,4 +1,4 @@
-"""Which unit of work is executed by which worker, and when. Knows neither Ray, nor what the work is, nor the clock."""
+"""Assigns units of work to workers. It is independent of Ray, of the kind of work, and of the clock."""
 
 import statistics
 from collections import Counter, deque
@@ -9,20 +9,20 @@ from typing import Any, Protocol
 from forget512.harness.errors import UserError
 from forget512.harness.scheduling.events import Event
 
-TRIES = 3  # of one unit of work, where the machine is at fault
+TRIES = 3  # of one unit of work, if the machine is at fault
 STRIKES = 3  # consecutive failures, after which a worker is disabled if there are others
-FIRST = 3  # units of a kind of unknown length that go ahead of everything: a broken candidate is known early
-RECENT = 25  # units of a kind from which its time is expected
-TICK = 1.0  # seconds in which workers that came or went are noticed
-# A worker that does not answer for twice its unit's limit and ten minutes (the result is examined too) is restarted.
+FIRST = 3  # units of a kind of unknown length that go first, so that a broken candidate is detected early
+RECENT = 25  # latest units of a kind from which its time is estimated
+TICK = 1.0  # seconds between checks for workers that joined or left
+# A worker is restarted if it does not answer for twice its unit's limit and ten minutes (it also examines the result).
 OVERDUE_TIMES, OVERDUE_SECONDS = 2.0, 600.0
 
 
 class Work(Protocol):
-    """A unit of work, as a queue hands it out and a worker executes it.
+    """A unit of work, which a queue assigns and a worker executes.
 
-    kind: units of a kind take about the same time; a bank's runs have the bank's key. name, seed: as events have them.
-    original: the SHA-256 of the original model that it starts from, None where it starts from none.
+    kind: units of a kind take about the same time; a bank's runs have the bank's key. name, seed: shown in events.
+    original: the SHA-256 of the original model that it starts from; None if it starts from none.
     """
 
     @property
@@ -35,17 +35,17 @@ class Work(Protocol):
     def original(self) -> str | None: ...
 
     def perform(self, runner: Any, original: bytes | None, limit: float | None) -> bytes:
-        """The result. original: the model's bytes. limit: seconds that it may take.
+        """Execute it and return the result. original: the model's bytes. limit: seconds that it may take.
 
         Raises:
             Doubtful: the result may be the machine's fault.
-            MachineFault, and anything else: the machine's fault. After a MachineFault the worker is as good as before.
+            MachineFault, and any other exception: the machine's fault. After a MachineFault the worker can go on.
         """
 
 
 @dataclass(frozen=True)
 class Lost:
-    """The result of a unit of work at which the machine failed TRIES times."""
+    """The result of a unit of work for which the machine failed TRIES times."""
 
     reason: str
 
@@ -54,8 +54,8 @@ class Lost:
 class Answer:
     """A worker's answer: the result of its unit, or a fault.
 
-    fault: of the machine's, for which there is no result: the unit is rerun. left: the worker went away. sound: the
-    worker is as good as before. doubt: why the result may be the machine's fault, though it looks like the unit's.
+    fault: the machine's fault; there is no result, and the unit is rerun. left: the worker left. sound: the worker can
+    go on. doubt: why a failure of the unit may be the machine's fault.
     """
 
     worker: str
@@ -69,7 +69,7 @@ class Answer:
 class Workers(Protocol):
     """Workers that take one unit at a time. Ray's are `forget512.harness.scheduling.ray_pool.Pool`.
 
-    events: what has happened since the queue emptied this list. room: number of workers that are there or could be,
+    events: the events since the queue last emptied this list. room: number of workers that are running or could be,
     without the disabled ones.
     """
 
@@ -79,16 +79,16 @@ class Workers(Protocol):
     def room(self) -> int: ...
 
     def now(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return the seconds of a monotonic clock."""
 
     def ready(self, wanted: int) -> Sequence[str]:
-        """Names of the workers that are free or at work; up to `wanted` are started where there is room."""
+        """Return the names of the free and busy workers; start up to `wanted` where there is room."""
 
     def start(self, worker: str, work: Any, limit: float | None) -> None:
         """Have a worker execute a unit within limit seconds."""
 
     def wait(self, seconds: float) -> list[Answer]:
-        """Answers that have come; at the latest after so many seconds, with what there is by then."""
+        """Return the answers that have arrived, after at most this many seconds."""
 
     def restart(self, worker: str) -> None:
         """Restart a worker that failed or does not answer."""
@@ -99,8 +99,8 @@ class Workers(Protocol):
 
 @dataclass(frozen=True)
 class Done:
-    """A unit of work has ended for good. result: None where another command had done it meanwhile. seconds: from being
-    handed out to the answer."""
+    """The final outcome of a unit of work. result: None if another command executed it meanwhile. seconds: from the
+    assignment to the answer."""
 
     work: Any
     result: Any
@@ -113,16 +113,16 @@ class _Unit:
     work: Any
     tries: int = 0
     suspects: dict[str, str] = field(default_factory=dict)  # workers on which it failed, and how
-    blamed: str = ""  # the one for which it counted as a failure already
+    blamed: str = ""  # the worker for which it has been counted as a failure
     doubted: bool = False  # a first result is checked by another worker
 
 
 class Schedule:
-    """Hands units of work out to workers, longest first, until all are done.
+    """Assigns units of work to workers, longest first, until all are finished.
 
-    Longest first keeps the tail short and every worker busy while there is any work. Kinds of unknown length go ahead
-    of that, a few units each, to be measured. A unit at which the machine failed is rerun, by another worker if there
-    is one; a doubtful result is checked by another worker; a worker that fails while others do not is disabled.
+    Longest first keeps the tail short and every worker busy while there is work. Before that, a few units of each kind
+    of unknown length are executed, to measure it. If the machine failed, the unit is rerun, by another worker if there
+    is one. A doubtful result is checked by another worker. A worker that fails while others do not is disabled.
     """
 
     def __init__(
@@ -135,50 +135,50 @@ class Schedule:
         more: Callable[[int, int], Iterable[Any]] = lambda size, workers: (),
         stopping: Callable[[], bool] = lambda: False,
     ):
-        """expected: seconds of a kind of which no unit was measured here. limit: seconds that a unit of a kind may
-        take. taken: whether another command has done a unit by now. more: called repeatedly for further units, with
-        the number of those that wait or are being executed, and of workers. stopping: whether to hand out no more.
+        """expected: seconds of a kind with no unit measured here. limit: seconds that a unit of a kind may take.
+        taken: whether another command has executed a unit by now. more: called repeatedly for further units, with
+        the numbers of unfinished units and of workers. stopping: whether to assign no more units.
         """
         self.pool = pool
         self._expected, self._limit, self._taken, self._stopping = expected, limit, taken, stopping
         self._more = more
         self._waiting: dict[str, deque[_Unit]] = {}
-        self._running: dict[str, tuple[_Unit, float]] = {}  # by worker, with the time at which it was handed out
+        self._running: dict[str, tuple[_Unit, float]] = {}  # by worker, with the time of the assignment
         self._known: dict[str, float | None] = {}  # seconds by kind, from before
         self._took: dict[str, deque[float]] = {}  # by kind, the latest
-        self._given: Counter[str] = Counter()  # units handed out, by kind
+        self._given: Counter[str] = Counter()  # assigned units, by kind
         self._strikes: Counter[str] = Counter()
         self._disabled: set[str] = set()
         self._ready: Sequence[str] = ()
         self._happened: list[Done | Event] = []
 
     def add(self, work: Any) -> None:
-        """One more unit, behind those of its kind."""
+        """Add a unit behind those of its kind."""
         if work.kind not in self._known:
             self._known[work.kind] = self._expected(work.kind)
         self._waiting.setdefault(work.kind, deque()).append(_Unit(work))
 
     def drop(self, kind: str) -> bool:
-        """Forget the units of a kind that are not handed out; whether there were any."""
+        """Remove the units of a kind that are not assigned; return whether there were any."""
         return bool(self._waiting.pop(kind, None))
 
     @property
     def size(self) -> int:
-        """Number of units that wait or are being executed."""
+        """The number of units that are waiting or being executed."""
         return sum(map(len, self._waiting.values())) + len(self._running)
 
     @property
     def workers(self) -> int:
-        """Number of workers that are free or at work."""
+        """The number of workers that are free or busy."""
         return len(self._ready)
 
     def seconds(self, kind: str) -> float | None:
-        """What a unit of this kind is expected to take."""
+        """Return the seconds that a unit of this kind is expected to take."""
         took = self._took.get(kind)
         return statistics.median(took) if took else self._known.get(kind)
 
     def completed(self) -> Iterator[Done | Event]:
-        """Execute all units, yielding what happens as it happens; more may be added or dropped meanwhile.
+        """Execute all units and yield events as they happen; units may be added or dropped meanwhile.
 
         Raises:
             UserError: the only worker fails again and again.
@@ -188,14 +188,14 @@ class Schedule:
             yield from self._new()
             for answer in self.pool.wait(TICK):
                 self._take(answer)
-            for answer in self._overdue():  # now that every answer that came is taken
+            for answer in self._overdue():  # now that every answer has been taken
                 self._take(answer)
             if not self._stop_requested():
                 self._hand_out()  # before the results are saved, so that no worker idles meanwhile
             yield from self._new()
 
     def _take_more(self) -> int:
-        """Add further units, unless a stop is requested; the number of those that wait or are being executed now."""
+        """Add further units, unless a stop is requested; return the number of unfinished units."""
         if not self._stopping():
             for work in self._more(self.size, self.workers):
                 self.add(work)
@@ -209,7 +209,7 @@ class Schedule:
     def _stop_requested(self) -> bool:
         try:
             return self._stopping()
-        except BaseException:  # raised once more when the results that are here have been yielded
+        except BaseException:  # raised again after the available results have been yielded
             return True
 
     def _event(self, kind: str, worker: str, text: str = "", work: Any = None) -> None:
@@ -228,7 +228,7 @@ class Schedule:
                 self._event("given", worker, work=unit.work)
 
     def _next(self, worker: str) -> _Unit | None:
-        """The unit that this worker is to execute; those that another command has done are removed on the way."""
+        """Choose this worker's next unit; remove units that another command has executed meanwhile."""
         usable = set(self._ready)
         for kind in sorted(self._waiting, key=self._order):
             units = self._waiting[kind]
@@ -263,7 +263,7 @@ class Schedule:
         if not answer.doubt:
             self._strikes.pop(answer.worker, None)
             self._took.setdefault(unit.work.kind, deque(maxlen=RECENT)).append(seconds)
-            for worker, why in unit.suspects.items():  # it was not the unit
+            for worker, why in unit.suspects.items():  # the unit was not at fault
                 if worker not in (answer.worker, unit.blamed):
                     self._strike(worker, why)
         self._happened.append(Done(unit.work, answer.result, answer.worker, seconds))
@@ -271,7 +271,9 @@ class Schedule:
     def _fault(self, answer: Answer, unit: _Unit | None) -> None:
         worker, why = answer.worker, answer.fault
         if unit is not None:
-            first = unit.suspects.keys() <= {worker}  # it failed on no other: the worker seems to be to blame
+            first = unit.suspects.keys() <= {
+                worker
+            }  # it failed on no other worker, so this worker seems to be at fault
             unit.tries += not answer.left
             if unit.tries < TRIES:
                 self._rerun(unit, worker, why, suspected=not answer.left)
@@ -279,7 +281,7 @@ class Schedule:
                 self._happened.append(Done(unit.work, Lost(f"{why}, {TRIES} times"), worker))
         if answer.left or answer.sound:
             return
-        if unit is None:  # it could not even start
+        if unit is None:  # the unit could not even start
             self._strike(worker, why)
         elif first:
             unit.blamed = worker
@@ -308,7 +310,7 @@ class Schedule:
                 self._rerun(self._running.pop(worker)[0], worker, "its worker was disabled", suspected=False)
         elif self._strikes[worker] > STRIKES:
             raise UserError(
-                f"{self._strikes[worker]} consecutive failures of the only worker left, {worker}: {why}. "
+                f"{self._strikes[worker]} consecutive failures of the only remaining worker, {worker}: {why}. "
                 "Finished runs are saved."
             )
 

@@ -1,4 +1,4 @@
-"""Ray actors as workers: each has a GPU, a share of one, or a core. It knows nothing of what the work is."""
+"""Runs workers as Ray actors; each has a GPU, a share of one, or a core. It is independent of the kind of work."""
 
 import math
 import os
@@ -17,16 +17,16 @@ from forget512.harness.scheduling.events import Event
 from forget512.harness.scheduling.queue import Answer, Work
 from forget512.harness.scheduling.ray_session import leave, nodes, start_ray, versions
 
-SURVEY_SECONDS = 2.0  # between looks at which nodes there are
+SURVEY_SECONDS = 2.0  # between surveys of the nodes
 LONELY_SECONDS = 60.0  # without a worker, after which it is logged
-SLOW_SECONDS = 300.0  # in which a worker should have started; then it is tried elsewhere
+SLOW_SECONDS = 300.0  # in which a worker should start; after that, another node is tried
 
 
 class Actor:
-    """A worker's process: executes one unit of work at a time.
+    """A worker's process, which executes one unit of work at a time.
 
-    core: number of the one that it keeps to; None on a cluster, where others use cores of the same machine. workers:
-    on its machine.
+    core: the number of the core that it is pinned to; None on a cluster, where others use the same machine. workers:
+    their number on its machine.
     """
 
     def __init__(self, make_runner: Any, core: int | None, workers: int, device: str, gpus: float, *parts: Any):
@@ -38,11 +38,11 @@ class Actor:
         self.runner = make_runner(*parts, device, share, workers)
 
     def versions(self) -> dict[str, str]:
-        """Answers once the worker is ready."""
+        """Return once the worker is ready."""
         return versions()
 
     def execute(self, work: Work, original: bytes | None, limit: float | None) -> tuple[bytes, str]:
-        """The result, and why it is in doubt."""
+        """Execute a unit; return its result, and why it is in doubt."""
         try:
             return work.perform(self.runner, original, limit), ""
         except Doubtful as doubtful:
@@ -51,7 +51,7 @@ class Actor:
 
 @dataclass(eq=False)
 class _Worker:
-    """One that runs, or could. number: below `workers`, that its node has room for."""
+    """A worker that runs, or could. number: below `workers`, the number that its node has room for."""
 
     name: str
     node: str
@@ -60,14 +60,14 @@ class _Worker:
     actor: Any = None
     ready: bool = False
     began: float = 0.0
-    answer: Any = None  # what it is to give next: its versions first, then results
+    answer: Any = None  # the answer that it gives next: first its versions, then results
 
 
 class Pool:
-    """Long-lived workers on all nodes that there are: a queue's `Workers`.
+    """Long-lived workers on all nodes; implements a queue's `Workers`.
 
-    make_runner(*parts, device, share, workers) builds what a worker works with; the parts go to the object store once
-    each. The number of workers follows nodes that join or leave, and is never above that of the units of work.
+    make_runner(*parts, device, share, workers) builds a worker's runner; each part is put into the object store once.
+    The number of workers follows nodes that join or leave, and never exceeds the number of units of work.
     """
 
     def __init__(self, compute: Compute, make_runner: Any, *parts: Any):
@@ -77,8 +77,8 @@ class Pool:
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             start_ray(address="local", num_cpus=max(compute.actors, 1), include_dashboard=False)
-        self.originals: Mapping[str, bytes] = {}  # by the name that units of work give
-        self._shared: dict[str, Any] = {}  # references to those that were sent
+        self.originals: Mapping[str, bytes] = {}  # by the names in units of work
+        self._shared: dict[str, Any] = {}  # references to the ones that were sent
         self._make_runner = make_runner
         self._parts = [ray.put(part) for part in parts]
         self._gpus = math.floor(compute.gpus_per_run * 10_000) / 10_000  # Ray's unit: k must not exceed one GPU
@@ -109,7 +109,7 @@ class Pool:
             if worker.name not in self._workers and worker.name not in self._disabled:
                 self._workers[worker.name] = worker
                 self._begin(worker)
-        if self.compute.address:  # others may want what is no longer needed here
+        if self.compute.address:  # free idle workers for other users of the cluster
             idle = [name for name, worker in self._workers.items() if worker.ready and worker.answer is None]
             for name in idle[: max(0, len(self._workers) - wanted)]:
                 self._remove(name)
@@ -118,12 +118,12 @@ class Pool:
             self._alone_since = self.now()
         elif self.now() - self._alone_since > LONELY_SECONDS:
             self._alone_since = math.inf  # logged once
-            why = "the cluster is busy or slow" if self._possible else f"it has no {self.compute.device}"
+            why = "the cluster is busy or slow" if self._possible else f"there is no {self.compute.device} device"
             self.events.append(Event("waiting", text=f"no worker has started for {LONELY_SECONDS:.0f} s: {why}"))
         return ready
 
     def _give_up_slow_ones(self) -> None:
-        """End workers that wait for long to start, because others use their node, where untried ones could start."""
+        """End workers that have not started for long, since their node is busy, so that untried ones can start."""
         untried = {worker.name for worker in self._possible} - self._workers.keys() - self._disabled - self._slow
         for name, worker in list(self._workers.items()):
             if untried and not worker.ready and self.now() - worker.began > SLOW_SECONDS:
@@ -151,7 +151,7 @@ class Pool:
 
     def restart(self, worker: str) -> None:
         if worker in self._workers:
-            ray.kill(self._workers[worker].actor)  # where it lives on, its device may be in a bad state
+            ray.kill(self._workers[worker].actor)  # if it lives on, its device may be in a bad state
             self._begin(self._workers[worker])
 
     def disable(self, worker: str) -> None:
@@ -165,7 +165,7 @@ class Pool:
             ray.shutdown()
 
     def _survey(self) -> None:
-        """See which nodes there are, now and then."""
+        """Look for new and lost nodes from time to time."""
         if self.now() - self._surveyed < SURVEY_SECONDS:
             return
         there = nodes()
@@ -231,12 +231,12 @@ class Pool:
     def _fault(self, worker: _Worker, error: Exception) -> Answer:
         reason = _last_line(error)
         died = isinstance(error, ray.exceptions.RayActorError)
-        unplaced = isinstance(error, ray.exceptions.ActorUnschedulableError)  # known before ray.nodes() has it
+        unplaced = isinstance(error, ray.exceptions.ActorUnschedulableError)  # known before ray.nodes() shows it
         if unplaced or (died and worker.node not in {node["NodeID"] for node in nodes()}):
             self._gone.add(worker.node)
             self._left(worker.name)
             return Answer(worker.name, fault="its node left the cluster", left=True)
-        if isinstance(error, ray.exceptions.ActorUnavailableError):  # of a node that is about to be known as dead
+        if isinstance(error, ray.exceptions.ActorUnavailableError):  # of a node that will soon be reported as dead
             self.restart(worker.name)
             return Answer(worker.name, fault="its node does not answer", left=True)
         fault = f"its worker died ({reason})" if died else reason

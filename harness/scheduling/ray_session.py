@@ -22,16 +22,16 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 ADDRESS = re.compile(r"(ray://)?(?P<host>[^/:\s]+|\[[0-9a-fA-F:]+\]):(?P<port>\d+)")
 REACH_SECONDS = 5.0
-PACKAGES = ("ray", "torch", "torchvision", "numpy", "safetensors")  # whose versions must agree
+PACKAGES = ("ray", "torch", "torchvision", "numpy", "safetensors")  # whose versions must be equal
 
 _joined: str | None = None  # the cluster that this process is part of
 
 
 def join(address: str) -> None:
-    """Join a running cluster, if need be; its nodes get this package by Ray's runtime environment.
+    """Join a running cluster, unless joined already; its nodes get this package by Ray's runtime environment.
 
     Raises:
-        UserError: no address, or no cluster can be joined there.
+        UserError: the address is invalid, or no cluster can be joined there.
     """
     global _joined
     if ray.is_initialized() and _joined in (address, None):
@@ -42,15 +42,15 @@ def join(address: str) -> None:
         with tempfile.TemporaryDirectory(prefix="forget512-") as folder:
             start_ray(address=address, runtime_env={"py_modules": [str(_package(Path(folder)))]})
         _joined = address
-    except Exception as error:  # Ray has many: no cluster there, another Ray or Python, no token
+    except Exception as error:  # Ray raises many: no cluster there, another Ray or Python, no token
         raise UserError(
-            f"--address {address}: no cluster can be joined there: {first_line(error)}. "
-            "(If its Ray asks for a token, set RAY_AUTH_MODE=token here as well.)"
+            f"--address {address}: cannot join a cluster there: {first_line(error)}. "
+            "(If the cluster requires a token, set RAY_AUTH_MODE=token here too.)"
         ) from error
 
 
 def _package(folder: Path) -> Path:
-    """The package as one folder, as a wheel has it: this is what the nodes of a cluster get."""
+    """Copy the package to one folder, as in a wheel, for the nodes of a cluster."""
     package = folder / "forget512"
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "forget512", package, ignore=ignore)
@@ -68,7 +68,7 @@ def leave() -> None:
 
 
 def _check_reachable(address: str) -> None:
-    """Raise UserError now where nothing answers: Ray itself tries for minutes."""
+    """Raise UserError at once if nothing answers; Ray itself would try for minutes."""
     if address == "auto":
         return
     named = ADDRESS.fullmatch(address)
@@ -77,24 +77,24 @@ def _check_reachable(address: str) -> None:
     try:
         socket.create_connection((named["host"].strip("[]"), int(named["port"])), timeout=REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
-        raise UserError(f"--address {address}: nothing answers there ({first_line(error)}).") from error
+        raise UserError(f"--address {address}: no answer ({first_line(error)}).") from error
 
 
 def start_ray(**options: Any) -> None:
-    """`ray.init`, quietly, and without its signal handler."""
-    logging.getLogger("ray").setLevel(logging.ERROR)  # it announces its token authentication each time
+    """Call `ray.init` without its messages and its signal handler."""
+    logging.getLogger("ray").setLevel(logging.ERROR)  # Ray logs its token authentication each time
     handler = signal.getsignal(signal.SIGTERM)
     ray.init(**options, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
     if callable(handler) and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, handler)  # Ray has set its own
+        signal.signal(signal.SIGTERM, handler)  # Ray has set its own handler
 
 
 def nodes() -> list[dict[str, Any]]:
-    """The nodes that are alive, always in the same order."""
+    """Return the nodes that are alive, always in the same order."""
     return sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: node["NodeID"])
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that runs depend on; '2.9.0' stands for '2.9.0+cu128' as well."""
+    """Return the versions of Python and of the packages that runs depend on, without local parts such as +cu128."""
     found = {name: importlib.metadata.version(name).partition("+")[0] for name in PACKAGES}
     return {"Python": ".".join(map(str, sys.version_info[:2])), **found}

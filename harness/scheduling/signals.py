@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM. Ctrl-C once: runs in progress are finished. Twice, or SIGTERM: everything stops at once."""
+"""Handles Ctrl-C and SIGTERM: after one Ctrl-C, runs in progress finish; after two, or SIGTERM, all stop at once."""
 
 import os
 import signal
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-STOPPING = b"\nStopping: runs in progress are finished and saved, no others are started. Ctrl-C again stops at once.\n"
+STOPPING = b"\nStopping after the runs in progress, which will be saved. Press Ctrl-C again to stop at once.\n"
 
 
 class Terminated(BaseException):
-    """SIGTERM came, as Slurm and spot machines send it."""
+    """Raised on SIGTERM, which Slurm and spot machines send."""
 
 
 def heed_sigterm() -> None:
-    """From now on SIGTERM raises Terminated."""
+    """Make SIGTERM raise Terminated from now on."""
     signal.signal(signal.SIGTERM, _terminate)
 
 
@@ -27,10 +27,10 @@ def _terminate(*signal_and_frame: Any) -> None:
 
 @contextmanager
 def gentle_signals() -> Iterator[Callable[[], bool]]:
-    """Within it signals interrupt nothing; the function that it yields has to be called now and then.
+    """Defer signals; yields a function that must be called from time to time.
 
-    It returns whether Ctrl-C was pressed, and raises KeyboardInterrupt once it was pressed again, Terminated after
-    SIGTERM. (Raised from a handler, they would come out of the middle of Ray's own code, as errors of another kind.)
+    The function returns whether Ctrl-C was pressed. It raises KeyboardInterrupt after a second Ctrl-C, and Terminated
+    after SIGTERM. (Raised by a handler, they would interrupt Ray's own code and appear as other errors.)
     """
     pressed, terminated = 0, False
 
@@ -39,7 +39,7 @@ def gentle_signals() -> Iterator[Callable[[], bool]]:
         pressed += 1
         if pressed == 1:
             os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, STOPPING)  # print may have been interrupted
-        elif pressed > 2:  # nobody calls `stopping`
+        elif pressed > 2:  # `stopping` is not called
             raise KeyboardInterrupt
 
     def handle_termination(*signal_and_frame: Any) -> None:
@@ -54,9 +54,9 @@ def gentle_signals() -> Iterator[Callable[[], bool]]:
         return bool(pressed)
 
     before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():  # no other may take signals
+    if threading.current_thread() is threading.main_thread():  # only the main thread may handle signals
         before[signal.SIGTERM] = signal.signal(signal.SIGTERM, handle_termination)
-        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # who ignores it (nohup, a shell's &) wants to go on
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:  # keep ignoring it if the parent did (nohup, a shell's &)
             before[signal.SIGINT] = signal.signal(signal.SIGINT, handle_interrupt)
     try:
         yield stopping

@@ -1,4 +1,4 @@
-"""Banks: one that is read, and one that runs are added to; each holds at most one finished record a seed."""
+"""Reads banks, and adds runs to them. A bank holds at most one finished record per seed."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def read_record(store: Store, name: str, bank: Runs) -> RunRecord:
     """Read one record of a bank.
 
     Raises:
-        Damaged: the file is not a record, or not the bank's record of this name, or does not fit the forget set.
+        Damaged: the file is not a record, is not the bank's record of this name, or does not fit the forget set.
         FileNotFoundError
     """
     record = decode(store.get(name))
@@ -31,15 +31,15 @@ def read_record(store: Store, name: str, bank: Runs) -> RunRecord:
 
 
 def check_record(record: RunRecord, name: str, key: str) -> None:
-    """Raises Damaged for a record of another bank, or under another record's name. key: at least its first digits."""
+    """Check a record's bank and name. key: at least the first digits of the bank's. Raises Damaged."""
     if not record.bank.startswith(key):
         raise Damaged(f"it belongs to another bank ({record.bank[:12]})")
     if record.name(name.removesuffix(f"/{layout.file_name(name)}")) != name:
-        raise Damaged(f"it is the record {layout.file_name(record.name(''))}")
+        raise Damaged(f"it holds the record {layout.file_name(record.name(''))}")
 
 
 def read_records(store: Store, listed: ListedBank, bank: Runs) -> Iterator[tuple[str, Damaged]]:
-    """Read the listed records that a bank lacks; yields the names of damaged ones, with what is wrong."""
+    """Read the listed records that a bank lacks; yield the names of damaged ones, with the reason."""
     known = {(failure.seed, failure.attempt) for failure in bank.failures}
     for name in [
         *(name for seed, name in listed.finished.items() if seed not in bank.readings),
@@ -54,13 +54,13 @@ def read_records(store: Store, listed: ListedBank, bank: Runs) -> Iterator[tuple
 
 
 class StoredBank(Runs):
-    """A bank that is read, without its data set and without running anybody's code.
+    """Reads a bank without its data set and without running any user's code.
 
-    What is damaged is listed in `damaged` and left where it is.
+    Damaged files are listed in `damaged` and not moved.
     """
 
     def __init__(self, listed: ListedBank, benchmark: StoredBenchmark, mode: str = "released"):
-        """Raises Damaged: its bank.json is not valid."""
+        """Raises Damaged if its bank.json is invalid."""
         super().__init__(listed.identity, benchmark.targets, mode)
         self.listed, self.origins = listed, listed.origins
         for name, error in read_records(listed.store, listed, self):
@@ -73,7 +73,7 @@ class StoredBank(Runs):
 
     @property
     def source(self) -> dict[str, Any] | None:
-        """The text of its algorithm's source, for people to read: nothing runs it. None where it was not saved."""
+        """Read the text of its algorithm's source, which is never run. None if it was not saved."""
         try:
             return json.loads(self.listed.store.get(f"{self.folder}/{layout.SOURCE}"))
         except (FileNotFoundError, ValueError, RecursionError):
@@ -81,22 +81,22 @@ class StoredBank(Runs):
 
     @property
     def tried(self) -> int:
-        """How many seeds were begun: the last one that finished or failed, and all before it."""
+        """The number of seeds begun: up to the last one that finished or failed."""
         return 1 + max([*self.readings, *(failure.seed for failure in self.failures)], default=-1)
 
 
 def stored_banks(
     store: Store, benchmark: StoredBenchmark, mode: str = "released"
 ) -> tuple[list[StoredBank], list[str]]:
-    """All banks of a benchmark, and what is wrong with those that cannot be read."""
+    """Read all banks of a benchmark; also return why others cannot be read."""
     banks, wrong = identified(list_banks(store, benchmark.fingerprint))
     return [StoredBank(bank, benchmark, mode) for bank in banks], wrong
 
 
 class Bank(Runs):
-    """A bank that runs are added to: that of a benchmark, an algorithm, its hyper-parameters, and an original model.
+    """Adds runs to the bank of a benchmark, an algorithm, its hyper-parameters, and an original model.
 
-    A damaged record is set aside and listed in `damaged`; its seed is missing again.
+    A damaged record is set aside and listed in `damaged`; its seed then counts as missing.
     """
 
     def __init__(
@@ -121,14 +121,14 @@ class Bank(Runs):
         self._described = False
 
     def refresh(self) -> None:
-        """Read the records that are new in the store."""
+        """Read the new records in the store."""
         listed = list_bank(self.store, self.folder)
         self.origins = listed.origins
         for name, error in read_records(self.store, listed, self):
             self._set_aside(name, error)
 
     def add(self, data: bytes) -> RunRecord:
-        """Save an encoded record, durably. Where the seed was finished before, the first record stays."""
+        """Save an encoded record durably. If the seed has finished before, the first record stays."""
         record = decode(data)
         if not self._described:
             self._describe()
@@ -137,7 +137,7 @@ class Bank(Runs):
             try:
                 record = read_record(self.store, name, self)
             except FileNotFoundError:
-                self.store.put_if_absent(name, data)  # another driver has set the other record aside
+                self.store.put_if_absent(name, data)  # another driver has set the first record aside
             except Damaged as error:
                 self._set_aside(name, error)
                 self.store.put_if_absent(name, data)
@@ -145,7 +145,7 @@ class Bank(Runs):
         return record
 
     def finished(self, seed: int) -> bool:
-        """Whether somebody has finished this seed by now; reads it if so."""
+        """Return whether any command has finished this seed; if so, read its record."""
         if seed not in self.readings:
             try:
                 self.take(read_record(self.store, layout.record_name(self.folder, seed), self))
@@ -156,15 +156,15 @@ class Bank(Runs):
     def _describe(self) -> None:
         self.store.put_if_absent(f"{self.folder}/{layout.IDENTITY}", canonical_json(self.identity).encode())
         text = source_text(self.algorithm.method, self.algorithm.files)
-        if source_hash(text) == self.algorithm.source:  # else our files were edited since the command began
+        if source_hash(text) == self.algorithm.source:  # else forget512's files were edited since the command began
             self.store.put_if_absent(f"{self.folder}/{layout.SOURCE}", canonical_json(text).encode())
         name = layout.benchmark_name(self.benchmark.fingerprint)
         description = canonical_json(self.benchmark.description).encode()
         if not self.store.put_if_absent(name, description) and self.store.get(name) != description:
-            self.store.set_aside(name)  # an older version's, or imported with what the data show to be wrong
+            self.store.set_aside(name)  # from an older version, or imported with values that the data disprove
             self.store.put_if_absent(name, description)
         self._described = True
 
     def _set_aside(self, name: str, error: Damaged) -> None:
         aside = self.store.set_aside(name)
-        self.damaged.append(f"{name}: {error}; set aside as {aside}, it is run again")
+        self.damaged.append(f"{name}: {error}; set aside as {aside}, its run is repeated")

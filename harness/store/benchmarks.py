@@ -13,13 +13,13 @@ from forget512.harness.store.layout import benchmark_name
 from forget512.harness.store.listing import list_banks
 from forget512.harness.store.record import Damaged
 
-LARGEST = 2**31  # of the epochs and examples of a description: beyond it only a forger writes
+LARGEST = 2**31  # of the epochs and examples of a description; larger numbers are forged
 PARTS = ("retain", "forget", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Targets:
-    """True classes: forget (S,), and of the probe's examples; the latter None in stores of older versions."""
+    """True classes: of the forget examples (S,), and of the probe's (None in stores of older versions)."""
 
     forget: np.ndarray
     retain_probe: np.ndarray | None = None
@@ -28,9 +28,9 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class StoredBenchmark:
-    """A benchmark by its description: enough to score banks, not to run anything.
+    """A benchmark's description: sufficient to score banks, but not to execute runs.
 
-    identity: what the fingerprint is the hash of. forget_indices (S,): among the training images; None in stores of
+    identity: the values that the fingerprint hashes. forget_indices (S,): among the training images; None in stores of
     older versions.
     """
 
@@ -42,7 +42,7 @@ class StoredBenchmark:
 
 
 def parse_benchmark(description: Any) -> StoredBenchmark:
-    """A benchmark from the JSON that describes it.
+    """Parse a benchmark's description from JSON.
 
     Raises:
         Damaged: it is not a valid description, or contradicts itself.
@@ -51,7 +51,7 @@ def parse_benchmark(description: Any) -> StoredBenchmark:
         identity, name = description["identity"], description["name"]
         fingerprint = sha256(identity)
         if description["fingerprint"] != fingerprint:
-            raise Damaged("its fingerprint is not that of what it describes")
+            raise Damaged("its fingerprint does not match its description")
         probe = description.get("probe_targets", {})
         targets = Targets(
             _integers(description["forget_targets"]),
@@ -66,7 +66,7 @@ def parse_benchmark(description: Any) -> StoredBenchmark:
         if indices is not None:
             indices = _integers(indices)
             if sha256(indices.astype("<i8").tobytes()) != split["sha256"]:
-                raise Damaged("its forget indices are not those of its fingerprint")
+                raise Damaged("its forget indices do not match its fingerprint")
         numbers = [identity["recipe"]["epochs"], *(identity["split"][part]["examples"] for part in PARTS)]
         texts = [name, identity["model"]["name"], identity["precision"]]
         counted = all(type(number) is int and 0 <= number <= LARGEST for number in numbers) and numbers[0] > 0
@@ -78,7 +78,7 @@ def parse_benchmark(description: Any) -> StoredBenchmark:
 
 
 def read_benchmark(store: Store, short: str) -> StoredBenchmark:
-    """The benchmark whose fingerprint begins with these 12 digits.
+    """Read the benchmark whose fingerprint begins with these 12 digits.
 
     Raises:
         Damaged: the store has no usable description of it.
@@ -96,15 +96,15 @@ def read_benchmark(store: Store, short: str) -> StoredBenchmark:
 
 
 def stored_benchmarks(store: Store) -> list[str]:
-    """The first 12 digits of the fingerprint of each benchmark that has banks."""
+    """List the first 12 digits of the fingerprint of each benchmark that has banks."""
     return sorted({bank.benchmark for bank in list_banks(store)})
 
 
 def choose_benchmark(store: Store, prefix: str | None = None) -> StoredBenchmark:
-    """The benchmark whose fingerprint begins with these digits; None: the store's only one.
+    """Find the benchmark whose fingerprint begins with these digits; None: the store's only one.
 
     Raises:
-        UserError: none or several fit, or the store has no usable description of it.
+        UserError: none or several match, or the store has no usable description of it.
     """
     known = stored_benchmarks(store)
     fitting = [short for short in known if short.startswith((prefix or "")[:12])]

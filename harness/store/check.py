@@ -1,4 +1,4 @@
-"""Verifies a store: each file has its checksum, and is what its name states."""
+"""Verifies a store: each file must match its checksum and its name."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from forget512.harness.store.record import ACCURACIES, Damaged, decode, decode_c
 
 @dataclass(frozen=True)
 class Checked:
-    """One file. problem: empty where there is none. missing: there is no file to set aside, or it must not be moved."""
+    """A checked file. problem: empty if it is valid. missing: it does not exist, or must not be moved."""
 
     name: str
     problem: str = ""
@@ -28,8 +28,9 @@ class Checked:
 def verify(store: Store) -> Iterator[Checked]:
     """Check benchmarks, banks, records and original models, one file in memory at a time.
 
-    A record must have its checksum and name, belong to its bank, and have the benchmark's numbers of examples; a bank's
-    folder must be named by its identity, a benchmark's file by its fingerprint, an original model by its content.
+    A record must match its checksum and name, belong to its bank, and have the benchmark's numbers of examples. The
+    name of a bank's folder must match its identity, that of a benchmark's file its fingerprint, and that of an original
+    model its content.
     """
     originals = {name for name, _ in store.list(layout.ORIGINALS)}
     benchmarks: dict[str, StoredBenchmark] = {}  # by the first 12 digits of their fingerprints
@@ -42,7 +43,7 @@ def verify(store: Store) -> Iterator[Checked]:
 
 
 def _bank(bank: ListedBank, benchmark: StoredBenchmark | None) -> Iterator[Checked]:
-    """bank.json, then the other files; without a valid bank.json, the name gives 12 digits of the key."""
+    """Check bank.json, then the other files; without a valid bank.json, the name gives 12 digits of the key."""
     store, folder = bank.store, bank.folder
     identity: dict[str, Any] = {}
     described = f"{folder}/{layout.IDENTITY}"
@@ -50,7 +51,7 @@ def _bank(bank: ListedBank, benchmark: StoredBenchmark | None) -> Iterator[Check
     if bank.has(layout.IDENTITY):
         yield _checked(store, described, lambda data: identity.update(parse_identity(data, folder)))
     elif records:
-        yield Checked(described, "is missing: the next run of this algorithm writes it again", missing=True)
+        yield Checked(described, "is missing: the next run of this algorithm rewrites it", missing=True)
     key = sha256(identity) if identity else layout.parse_bank_folder(folder)[-1]
     if records and benchmark is None:
         name = layout.benchmark_name(bank.benchmark)
@@ -59,7 +60,9 @@ def _bank(bank: ListedBank, benchmark: StoredBenchmark | None) -> Iterator[Check
         if bank.has(file):
             yield _checked(store, f"{folder}/{file}", check, identity.get("source"))
     for name in bank.sizes:
-        if layout.parse_import_note(name):  # never set aside: without it, imported runs would pass for this machine's
+        if layout.parse_import_note(
+            name
+        ):  # never set aside, since without it imported runs would pass for this machine's
             yield replace(_checked(store, name, _origin, name, folder), missing=True)
     for name in bank.confidences:
         yield _checked(store, name, _confidences, name, folder, benchmark)
@@ -68,13 +71,13 @@ def _bank(bank: ListedBank, benchmark: StoredBenchmark | None) -> Iterator[Check
 
 
 def _checked(store: Store, name: str, check: Callable[..., None], *known: Any) -> Checked:
-    """known: what check is called with after the file's bytes."""
+    """Check one file. known: further arguments of `check`, after the file's bytes."""
     try:
         check(store.get(name), *known)
     except FileNotFoundError:
         return Checked(name)  # removed or set aside meanwhile
     except StoreUnavailable as error:
-        list(store.list(layout.BENCHMARKS))  # raises unless this file alone cannot be read
+        list(store.list(layout.BENCHMARKS))  # raises unless only this file cannot be read
         return Checked(name, f"cannot be read ({error.why})")
     except Unreadable as error:
         return Checked(name, str(error), missing=True)
@@ -98,36 +101,38 @@ def _benchmark(data: bytes, name: str, benchmarks: dict[str, StoredBenchmark]) -
 def _original(data: bytes, name: str, names: set[str]) -> None:
     if (digest := layout.parse_original(name)) is not None:
         if sha256(data) != digest:
-            raise Damaged("its content is not the one that it is named by")
+            raise Damaged("its content does not match its name")
     elif layout.is_accuracies(name):
         if not all(0 <= json.loads(data)[each] <= 1 for each in ACCURACIES):
             raise Damaged("its accuracies are not fractions between 0 and 1")
     elif (target := layout.original_name(json.loads(data)["sha256"])) not in names:
-        raise Damaged(f"it points at {target}, which is missing")
+        raise Damaged(f"it points to {target}, which is missing")
 
 
 def _examined(data: bytes, source: str | None) -> None:
     digests = [checkpoint["sha256"] for checkpoint in json.loads(data)["checkpoints"]]
     if source not in (None, sha256(digests)):
-        raise Damaged("its checkpoints' hashes are not those that the bank is named by")
+        raise Damaged("its checkpoints' hashes do not match the bank's name")
 
 
 def _source(data: bytes, source: str | None) -> None:
     if source not in (None, source_hash(json.loads(data))):
-        raise Damaged("it is not the source that the bank is named by")
+        raise Damaged("it does not match the bank's name")
 
 
 def _origin(data: bytes, name: str, folder: str) -> None:
     if layout.import_note_name(folder, decode_origin(data).sha256) != name:
-        raise Damaged("it is of another import than it is named by")
+        raise Damaged("it belongs to another import than its name states")
 
 
 def _confidences(data: bytes, name: str, folder: str, benchmark: StoredBenchmark | None) -> None:
     runs, examples = decode_confidences(data)["confidences"].shape
     if layout.confidences_name(folder, runs) != name:
-        raise Damaged(f"it holds {runs} runs, another number than its name states")
+        raise Damaged(f"it holds {runs} runs, but its name states another number")
     if benchmark is not None and examples != len(benchmark.targets.forget):
-        raise Damaged(f"it has confidences of {examples} examples, and the benchmark {len(benchmark.targets.forget)}")
+        raise Damaged(
+            f"it has confidences of {examples} examples, but the benchmark has {len(benchmark.targets.forget)}"
+        )
 
 
 def _record(data: bytes, name: str, key: str, benchmark: StoredBenchmark | None) -> None:
@@ -136,4 +141,4 @@ def _record(data: bytes, name: str, key: str, benchmark: StoredBenchmark | None)
     if record.status == "finished" and benchmark is not None:
         shape = len(benchmark.targets.forget), benchmark.identity["data"]["classes"]
         if record.forget_logits.shape != shape:
-            raise Damaged(f"its logits are {record.forget_logits.shape}, and the benchmark's {shape}")
+            raise Damaged(f"its logits have shape {record.forget_logits.shape}, but the benchmark's have {shape}")

@@ -11,7 +11,7 @@ from forget512.harness.store.record import Damaged
 
 @dataclass(frozen=True)
 class Origin:
-    """One import. file: its name where it was imported. sha256: of its content. seeds: those that it brought."""
+    """One import. file: its name on the importing machine. sha256: of its content. seeds: the imported ones."""
 
     file: str
     sha256: str
@@ -24,7 +24,7 @@ def put_origin(store: Store, folder: str, origin: Origin) -> None:
 
 
 def set_aside_damaged(store: Store, folder: str, digest: str) -> bool:
-    """Set a damaged note aside, so that it can be written again; whether there was one."""
+    """Set a damaged note aside, so that it can be rewritten; return whether there was one."""
     name = import_note_name(folder, digest)
     try:
         decode_origin(store.get(name))
@@ -37,7 +37,7 @@ def set_aside_damaged(store: Store, folder: str, digest: str) -> bool:
 
 
 def decode_origin(data: bytes) -> Origin:
-    """Raises Damaged: data are not an import note."""
+    """Parse an import note. Raises Damaged if the data are not one."""
     try:
         values = json.loads(data)
         file, digest, seeds = values["file"], values["sha256"], values["seeds"]

@@ -15,9 +15,9 @@ from forget512.harness.store.record import Damaged
 
 
 class ListedBank:
-    """A bank by the names of its files, as far as one listing shows it.
+    """A bank, as the names of its files describe it.
 
-    name: as a table shows it. sizes: bytes of each file, by name. finished: seed -> its record's name. attempts:
+    name: shown in tables. sizes: bytes of each file, by name. finished: seed -> its record's name. attempts:
     (seed, number) -> the name of a failed attempt's record. confidences: names of imported confidences.
     """
 
@@ -42,40 +42,40 @@ class ListedBank:
 
     @property
     def readings(self) -> tuple[int, ...]:
-        """Seeds with a finished run: as much of a bank's readings as counting needs."""
+        """The seeds with a finished run."""
         return self.seeds
 
     @cached_property
     def last_failures(self) -> dict[int, str]:
-        """Seeds with failed attempts alone, and the name of the last one's record."""
+        """The seeds with only failed attempts, and the name of the last attempt's record."""
         finished = set(self.seeds)
         return {seed: name for (seed, _), name in sorted(self.attempts.items()) if seed not in finished}
 
     @property
     def failed(self) -> int:
-        """How many seeds have failed attempts alone."""
+        """The number of seeds with only failed attempts."""
         return len(self.last_failures)
 
     @property
     def tried(self) -> int:
-        """How many seeds were begun: the last one that finished or failed, and all before it."""
+        """The number of seeds begun: up to the last one that finished or failed."""
         return 1 + max([*self.seeds, *self.last_failures], default=-1)
 
     @property
     def size(self) -> int:
-        """Bytes of all its files."""
+        """The size of all its files in bytes."""
         return sum(self.sizes.values())
 
     def has(self, file: str) -> bool:
-        """Whether the folder holds a file of this name (layout.IDENTITY, …)."""
+        """Return whether the folder holds a file of this name (layout.IDENTITY, …)."""
         return f"{self.folder}/{file}" in self.sizes
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What the bank's key is the hash of.
+        """Read the identity, whose hash is the bank's key.
 
         Raises:
-            Damaged: bank.json cannot be read, or is another bank's.
+            Damaged: bank.json cannot be read, or belongs to another bank.
         """
         name = f"{self.folder}/{layout.IDENTITY}"
         try:
@@ -87,15 +87,15 @@ class ListedBank:
 
     @property
     def imported(self) -> bool:
-        """Whether an import brought some of its runs."""
+        """Whether some of its runs were imported."""
         return any(layout.parse_import_note(name) for name in self.sizes)
 
     @cached_property
     def origins(self) -> list[Origin]:
-        """The imports that brought some of its runs.
+        """Read the notes on the imports of its runs.
 
         Raises:
-            UserError: a note on one cannot be read: without it, imported runs would pass for this machine's.
+            UserError: a note cannot be read; without it, imported runs would pass for this machine's.
         """
         found = []
         for name in filter(layout.parse_import_note, self.sizes):
@@ -104,13 +104,13 @@ class ListedBank:
             except (FileNotFoundError, Damaged) as error:
                 raise UserError(
                     f"{name} in the store is damaged: import the file with the SHA-256 "
-                    f"{layout.parse_import_note(name)}… again, which writes the note anew."
+                    f"{layout.parse_import_note(name)}… again to rewrite the note."
                 ) from error
         return found
 
 
 def parse_identity(data: bytes, folder: str) -> dict[str, Any]:
-    """The identity in a bank's bank.json.
+    """Parse the identity in a bank's bank.json.
 
     Raises:
         Damaged: it is not valid, or describes a bank in another folder.
@@ -129,12 +129,12 @@ def parse_identity(data: bytes, folder: str) -> dict[str, Any]:
 
 
 def list_bank(store: Store, folder: str) -> ListedBank:
-    """The bank in one folder; without files if there is none."""
+    """List the bank in one folder; it has no files if there is none."""
     return ListedBank(store, folder, dict(store.list(folder)))
 
 
 def list_banks(store: Store, fingerprint: str | None = None) -> list[ListedBank]:
-    """The banks of one benchmark, or of all. fingerprint: at least its first 12 digits."""
+    """List the banks of one benchmark, or of all. fingerprint: at least its first 12 digits."""
     sizes: dict[str, dict[str, int]] = defaultdict(dict)
     for name, size in store.list(layout.banks_folder(fingerprint) if fingerprint else layout.BANKS):
         if folder := layout.bank_of(name):
@@ -143,7 +143,7 @@ def list_banks(store: Store, fingerprint: str | None = None) -> list[ListedBank]
 
 
 def identified(banks: Iterable[ListedBank]) -> tuple[list[ListedBank], list[str]]:
-    """The banks that have a valid bank.json, and what is wrong with the bank.json of others."""
+    """Return the banks with a valid bank.json, and why that of others is invalid."""
     found, wrong = [], []
     for bank in banks:
         try:
@@ -155,7 +155,7 @@ def identified(banks: Iterable[ListedBank]) -> tuple[list[ListedBank], list[str]
 
 
 def settings_tried(store: Store, fingerprint: str) -> dict[tuple[str, str], int]:
-    """(algorithm, source) -> how many settings of it have finished runs on a benchmark."""
+    """Count the settings with finished runs on a benchmark, by (algorithm, source)."""
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     banks, _ = identified(bank for bank in list_banks(store, fingerprint) if bank.finished)
     for identity in (bank.identity for bank in banks):

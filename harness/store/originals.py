@@ -1,4 +1,4 @@
-"""Saves and loads original models, from which unlearning starts: each is a file named by its content."""
+"""Saves and loads original models, from which unlearning starts; each file is named by its content."""
 
 import json
 
@@ -11,12 +11,12 @@ from forget512.harness.store.record import ACCURACIES, RunRecord
 
 
 def original_key(benchmark: Benchmark, retrain: Algorithm) -> str:
-    """What the randomness of the benchmark's original models comes from, together with each one's number."""
+    """Return the key that seeds the benchmark's original models, together with each one's number."""
     return sha256(["original", benchmark.fingerprint, retrain.source])
 
 
 def load_original(store: Store, benchmark: Benchmark, retrain: Algorithm, number: int = 0) -> bytes | None:
-    """The safetensors bytes of one of the benchmark's original models, or None where it must be trained."""
+    """Load one of the benchmark's original models as safetensors bytes; None if it must be trained."""
     pointer = _pointer(benchmark, retrain, number)
     try:
         text = store.get(pointer)
@@ -35,7 +35,7 @@ def load_original(store: Store, benchmark: Benchmark, retrain: Algorithm, number
 
 
 def keep_original(store: Store, benchmark: Benchmark, retrain: Algorithm, data: bytes, number: int = 0) -> bytes:
-    """Save a trained original model; the bytes of the one that is used (another driver's, if that was first)."""
+    """Save a trained original model; return the bytes of the one to use (another driver's, if that was first)."""
     keep_given(store, data)
     store.put_if_absent(_pointer(benchmark, retrain, number), canonical_json({"sha256": sha256(data)}).encode())
     kept = load_original(store, benchmark, retrain, number)
@@ -43,12 +43,12 @@ def keep_original(store: Store, benchmark: Benchmark, retrain: Algorithm, data: 
 
 
 def keep_given(store: Store, data: bytes) -> None:
-    """Save an original model that a user brought, which has no number."""
+    """Save an original model from a user, which has no number."""
     store.put_if_absent(original_name(sha256(data)), data)
 
 
 def load_accuracies(store: Store, benchmark: Benchmark, original: bytes) -> dict[str, float] | None:
-    """An original model's accuracies on the benchmark's sets by name, or None where it must be examined."""
+    """Load an original model's accuracies on the benchmark's sets by name; None if it must be examined."""
     try:
         found = json.loads(store.get(accuracies_name(benchmark.fingerprint, sha256(original))))
         return {name: float(found[name]) for name in ACCURACIES}

@@ -20,14 +20,14 @@ class Prunable:
 
 
 def prunable(store: Store, kept: Sequence[Algorithm]) -> list[Prunable]:
-    """Banks that no run can be added to: of a built-in method whose code has changed or that is gone, and of a file's
+    """Find banks that no run can be added to: of built-in methods that were changed or removed, and of a file's
     earlier versions.
 
-    kept: candidates as they are now. The banks of other files stay, since their versions may still exist. So do,
-    always, the reference's, those that were examined or imported, and those whose bank.json is not valid.
+    kept: the present versions of candidates. The banks of other files stay, since their versions may still exist. The
+    reference's banks, those that were examined or imported, and those with an invalid bank.json always stay.
     """
     current = {candidate.owner: candidate for candidate in kept}
-    banks, _ = identified(list_banks(store))  # `verify-store` names those whose bank.json is not valid
+    banks, _ = identified(list_banks(store))  # `verify-store` lists those with an invalid bank.json
     found = []
     for bank in banks:
         if bank.has(layout.EXAMINED) or bank.imported:
@@ -52,5 +52,5 @@ def _reason(method: str, source: str, current: dict[str, Algorithm]) -> str:
         now = current.get(stem(method))
         return f"its file is {now.name} now" if now and now.source != source else ""
     if method not in ALGORITHMS:
-        return "no algorithm has this name any more"
+        return "no algorithm has this name now"
     return "its code has changed" if hash_of_method(method) != source else ""

@@ -1,4 +1,4 @@
-"""How runs are kept in safetensors files: a record for each, or the confidences alone of many that were imported."""
+"""Encodes runs as safetensors files: a record for each, or only the confidences of many imported ones."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields
@@ -13,13 +13,13 @@ from forget512.harness.store.layout import record_name
 
 ACCURACIES = ("retain_accuracy", "forget_accuracy", "validation_accuracy", "test_accuracy")
 SCORED_ACCURACIES = tuple(name for name in ACCURACIES if name != "validation_accuracy")
-PER_RUN = (*SCORED_ACCURACIES, "seconds")  # what may be known of an imported run besides its confidences
+PER_RUN = (*SCORED_ACCURACIES, "seconds")  # optional values of an imported run, besides its confidences
 ARRAYS = ("forget_logits", "probe_retain_logits", "probe_test_logits")
 NO_DIGEST = "0" * 64
 
 
 class Damaged(Exception):
-    """A file in the store does not hold what was written."""
+    """Raised if a file in the store is damaged or invalid."""
 
 
 def no_logits() -> np.ndarray:
@@ -29,12 +29,12 @@ def no_logits() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a run was executed. It is kept with its numbers, and not part of a bank's identity."""
+    """Where a run was executed. It is saved in the record, and is not part of a bank's identity."""
 
     torch: str
     cuda: str | None
     device: str
-    share: float  # of the device: times are comparable where it was 1
+    share: float  # of the device; only times with a share of 1 are comparable
     engine: str
     host: str
 
@@ -45,8 +45,8 @@ class RunRecord:
 
     forget_logits (S, C), probe_retain_logits (≤ 1000, C), probe_test_logits (≤ 1000, C): float32, in the order of the
     benchmark's indices; empty (0, 0) where the attempt failed. Accuracies are fractions. seconds: wall time of the
-    algorithm alone; 0 where unknown (an examined checkpoint). error: one line, with its traceback; empty where it
-    finished. output: the last that a candidate printed.
+    algorithm alone; 0 if unknown (an examined checkpoint). error: one line, with its traceback; empty if it
+    finished. output: the end of a candidate's output.
     """
 
     bank: str  # the bank's key
@@ -67,26 +67,26 @@ class RunRecord:
     probe_test_logits: np.ndarray = field(default_factory=no_logits)
 
     def name(self, folder: str) -> str:
-        """Its file's, in a bank's folder."""
+        """Name its file in a bank's folder."""
         return record_name(folder, self.seed, None if self.status == "finished" else self.attempt)
 
     def encode(self) -> bytes:
-        """The file's bytes: arrays, one canonical JSON entry, and a SHA-256 over all of them."""
+        """Encode it as a file: arrays, one canonical JSON entry, and a SHA-256 over all of them."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ARRAYS}
         values["provenance"] = asdict(self.provenance)
         for name in ("error", "traceback", "output"):  # may name files that are not UTF-8
             values[name] = values[name].encode("utf-8", "backslashreplace").decode()
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in ARRAYS}
         blob = save(arrays, metadata={"record": canonical_json(values), "sha256": NO_DIGEST})
-        # The digest is taken with zeros in its own place, and so covers every other byte.
+        # The digest is computed with zeros at its position, so it covers every other byte.
         return blob.replace(_entry(NO_DIGEST), _entry(sha256(blob)), 1)
 
 
 def decode(data: bytes) -> RunRecord:
-    """Read a record back.
+    """Decode a record.
 
     Raises:
-        Damaged: any byte differs from what `encode` gave.
+        Damaged: any byte differs from the output of `encode`.
     """
     try:
         metadata = _metadata(data)
@@ -102,7 +102,7 @@ def decode(data: bytes) -> RunRecord:
 
 
 def _metadata(data: bytes) -> dict[str, str]:
-    """A safetensors file's, which load() does not give: the header is 8 bytes of length, then JSON."""
+    """Read a safetensors file's metadata, which load() does not return: 8 bytes of length, then JSON."""
     return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
 
 
@@ -111,7 +111,7 @@ def _entry(digest: str) -> bytes:
 
 
 def failed(record: RunRecord, error: str, traceback: str = "", output: str = "") -> RunRecord:
-    """The same attempt, as a failure: no arrays, no accuracies."""
+    """Turn an attempt into a failed one, without arrays or accuracies."""
     return RunRecord(
         record.bank,
         record.seed,
@@ -126,15 +126,15 @@ def failed(record: RunRecord, error: str, traceback: str = "", output: str = "")
 
 
 def encode_confidences(arrays: dict[str, np.ndarray]) -> bytes:
-    """A safetensors file with its checksum. arrays: see `check_confidences`."""
+    """Encode confidences as a safetensors file with a checksum. arrays: see `check_confidences`."""
     return save(arrays, metadata={"sha256": _checksum(arrays)})
 
 
 def decode_confidences(data: bytes) -> dict[str, np.ndarray]:
-    """What `encode_confidences` was given.
+    """Decode a file of `encode_confidences`.
 
     Raises:
-        Damaged: the file holds anything else, or its checksum does not match.
+        Damaged: the file holds something else, or its checksum does not match.
     """
     try:
         arrays, digest = load(data), _metadata(data)["sha256"]
@@ -147,7 +147,7 @@ def decode_confidences(data: bytes) -> dict[str, np.ndarray]:
 
 
 def check_confidences(arrays: dict[str, np.ndarray]) -> None:
-    """Raises Damaged unless arrays are `confidences` (N, S) and the known ones of PER_RUN (N,), all finite float64."""
+    """Check that arrays are `confidences` (N, S) and some of PER_RUN (N,), all finite float64; else raise Damaged."""
     if "confidences" not in arrays:
         raise Damaged("it holds no confidences")
     for name, values in arrays.items():
@@ -162,7 +162,7 @@ def check_confidences(arrays: dict[str, np.ndarray]) -> None:
         if not np.isfinite(values).all():
             raise Damaged(f"{name} has values that are not finite")
         if name in PER_RUN and ((values < 0).any() or (name in ACCURACIES and (values > 1).any())):
-            raise Damaged(f"{name} has values that no run can have")
+            raise Damaged(f"{name} has impossible values")
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> str:

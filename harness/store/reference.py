@@ -16,10 +16,10 @@ AnyBank = TypeVar("AnyBank", bound=ListedBank | Runs)
 
 
 def choose_reference(banks: Iterable[AnyBank], runs: int) -> AnyBank | None:
-    """The bank of `retrain` that candidates are scored against, everywhere; None if there is none of 2 runs.
+    """Choose the bank of `retrain` that candidates are scored against; None if none has 2 runs.
 
     It is the one with the most finished runs of the first `runs`; of several, one that was not imported; then the one
-    with the most runs in all.
+    with the most runs in total.
     """
 
     def order(bank: AnyBank) -> tuple[int, bool, int, str]:
@@ -30,7 +30,7 @@ def choose_reference(banks: Iterable[AnyBank], runs: int) -> AnyBank | None:
 
 
 def imported_references(store: Store, benchmark: Benchmark, own: str, mode: str) -> list[StoredBank]:
-    """The banks of `retrain` that were imported. own: the key of the one that this program would fill itself."""
+    """List the imported banks of `retrain`. own: the key of the bank that this program would fill itself."""
     stored = parse_benchmark(benchmark.description)
     banks, _ = identified(bank for bank in list_banks(store, stored.fingerprint) if bank.name == RETRAIN)
     return [StoredBank(bank, stored, mode) for bank in banks if sha256(bank.identity) != own and bank.origins]

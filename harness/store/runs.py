@@ -1,4 +1,4 @@
-"""Runs: what scoring needs of a bank's records, in memory."""
+"""Holds the parts of a bank's records that scoring needs in memory."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -16,10 +16,10 @@ from forget512.scoring import MODES
 
 @dataclass(frozen=True)
 class Reading:
-    """What scoring needs of one finished record; its logits stay on disk.
+    """The values of one finished record that scoring needs; its logits stay on disk.
 
-    confidences (S,), retain_probe (P,), test_probe (Q,): float64, as the mode takes them. correct (S,) bool. None where
-    unknown: of runs whose confidences alone were imported.
+    confidences (S,), retain_probe (P,), test_probe (Q,): float64, as the mode defines them. correct (S,) bool. None if
+    unknown, for runs of which only confidences were imported.
     """
 
     confidences: np.ndarray
@@ -35,7 +35,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """N readings, one row a run; None where unknown.
+    """The values of N runs, one row each; None if unknown.
 
     confidences (N, S) float64; correct (N, S) bool: which forget examples each run classifies correctly;
     retain_probe (N, P), test_probe (N, Q): confidences on the probe; the others (N,) float64.
@@ -62,14 +62,14 @@ class Failure:
 
 
 class Runs:
-    """The runs of a bank as far as they were read, by seed.
+    """The runs of a bank that were read, by seed.
 
-    name: as a table shows it. identity: what `key` is the hash of. folder: in the store. origins: imports that brought
-    some of the runs. damaged: a line for each file that cannot be used.
+    name: shown in tables. identity: the values that `key` hashes. folder: in the store. origins: imports of some of the
+    runs. damaged: a line for each file that cannot be used.
     """
 
     def __init__(self, identity: dict[str, Any], targets: Targets, mode: str):
-        """mode: in which confidences are taken."""
+        """mode: the definition of confidences."""
         self.identity, self.targets, self.mode = identity, targets, mode
         self.name: str = identity["algorithm"]
         self.key, self.folder = sha256(identity), bank_folder(identity)
@@ -101,13 +101,13 @@ class Runs:
         )
 
     def take_confidences(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Add runs of which confidences alone are known, seeds 0 … N-1. arrays: see `record.check_confidences`.
+        """Add runs of which only confidences are known, seeds 0 … N-1. arrays: see `record.check_confidences`.
 
         Raises:
             Damaged: they cannot be used in this mode, or do not fit the forget set.
         """
         if MODES[self.mode].needs_logits:
-            raise Damaged(f"confidences without logits have no meaning in mode {self.mode}")
+            raise Damaged(f"mode {self.mode} needs logits, and the file has only confidences")
         if arrays["confidences"].shape[1:] != self.targets.forget.shape:
             raise Damaged(f"confidences of shape {arrays['confidences'].shape} do not fit the benchmark's forget set")
         unknown: dict[str, Any] = dict.fromkeys(("correct", "retain_probe", "test_probe", "provenance"))
@@ -116,7 +116,7 @@ class Runs:
             self.readings[seed] = Reading(confidences, **known, **unknown)
 
     def columns(self, seeds: list[int]) -> Columns:
-        """The readings of these seeds, in this order."""
+        """Return the values of these seeds, in this order."""
 
         def rows(name: str) -> np.ndarray | None:
             values = [getattr(self.readings[seed], name) for seed in seeds]
@@ -125,15 +125,15 @@ class Runs:
         return Columns(**{field.name: rows(field.name) for field in fields(Columns)})  # type: ignore[arg-type]
 
     def seeds(self, runs: int) -> list[int]:
-        """The finished ones among 0 … runs-1."""
+        """Return the finished seeds among 0 … runs-1."""
         return [seed for seed in range(runs) if seed in self.readings]
 
     def attempts(self, seed: int) -> int:
-        """Failed attempts of a seed so far."""
+        """Return the number of failed attempts of a seed."""
         return max((f.attempt for f in self.failures if f.seed == seed), default=0)
 
     def median_seconds(self) -> float | None:
-        """Of the runs that had their device alone; of all where none had. None where no run's seconds are known."""
+        """Return the median seconds of the runs with a device of their own, or else of all; None if unknown."""
         timed = [(r.seconds, r.provenance) for r in self.readings.values() if r.seconds]
         times = [seconds for seconds, where in timed if where and where.share == 1] or [seconds for seconds, _ in timed]
         return float(np.median(times)) if times else None

@@ -1,4 +1,4 @@
-"""What a store holds: benchmarks, banks, how complete they are, and why runs failed."""
+"""Reads a store's status: benchmarks, banks, their completeness, and the reasons for failures."""
 
 from collections import Counter
 from contextlib import suppress
@@ -34,9 +34,9 @@ class BenchmarkStatus:
 
 
 def status(store: Store, known: dict[str, str] | None = None) -> list[BenchmarkStatus]:
-    """Read names and sizes alone, except for the records of failures.
+    """Read only names and sizes, and the records of failures.
 
-    known: why runs failed, by their records' names, which are not read again; what is read is added.
+    known: reasons of failures by their records' names, which are not read again; new ones are added.
     """
     found: dict[str, list[BankStatus]] = {}
     for bank in list_banks(store):
@@ -66,6 +66,6 @@ def _reason(store: Store, name: str, known: dict[str, str]) -> str:
     if name not in known:
         try:
             known[name] = decode(store.get(name)).error
-        except Damaged as error:  # not remembered: its run may be repeated under this name
+        except Damaged as error:  # not added to known, since its run may be repeated under this name
             return f"damaged record: {error}"
     return known[name]

@@ -10,7 +10,7 @@ from forget512.algorithms import ALGORITHMS
 
 
 def show_algorithms() -> RenderableType:
-    """Every built-in algorithm: whose it is, what it does, what it reads, and what can be set."""
+    """List every built-in algorithm: description, publication, sets read, presets and hyper-parameters."""
     parts: list[RenderableType] = []
     for method in ALGORITHMS.values():
         names = [method.published, *method.presets, *(f"small ({dataset})" for dataset in method.small)]
@@ -19,7 +19,5 @@ def show_algorithms() -> RenderableType:
         about = f"  ({method.paper}; reads {reads}; presets {', '.join(names)})"
         parts.append(Text.assemble((method.name, "bold"), about))
         parts += [Padding(Text(line), (0, 0, 0, 4)) for line in (method.summary, " ".join(values)) if line]
-    note = (
-        "Take a preset as NAME:PRESET. `small` is taken by itself where the data set has one, else the published one."
-    )
+    note = "Select a preset by NAME:PRESET. The default is `small` if the data set has it, else the published one."
     return Group(*parts, Text(f"\n{note}"))

@@ -1,4 +1,4 @@
-"""Text and JSON of `score` and `compare`, which score arrays."""
+"""Formats the text and JSON output of `score` and `compare`, which score arrays."""
 
 import json
 from dataclasses import asdict
@@ -15,10 +15,10 @@ from forget512.harness.workflows.scoring_arrays import ScoredArrays
 
 
 def score_report(scored: ScoredArrays, as_json: bool, per_example: bool) -> str:
-    """What `score` prints. per_example: also each example's ε, and other readings of the runs.
+    """Format the output of `score`. per_example: also each example's ε, and the additional metrics.
 
     Raises:
-        UserError: the arrays do not have these readings.
+        UserError: the arrays do not support these metrics.
     """
     readings, examples = None, None
     if per_example:
@@ -37,10 +37,10 @@ def score_report(scored: ScoredArrays, as_json: bool, per_example: bool) -> str:
 
 
 def compare_report(board: Board, as_json: bool) -> str:
-    """What `compare` prints: every candidate's score, the best one first, and every pair."""
+    """Format the output of `compare`: every candidate's score, the best one first, and every pair."""
     pairs = []
     for one, other in combinations(board.rows, 2):
-        found = board.pairing(one, other)  # None in modes that bound F
+        found = board.pairing(one, other)  # None in modes where F is a bound
         pairs.append((one.algorithm, other.algorithm, found.comparison if found else None))
     if as_json:
         values = {

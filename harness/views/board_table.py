@@ -1,4 +1,4 @@
-"""Terminal table of a leaderboard, with its notes."""
+"""Formats a leaderboard as a terminal table with notes."""
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -17,7 +17,7 @@ from forget512.scoring import COMPETITION_SHARE, LEVEL, MODES, Score
 
 
 def show_leaderboard(board: Board, benchmark: Described) -> RenderableType:
-    """The table, its reading aid, and what failed."""
+    """Format the table, its notes, and the failures."""
     mode = "" if board.mode == "released" else f", mode {board.mode}"
     heading = Text(f"{title(benchmark)}, N = {board.reference.wanted}{mode}", style="bold")
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
@@ -40,7 +40,7 @@ def show_leaderboard(board: Board, benchmark: Described) -> RenderableType:
 
 
 def rank_text(row: Row, board: Board) -> str:
-    """'2', or '2 =' where others share the rank."""
+    """Format a rank: '2', or '2 =' if others share it."""
     if row.rank is None:
         return NONE
     shared = sum(other.rank == row.rank for other in board.rows) > 1
@@ -48,7 +48,7 @@ def rank_text(row: Row, board: Board) -> str:
 
 
 def _flagged(name: str, row: Row) -> str:
-    """With a mark where the notes below the table have a warning for it."""
+    """Format a name, with a mark if the notes below the table have a warning for it."""
     return f"{escape(name)} *" if row.warnings else escape(name)
 
 
@@ -59,12 +59,12 @@ def _cells(row: Row) -> list[str]:
 
 
 def score_cell(result: Score | None) -> str:
-    """A score above its interval."""
+    """Format a score above its interval."""
     return f"{result.score:.4f}\n{interval_text(result.interval)}" if result else NONE
 
 
 def _accuracies(row: Row) -> list[str]:
-    """Each above its ratio, if the row has a score."""
+    """Format accuracies, each above its ratio if the row has a score."""
     retain_ratio, test_ratio = (row.score.retain_ratio, row.score.test_ratio) if row.score else (None, None)
     values = (row.retain_accuracy, retain_ratio), (row.test_accuracy, test_ratio), (row.forget_accuracy, None)
     return [number(accuracy, ".2%") + (f"\n{ratio:.4f}" if ratio is not None else "") for accuracy, ratio in values]
@@ -81,7 +81,7 @@ def _cost(row: Row) -> list[str]:
 
 
 def runs_text(row: Row) -> str:
-    """'512', or '509 of 512' where runs are missing."""
+    """Format a number of runs: '512', or '509 of 512' if some are missing."""
     return f"{row.runs}" if row.runs == row.wanted else f"{row.runs} of {row.wanted}"
 
 
@@ -102,10 +102,10 @@ def _notes(board: Board) -> Iterator[RenderableType]:
         if row.assessment and row.assessment.projected:
             yield Text(f"{row.algorithm}: F {projected_text(row.assessment)}.")
         if row.score is not None and not row.ranked and not MODES[board.mode].is_bound:
-            yield Text(f"{row.algorithm} is not ranked with the others: its N is {row.score.runs}, and F falls with N.")
+            yield Text(f"{row.algorithm} is not ranked: its N is {row.score.runs}, and F falls with N.")
     if board.pairings and board.level > LEVEL:
         yield Text(
-            "rank: 1 + the rows that are significantly better; = shares it. "
+            "rank: 1 + the number of significantly better rows; = marks a shared rank. "
             + level_text(len(board.pairings), "pairs", board.level)
         )
     for better, worse in pairwise(board.rows):
@@ -131,7 +131,7 @@ def _notes(board: Board) -> Iterator[RenderableType]:
 
 
 def warnings_of(rows: Iterable[Row]) -> dict[tuple[str, str], list[str]]:
-    """(name, text) of each warning -> whose it is."""
+    """Group the rows by warning: (name, text) -> rows."""
     said: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         for warning in row.warnings:

@@ -1,4 +1,4 @@
-"""Terminal tables of an evaluation: what is missing before it, and its original models after it."""
+"""Formats terminal tables of an evaluation: its plan, and its original models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
-    """What is missing, and how long it would take."""
+    """Format the missing runs and the time that they would take."""
     device = "CPU cores" if compute.device == "cpu" else f"GPUs, {compute.gpus_per_run:g} of one each"
     heading = Text(
         f"{title(evaluation.benchmark)}, N = {evaluation.runs}: {compute.actors} workers on {device}", style="bold"
@@ -47,14 +47,14 @@ def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
         )
     left = evaluation.seconds_left(compute.devices())
     if left is None:
-        return Group(heading, table, Text("? has no timed run yet: `plan --time` runs one of each (they are kept)."))
+        return Group(heading, table, Text("? no timed run yet: `plan --time` executes and saves one of each."))
     return Group(
-        heading, table, Text(f"In all about {duration(left)} ({left / 3600:.2f} h), from the median of timed runs.")
+        heading, table, Text(f"Total: about {duration(left)} ({left / 3600:.2f} h), from the median of timed runs.")
     )
 
 
 def show_original(evaluation: Evaluation) -> Text:
-    """The original model that the runs above started from."""
+    """Format the original model that the runs above started from."""
     accuracies = evaluation.original_accuracies or {}
     words = ", ".join(f"{name.removesuffix('_accuracy')} {value:.2%}" for name, value in accuracies.items())
     which = "given" if evaluation.original_number is None else f"number {evaluation.original_number}"
@@ -64,7 +64,7 @@ def show_original(evaluation: Evaluation) -> Text:
 
 
 def show_spread(spreads: Sequence[Spread]) -> RenderableType:
-    """Scores from several original models, and what of their spread the runs explain."""
+    """Format scores from several original models, and the part of their spread that the runs explain."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("algorithm", overflow="fold")
     for place in range(len(spreads[0].scores) if spreads else 0):

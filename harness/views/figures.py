@@ -1,4 +1,4 @@
-"""Figures for papers, as PDF and PNG: distributions, scores, F against N, and a publication's tables."""
+"""Draws figures for papers, as PDF and PNG: distributions, scores, F against N, and a publication's tables."""
 
 import json
 import math
@@ -17,12 +17,12 @@ from forget512.harness.results.contents import Contents
 from forget512.harness.results.rows import Reference
 from forget512.harness.results.stored_rows import StoredRow, read_reference, stored_rows
 
-COLUMN, PAGE = 3.35, 6.9  # inches: a column and the text of a two-column page
+COLUMN, PAGE = 3.35, 6.9  # inches: the widths of one column and of the text on a two-column page
 STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "legend.fontsize": 7,
-    "pdf.fonttype": 42,  # TrueType: text stays text
+    "pdf.fonttype": 42,  # TrueType, which keeps text as text
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
@@ -32,7 +32,7 @@ STYLE: Any = {
 RETRAINED, UNLEARNED = "#0072b2", "#d55e00"  # distinct in every kind of colour vision (Okabe & Ito 2008)
 MARKERS = "osD^vP*X"
 A_ROW = 3  # panels
-TITLE = 1.8  # rows of bars that a table's title and axis take
+TITLE = 1.8  # height of a table's title and axis, in rows of bars
 
 
 def write_figures(
@@ -44,12 +44,12 @@ def write_figures(
     partial: bool = False,
     reproductions: Sequence[Path] = (),
 ) -> list[Path]:
-    """Draw the candidates of a benchmark (those named, or all); the files written.
+    """Draw the candidates of a benchmark (those named, or all); return the files written.
 
-    reproductions: what `reproduce --json` printed. runs, partial: as for the report.
+    reproductions: files with the output of `reproduce --json`. runs, partial: as for the report.
 
     Raises:
-        UserError: a name, a reproduction or a record that cannot be used, or nothing to draw.
+        UserError: a name, a reproduction or a record cannot be used, or there is nothing to draw.
     """
     tables = {path: read_reproduction(path) for path in reproductions}
     reference = read_reference(contents, runs)
@@ -59,9 +59,7 @@ def write_figures(
         del side
     scored = [found[row.algorithm] for row in in_order(each.row for each in found.values()) if row.score]
     if not scored:
-        raise UserError(
-            f"no candidate has {reference.runs} runs: `evaluate` does them, or draw short banks by --partial."
-        )
+        raise UserError(f"no candidate has {reference.runs} runs: run `evaluate`, or draw fewer runs with --partial.")
     figures = {f"distributions-{kind}": draw_distributions(scored, kind) for kind in ("forget", "retain")}
     figures["scores"] = draw_scores(scored, reference)
     if any(each.convergence for each in scored):
@@ -72,11 +70,11 @@ def write_figures(
         out.mkdir(parents=True, exist_ok=True)
         return [file for name, figure in figures.items() if figure for file in _save(figure, out / name)]
     except OSError as error:
-        raise UserError(f"--out {out} cannot be written ({error.strerror}): give a folder that can.") from error
+        raise UserError(f"--out {out} cannot be written ({error.strerror}): give a writable folder.") from error
 
 
 def draw_distributions(candidates: Sequence[StoredRow], kind: str) -> Figure | None:
-    """A panel a candidate: all its runs' confidences of the forget or retain set over those of the retrained runs."""
+    """Draw a panel per candidate: its runs' confidences on the forget or retain set, and the retrained runs'."""
     shown = [each for each in candidates if kind in each.densities]
     if not shown:
         return None
@@ -105,7 +103,7 @@ def draw_distributions(candidates: Sequence[StoredRow], kind: str) -> Figure | N
 
 
 def draw_scores(candidates: Sequence[StoredRow], reference: Reference) -> Figure:
-    """Scores with their 95 % intervals, the best at the top; the ceiling as a line."""
+    """Draw scores with their 95 % intervals, the best at the top, and the ceiling as a line."""
     with rc_context(STYLE):
         figure = Figure(figsize=(COLUMN, 0.75 + 0.22 * len(candidates)), layout="constrained")
         axes = figure.subplots()
@@ -123,7 +121,7 @@ def draw_scores(candidates: Sequence[StoredRow], reference: Reference) -> Figure
 
 
 def draw_convergence(candidates: Sequence[StoredRow], reference: Reference) -> Figure:
-    """F of banks of 8, 16, … runs, mean and standard deviation; the ceiling as a line."""
+    """Draw F of banks of 8, 16, … runs, mean and standard deviation, and the ceiling as a line."""
     with rc_context(STYLE):
         figure = Figure(figsize=(COLUMN, 2.6), layout="constrained")
         axes = figure.subplots()
@@ -151,7 +149,7 @@ def draw_convergence(candidates: Sequence[StoredRow], reference: Reference) -> F
 
 
 def draw_reproduction(values: dict[str, Any]) -> Figure:
-    """A panel a table: the published numbers, and those measured here with their intervals, row by row."""
+    """Draw a panel per table: the published numbers, and those measured here with intervals, row by row."""
     tables = values["tables"]
     heights = [max(len(table["rows"]), 2) for table in tables]
     columns = 2 if len(tables) > 1 else 1
@@ -162,7 +160,7 @@ def draw_reproduction(values: dict[str, Any]) -> Figure:
         most = 1.05 * max(_numbers(tables), default=1.0)
         figure = Figure(figsize=(PAGE if columns == 2 else COLUMN, 0.6 + 0.24 * tallest), layout="constrained")
         for part, half in zip(parts, figure.subfigures(1, columns, squeeze=False)[0], strict=True):
-            # Empty space below the shorter column, so that all bars are equally thick.
+            # Empty space below the shorter column keeps all bars equally thick.
             room = tallest - sum(heights[k] + TITLE for k in part)
             ratios = [*(heights[k] for k in part), room] if room else [heights[k] for k in part]
             panels = half.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
@@ -178,12 +176,12 @@ def draw_reproduction(values: dict[str, Any]) -> Figure:
 
 
 def read_reproduction(path: Path) -> dict[str, Any]:
-    """What `reproduce --json` printed: {"tables": [{"table", "rows": [{"label", "writeup", "score", "interval"}]}]}.
+    """Read output of `reproduce --json`: {"tables": [{"table", "rows": [{"label", "writeup", "score", "interval"}]}]}.
 
-    The list of tables alone is accepted as well.
+    The list of tables alone is also accepted.
 
     Raises:
-        UserError: it is something else.
+        UserError: the file has another format.
     """
     try:
         found = json.loads(path.read_text())
@@ -198,10 +196,12 @@ def read_reproduction(path: Path) -> dict[str, Any]:
         if not any(table["rows"] for table in values["tables"]):
             raise ValueError("it has no rows")
     except FileNotFoundError as error:
-        raise UserError(f"--reproduction {path} does not exist: `reproduce NAME --json` prints one.") from error
+        raise UserError(
+            f"--reproduction {path} does not exist: give a file with the output of `reproduce NAME --json`."
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"--reproduction {path} is not what `reproduce NAME --json` prints ({first_line(error)})."
+            f"--reproduction {path} is not the output of `reproduce NAME --json` ({first_line(error)})."
         ) from error
     return {**values, "tables": [table for table in values["tables"] if table["rows"]]}
 
@@ -225,13 +225,13 @@ def _draw_table(axes: Axes, table: dict[str, Any]) -> None:
 
 
 def _numbers(tables: Sequence[dict[str, Any]]) -> Iterator[float]:
-    """All that is drawn and above 0."""
+    """Collect the drawn values above 0."""
     for row in (row for table in tables for row in table["rows"]):
         yield from (n for n in (row.get("writeup"), row["score"], *(row.get("interval") or ())) if n)
 
 
 def _halves(heights: Sequence[int]) -> int:
-    """How many tables go left so that both columns are about as long."""
+    """Return the number of tables in the left column with which both columns have about the same length."""
     return min(range(1, len(heights)), key=lambda k: abs(sum(heights[:k]) - sum(heights[k:])))
 
 
@@ -249,12 +249,12 @@ def _rows(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _plain(text: str) -> str:
-    """Matplotlib reads formulas between dollar signs."""
+    """Escape dollar signs, between which Matplotlib reads formulas."""
     return text.replace("$", r"\$")
 
 
 def _save(figure: Figure, path: Path) -> list[Path]:
     with rc_context(STYLE):
-        figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})  # equal input, equal file
+        figure.savefig(path.with_suffix(".pdf"), metadata={"CreationDate": None})  # equal input gives an equal file
         figure.savefig(path.with_suffix(".png"))
     return [path.with_suffix(".pdf"), path.with_suffix(".png")]

@@ -1,4 +1,4 @@
-"""The leaderboard of a store as a table for people, as Markdown, CSV and JSON."""
+"""Formats a store's leaderboard as a terminal table, Markdown, CSV or JSON."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ SCHEMA = "forget512/leaderboards/1"
 
 
 def as_table(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> RenderableType:
-    """One board after another, each with its notes."""
+    """Format one board after another, each with its notes."""
     parts: list[RenderableType] = []
     for board in boards:
         parts += [show_leaderboard(board.board, board.benchmark), *map(Text, board.notes), Text("")]
@@ -27,7 +27,7 @@ def as_table(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> Renderab
 
 
 def as_csv(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> str:
-    """One line a row, of all benchmarks; numbers in full, the reason of each warning in the last column."""
+    """Format one line per row, of all benchmarks, with full precision; the last column has the warnings' texts."""
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -37,12 +37,12 @@ def as_csv(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> str:
 
 
 def as_markdown(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> str:
-    """One table a benchmark, its warnings below it."""
+    """Format one table per benchmark, with its warnings below it."""
     return "\n\n".join([*(_markdown(board) for board in boards), *left_out])
 
 
 def as_json(boards: Sequence[StoredBoard], left_out: Sequence[str]) -> str:
-    """See docs/scores.schema.json."""
+    """Format the boards as JSON (docs/scores.schema.json)."""
     values = {
         "schema": SCHEMA,
         "boards": [leaderboard_json(board.board, board.benchmark, {}) for board in boards],
@@ -94,7 +94,7 @@ def _markdown(board: StoredBoard) -> str:
 
 
 def _escaped(text: str) -> str:
-    """What names and values of others' may hold must not become markup."""
+    """Escape characters that Markdown would read as markup."""
     for mark in ("\\", "|", "*", "_", "`", "<", "[", "]"):
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.split())

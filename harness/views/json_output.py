@@ -1,4 +1,4 @@
-"""Boards as JSON (described in docs/scores.schema.json)."""
+"""Formats boards as JSON (described in docs/scores.schema.json)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def leaderboard_report(board: Board, evaluation: Evaluation) -> str:
-    """What `evaluate --json` prints: the board, with the other readings of each row that has a score."""
+    """Format the output of `evaluate --json`: the board, with the additional metrics of each row that has a score."""
     return json.dumps(_board_json(board, evaluation), allow_nan=False)
 
 
 def originals_report(boards: Sequence[Board], evaluations: Sequence[Evaluation]) -> str:
-    """What `evaluate --originals --json` prints: a board for each original model, and the spread of the scores."""
+    """Format the output of `evaluate --originals --json`: a board per original model, and the spread of scores."""
     values = {
         "schema": f"forget512/originals/{SCHEMA}",
         "originals": [
@@ -59,7 +59,7 @@ def _board_json(board: Board, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def leaderboard_json(board: Board, benchmark: Described, readings: dict[str, Readings]) -> dict[str, Any]:
-    """A whole evaluation. readings: by algorithm."""
+    """Convert an evaluation. readings: the additional metrics by algorithm."""
     floor = board.floor
     return {
         "schema": f"forget512/leaderboard/{SCHEMA}",

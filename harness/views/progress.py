@@ -1,4 +1,4 @@
-"""Progress of runs: a bar for each bank, lines for what goes wrong, and a summary of failures at the end."""
+"""Shows the progress of runs: a bar for each bank, lines for problems, and a final summary of failures."""
 
 import math
 import re
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from forget512.harness.scheduling.compute import Compute
     from forget512.harness.workflows.filling import Filling
 
-UPDATE_SECONDS = 0.2  # between updates of the bars: counting what is left takes a while
+UPDATE_SECONDS = 0.2  # between updates of the bars, since counting the missing runs takes time
 
-LINES = {  # by an event's kind; {run} has no seed where the event is about an algorithm
+LINES = {  # by an event's kind; {run} has no seed if the event concerns an algorithm
     "failed": "{run} failed: {text}",
     "lost": "{run} lost: {text}",
-    "again": "{run} is run again: {text} ({place})",
+    "again": "{run} is rerun: {text} ({place})",
     "stopped": "{run} stopped: its first runs all failed: {text}",
     "aside": "worker {place} is disabled: {text}",
     "refused": "not used: {text}",
@@ -34,7 +34,7 @@ LINES = {  # by an event's kind; {run} has no seed where the event is about an a
 
 @contextmanager
 def live_progress(filling: "Filling", compute: "Compute", target: Console) -> Iterator["LiveProgress"]:
-    """Bars by algorithm and the time left; plain lines now and then where there is no terminal."""
+    """Show bars by algorithm and the time left; without a terminal, print plain lines from time to time."""
     progress = LiveProgress(filling, compute, target)
     if target.is_terminal or target.is_jupyter:
         with progress.bars:
@@ -45,7 +45,7 @@ def live_progress(filling: "Filling", compute: "Compute", target: Console) -> It
 
 
 class LiveProgress:
-    """A bar for each algorithm, and a line for each event that a person should know of."""
+    """Shows a bar for each algorithm, and a line for each important event."""
 
     def __init__(self, filling: "Filling", compute: "Compute", target: Console):
         self.filling, self.compute, self.console = filling, compute, target
@@ -73,7 +73,7 @@ class LiveProgress:
         self._update()
 
     def close(self) -> None:
-        """Show the state at the end."""
+        """Show the final state."""
         self._updated = -math.inf
         self._update()
 
@@ -93,15 +93,15 @@ class LiveProgress:
         ):
             self.last_line = time.monotonic()
             counts = ", ".join(f"{name} {finished}/{wanted}" for name, (finished, wanted) in progress.items())
-            self.console.print(Text(f"{counts}; {text or 'no time known yet'}"))
+            self.console.print(Text(f"{counts}; {text or 'time unknown'}"))
 
 
 def summed_up(events: Iterable[Event]) -> list[str]:
-    """A line for each reason for which runs failed, were lost, or were repeated, with the number of them.
+    """Return a line for each reason for which runs failed, were lost or were repeated, with their number.
 
-    Reasons that differ in numbers alone are one; the first is shown.
+    Reasons that differ only in numbers are merged; the first is shown.
     """
-    words = {"failed": "failed", "lost": "lost, the same command tries again", "again": "repeated"}
+    words = {"failed": "failed", "lost": "lost (rerun the command to retry)", "again": "repeated"}
     counted: Counter[tuple[str, str, str]] = Counter()
     shown: dict[tuple[str, str, str], str] = {}
     for event in events:

@@ -1,4 +1,4 @@
-"""Tables and JSON of a reproduction: a publication's rows next to the scores measured here."""
+"""Formats a reproduction as tables and JSON: a publication's rows next to the scores measured here."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ VERDICTS = {"holds": "hold", "fails": "fail", "tied": "are tied", "open": "are o
 def show_reproduction(
     reproduction: Reproduction, evaluation: Evaluation, reference: Reference, tables: Sequence[TableResult]
 ) -> RenderableType:
-    """Each table of a publication with the scores measured here, and the verdict on its order statements."""
+    """Format each table of a publication with the scores measured here, and the verdicts on its order statements."""
     mode = "" if evaluation.mode == "released" else f", mode {evaluation.mode}"
-    said: dict[tuple[str, str], dict[str, None]] = {}  # warnings, and whose they are
+    said: dict[tuple[str, str], dict[str, None]] = {}  # warnings, and their rows
     parts: list[RenderableType] = [
         Text(f"{reproduction.title}: {title(evaluation.benchmark)}, N = {evaluation.runs}{mode}", style="bold")
     ]
@@ -90,7 +90,7 @@ def _statement_text(statement: Statement) -> str:
 def reproduction_json(
     reproduction: Reproduction, evaluation: Evaluation, reference: Reference, tables: Sequence[TableResult]
 ) -> dict[str, Any]:
-    """All of it as plain values: what figures and documents are made from."""
+    """Convert a reproduction to plain values, for figures and documents."""
     settings = {a.name: {"method": a.method, **a.hyper_parameters} for a in reproduction.algorithms}
     return {
         "schema": "forget512/reproduction/1",

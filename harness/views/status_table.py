@@ -1,4 +1,4 @@
-"""Terminal table of `status`, printed once or updated while the store fills."""
+"""Formats the table of `status`, printed once or updated while the store fills."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from forget512.harness.workflows.watching import Seen
 def show_status(
     benchmarks: Iterable[BenchmarkStatus], runs: int, where: str, seen: Seen | None = None
 ) -> RenderableType:
-    """One table a benchmark, failures below it. seen: also how fast banks grow."""
+    """Format one table per benchmark, with failures below it. seen: adds the speed at which banks grow."""
     parts: list[RenderableType] = []
     size = 0
     for benchmark in benchmarks:
@@ -44,13 +44,13 @@ def _finished(bank: BankStatus, runs: int) -> str:
 
 
 def _growth(bank: BankStatus, runs: int, seen: Seen) -> tuple[str, str]:
-    """Runs an hour and the time left; empty where the bank did not grow."""
+    """Format runs an hour and the time left; empty if the bank did not grow."""
     pace, left = seen.paces.get((bank.benchmark, bank.bank)), seen.seconds_left(bank, runs)
     return f"{pace * 3600:.0f}" if pace else "", duration(left) if left else ""
 
 
 def show_watched(looks: Iterator[Seen], runs: int, where: str, target: Console) -> None:
-    """Update the table at each look; without a terminal, print now and then what changed."""
+    """Update the table at each reading; without a terminal, print changes from time to time."""
     if target.is_terminal:
         with Live(console=target, auto_refresh=False) as live:
             for seen in looks:
@@ -62,7 +62,7 @@ def show_watched(looks: Iterator[Seen], runs: int, where: str, target: Console) 
     printed, last, why = seen.banks, time.monotonic(), ""
     for seen in looks:
         if seen.unavailable != why:
-            target.print(*_unavailable(seen, where) or [Text(f"{where} can be read again.")])
+            target.print(*_unavailable(seen, where) or [Text(f"{where} is readable again.")])
             why = seen.unavailable
         changed = [bank for key, bank in seen.banks.items() if bank != printed.get(key)]
         if changed and time.monotonic() - last >= SILENT_SECONDS:
@@ -72,7 +72,7 @@ def show_watched(looks: Iterator[Seen], runs: int, where: str, target: Console) 
 
 
 def _unavailable(seen: Seen, where: str) -> list[Text]:
-    return [Text(f"{where} cannot be read now: {seen.unavailable}. Trying again.")] if seen.unavailable else []
+    return [Text(f"{where} cannot be read now: {seen.unavailable}. Retrying.")] if seen.unavailable else []
 
 
 def _growth_line(bank: BankStatus, runs: int, seen: Seen) -> str:

@@ -1,4 +1,4 @@
-"""Scores, costs and comparisons as text for people."""
+"""Formats scores, costs and comparisons as text."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,17 +13,17 @@ NO_ACCURACY = "unknown (no accuracies given)"
 
 
 def number(value: float | None, form: str = ".4f", none: str = NONE) -> str:
-    """A number in a format; `none` where it is unknown."""
+    """Format a number; `none` if it is unknown."""
     return none if value is None else format(value, form)
 
 
 def interval_text(interval: tuple[float, float] | None, none: str = NONE) -> str:
-    """'0.0971 … 0.1160'; `none` where there is no interval."""
+    """Format an interval: '0.0971 … 0.1160'; `none` if there is none."""
     return f"{interval[0]:.4f} … {interval[1]:.4f}" if interval else none
 
 
 def score_text(row: Row) -> str:
-    """One candidate's score, for a person. row: one that has a score."""
+    """Format one candidate's score. row: one with a score."""
     found = row.assessment
     assert found, "the row has a score"
     result = found.score
@@ -51,7 +51,7 @@ def score_text(row: Row) -> str:
 
 
 def projected_text(found: Assessment) -> str:
-    """F at more runs, with its interval; empty if it was not projected."""
+    """Format F at more runs, with its interval; empty if it was not projected."""
     projected = found.projected
     if projected is None:
         return ""
@@ -60,14 +60,14 @@ def projected_text(found: Assessment) -> str:
 
 
 def cost_text(cost: Cost) -> str:
-    """Seconds, share of a retraining, and whether the competition would have allowed it."""
+    """Format seconds, the share of a retraining, and whether the competition allowed it."""
     epochs = "" if cost.share_of_30_epochs is None else f", {cost.share_of_30_epochs:.0%} of 30 epochs"
     rule = f": slower than the {COMPETITION_SHARE:.0%} that the competition allowed" if cost.too_slow else ""
     return f"{cost.seconds:.2f} s a run, {cost.share:.0%} of a retraining{epochs}{rule}"
 
 
 def comparison_text(first: str, second: str, comparison: Comparison | None) -> str:
-    """One pair, the better one first."""
+    """Format one comparison, the better candidate first."""
     if comparison is None:
         return f"{first} and {second}: no interval, so no comparison"
     low, high = comparison.interval
@@ -82,12 +82,12 @@ def comparison_text(first: str, second: str, comparison: Comparison | None) -> s
 
 
 def level_text(count: int, what: str, level: float) -> str:
-    """How the level of each comparison follows from their number. what: 'pairs' or 'order statements'."""
+    """Explain the level of each comparison by their number. what: 'pairs' or 'order statements'."""
     return f"Each of {count} {what} is tested at {level:.2%}, so that all together hold with {LEVEL:.0%} (Bonferroni)."
 
 
 def example_text(examples: dict[str, Any]) -> Iterator[str]:
-    """The table of examples, as columns of text."""
+    """Format the table of examples as columns of text."""
     known = {name: values for name, values in examples.items() if values is not None}
     yield "  ".join(f"{name:>12}" for name in ("example", *known))
     for i in range(len(known["epsilon"])):

@@ -1,4 +1,4 @@
-"""Terminal tables of what is not scored: a sweep's settings, and one tried run."""
+"""Formats the terminal tables of `sweep` and `try`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def show_sweep(made: Sequence[Trial], chosen: Sequence[Trial], benchmark: Described) -> RenderableType:
-    """The settings of each algorithm by rank, and how to take the best ones."""
+    """Format the settings of each algorithm by rank, and the options that select the best ones."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("rank", justify="right")
     table.add_column("setting", overflow="fold")
@@ -45,8 +45,8 @@ def show_sweep(made: Sequence[Trial], chosen: Sequence[Trial], benchmark: Descri
     notes: list[RenderableType] = [Text(f"Development split of {title(benchmark)}.", style="bold"), table]
     notes.append(
         Text(
-            "rank: 1 + the settings of the algorithm that are significantly better (all its pairs together at "
-            f"{LEVEL:.0%}, Bonferroni), so that neighbours may be tied. Scores are from the development split, not "
+            "rank: 1 + the number of the algorithm's significantly better settings (all its pairs together at "
+            f"{LEVEL:.0%}, Bonferroni); neighbours may be tied. Scores are from the development split, not "
             "from the benchmark's scored split."
         )
     )
@@ -63,7 +63,7 @@ def show_sweep(made: Sequence[Trial], chosen: Sequence[Trial], benchmark: Descri
 
 
 def show_tried(trial: TriedRun, benchmark: Benchmark) -> RenderableType:
-    """Accuracies before and after one tried run, the cost, and what looks unintended."""
+    """Format the accuracies before and after one tried run, its cost, and warnings."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("accuracy")
     for name in ("original", "unlearned", *(["retrained"] if trial.retrained else [])):

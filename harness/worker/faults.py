@@ -1,4 +1,4 @@
-"""Tells a machine's faults from a candidate's own errors."""
+"""Distinguishes a machine's faults from a candidate's errors."""
 
 import errno
 
@@ -10,19 +10,19 @@ DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # full, over
 
 
 def of_the_machine(error: BaseException) -> bool:
-    """Whether memory ran out, or a disk is full or broken."""
+    """Return whether memory ran out, or a disk is full or broken."""
     return out_of_memory(error) or (isinstance(error, OSError) and error.errno in DISK_FAULTS)
 
 
 def of_the_accelerator(error: BaseException) -> bool:
-    """Whether a GPU reports an error: its own, as a lost device, or that of a kernel that it was given."""
+    """Return whether a GPU reports an error: its own, such as a lost device, or an error of a kernel."""
     return isinstance(error, getattr(torch, "AcceleratorError", ())) or (
         isinstance(error, RuntimeError) and any(text in str(error) for text in OF_THE_ACCELERATOR)
     )
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, the host's or a GPU's: torch says so by several exceptions."""
+    """Return whether the host's or a GPU's memory ran out, for which torch has several exceptions."""
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
     )

@@ -1,4 +1,4 @@
-"""Runs user code in a forked process, so that a crash or a hang fails only that run: the worker's end."""
+"""The worker's side of the fork server, which runs user code so that a crash or a hang fails only that run."""
 
 import json
 import math
@@ -27,9 +27,9 @@ RESULT, ERROR, OUTPUT = "result.safetensors", "error.json", "output.txt"
 
 
 class ChildFailed(Exception):
-    """A candidate's own failure: one line, its traceback, its last output.
+    """Raised if a candidate fails: one line, its traceback, its last output.
 
-    doubtful: a faulty machine could cause it as well.
+    doubtful: a faulty machine could also be the cause.
     """
 
     def __init__(self, error: str, traceback: str, output: str, doubtful: bool = False):
@@ -50,10 +50,10 @@ class Request:
 
 
 class ForkServer:
-    """The worker's end of the fork server."""
+    """The worker's side of the fork server."""
 
     def __init__(self, training: TrainingPart, device: str, memory: float = math.inf):
-        """memory: bytes that a run may hold."""
+        """memory: bytes that a run may use."""
         self.output = ""  # the end of what the last run printed
         self.memory = memory
         self.process = subprocess.Popen(
@@ -68,9 +68,9 @@ class ForkServer:
     def run(
         self, algorithm: Algorithm, seeds: Seeds, original: bytes, timeout: float | None = None
     ) -> tuple[State, float]:
-        """The unlearned network's state and the seconds it took.
+        """Execute a run; return the unlearned network's state and the seconds.
 
-        original: the safetensors bytes of the model that it starts from. timeout: seconds that the run may take in all.
+        original: the safetensors bytes of the model that it starts from. timeout: seconds that the whole run may take.
 
         Raises:
             ChildFailed: the candidate raised, returned no network, ended its process, or was stopped at a limit.
@@ -100,9 +100,9 @@ class ForkServer:
             code = os.waitstatus_to_exitcode(status)
             how = _how_it_ended(code)
             if -code in ENDED_FROM_OUTSIDE:
-                raise MachineFault(f"its process was {how}, and not by this program")
+                raise MachineFault(f"its process was {how} from outside")
             if code == NOTHING_LEFT:
-                raise MachineFault(f"its run could write nothing below {folder.parent}: the disk is full or broken")
+                raise MachineFault(f"its run could not write to {folder.parent}: the disk is full or broken")
             crashed, left = f"its process was {how}", f"it ended its process ({how}) instead of returning a network"
             raise ChildFailed(crashed if code < 0 else left, "", output, doubtful=code < 0)
 
@@ -110,7 +110,7 @@ class ForkServer:
         return self.process.poll() is None
 
     def close(self) -> None:
-        """End the server and its run, with all that it started."""
+        """End the server and its run, with all their processes."""
         self.process.terminate()
         try:
             self.process.wait(timeout=10)
@@ -127,7 +127,7 @@ class ForkServer:
             raise self._died() from error
 
     def _died(self) -> MachineFault:
-        """It runs none of the candidate's code, so the machine is at fault."""
+        """Raise the fault of a dead server: it runs no code of the candidate, so the machine is at fault."""
         code = self.process.wait()  # the guard ends with the status of the server
         how = _how_it_ended(128 - code if code > 128 else code)
         return MachineFault(f"the process that starts its runs died ({how})")

@@ -1,8 +1,8 @@
-"""The fork server: a process of its own below a guard, which forks for each run of a user's code.
+"""The fork server: a separate process, started by a guard, which forks for each run of a user's code.
 
-It has torch imported and the training part in memory, and neither a CUDA context nor a thread. It watches each run's
-time and memory, and ends all that the run started. Requests are pickles of the worker; what goes back is a safetensors
-file or a JSON error, never a pickled object. What a run may do, and what happens then: docs/faults.md.
+It has imported torch and holds the training part in memory, but has no CUDA context and no threads. It limits each
+run's time and memory, and ends all processes that the run started. Requests are pickles from the worker; results are
+safetensors files or JSON errors, never pickles. docs/faults.md describes the faults of a run and their consequences.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 import torch
-import torch._dynamo  # optimizers import it at their first step: a second that each fork would pay
-import torchvision  # noqa: F401  many candidates import it; here it is imported once
+import torch._dynamo  # optimizers import it at their first step, which would cost each fork a second
+import torchvision  # noqa: F401  imported here once, since many candidates use it
 from safetensors.torch import save
 
 from forget512.harness.candidates.user_file import ENTRY, changed, describe_error, import_files
@@ -29,23 +29,23 @@ from forget512.harness.worker.faults import of_the_accelerator, of_the_machine
 from forget512.harness.worker.fork_client import ERROR, NOTHING_LEFT, OUTPUT, RESULT, Request
 from forget512.harness.worker.unlearn import Unlearner, fresh_network, set_up_torch
 
-LOOK = 0.25  # seconds between two looks at a run's memory, at least
-LOOK_SHARE = 0.03  # of the time that looks may take: there are machines with thousands of processes
+LOOK = 0.25  # least seconds between two checks of a run's memory
+LOOK_SHARE = 0.03  # of the time that these checks may take: some machines have thousands of processes
 
 
 def main() -> None:
-    """The server's process: its standard input and output are the pipes to the worker."""
+    """Run the server, whose standard input and output are the pipes to the worker."""
     pipes = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)  # nothing but replies goes to the worker
+    os.dup2(2, 1)  # only replies go to the worker
     try:
         serve(*pipes)
     except SystemExit as ended:
-        os._exit(int(ended.code or 0))  # an orderly exit would take torch a second
+        os._exit(int(ended.code or 0))  # torch would take a second for an orderly exit
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
-    """Fork for each request until the worker is gone."""
+    """Fork for each request until the worker ends."""
     training, device = pickle.load(requests)
     set_up_torch()
     unlearner = Unlearner(training, torch.device(device), images_on=torch.device("cpu"))
@@ -68,10 +68,10 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
                 except BaseException as error:
                     code = NOTHING_LEFT if of_the_machine(error) else 0
                 finally:
-                    os._exit(code)  # threads and exit handlers that the candidate left do not count
+                    os._exit(code)  # ignores threads and exit handlers that the candidate left
             reply = watch(child, request, requests, wakeups[0])
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)  # where orphans are not adopted, this finds most
+                os.killpg(child, signal.SIGKILL)  # finds most of them where orphans are not adopted
             end_descendants()
             replies.write(f"{json.dumps(reply)}\n".encode())
             replies.flush()
@@ -79,11 +79,11 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     finally:
         end_descendants()
         if folder:
-            shutil.rmtree(folder, ignore_errors=True)  # the worker is gone and cannot do it
+            shutil.rmtree(folder, ignore_errors=True)  # the worker has ended and cannot do it
 
 
 def watch(child: int, request: Request, requests: BinaryIO, wakeup: int) -> tuple[int, str]:
-    """Wait until the run ends, or end it: its wait status, and the limit that it passed (empty where it did not)."""
+    """Wait until the run ends, or end it; return its wait status and the limit that it exceeded (or "")."""
     start = now = time.monotonic()
     look = start + LOOK
     while True:
@@ -95,21 +95,21 @@ def watch(child: int, request: Request, requests: BinaryIO, wakeup: int) -> tupl
             held = memory_below(request.memory)
             look = now + max(LOOK, (time.monotonic() - now) / LOOK_SHARE)
             if held > request.memory:
-                stopped = f"it held {held / 1e9:.2f} GB of memory; a run may hold {request.memory / 1e9:.2f} GB here"
+                stopped = f"it used {held / 1e9:.2f} GB of memory; the limit is {request.memory / 1e9:.2f} GB here"
         if stopped:
             os.kill(child, signal.SIGKILL)
             return os.waitpid(child, 0)[1], stopped
         wait = max(0.0, min(start + request.timeout, look) - time.monotonic())
         readable, _, _ = select.select([requests.fileno(), wakeup], [], [], wait)
         if requests.fileno() in readable:
-            signal.raise_signal(signal.SIGTERM)  # nothing is sent while a run goes on: the worker is gone
+            signal.raise_signal(signal.SIGTERM)  # the worker sends nothing during a run, so it has ended
         if wakeup in readable:
             os.read(wakeup, 4096)
         now = time.monotonic()
 
 
 def _wake_when_a_child_ends() -> tuple[int, int]:
-    """A pipe, its reading end first, that can be read when a child of this process has ended."""
+    """Create a pipe (reading end first) that becomes readable when a child of this process ends."""
     pipe = os.pipe()
     for end in pipe:
         os.set_blocking(end, False)
@@ -119,7 +119,7 @@ def _wake_when_a_child_ends() -> tuple[int, int]:
 
 
 def become_a_run(server: int, *ours: int) -> None:
-    """In the fork: close what is the server's, and have this process end with the server."""
+    """In the fork: close the server's files, and end this process with the server."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -131,7 +131,7 @@ def become_a_run(server: int, *ours: int) -> None:
 
 
 def perform(unlearner: Unlearner, request: Request) -> None:
-    """In the fork: import the candidate from the sources that were sent, run it, leave a result or an error."""
+    """In the fork: import the candidate from the sources received, run it, and write a result or an error."""
     folder, algorithm = Path(request.folder), request.algorithm
     output = os.open(folder / OUTPUT, os.O_WRONLY | os.O_CREAT, 0o600)
     os.dup2(output, 1)
@@ -149,7 +149,7 @@ def perform(unlearner: Unlearner, request: Request) -> None:
             algorithm.batch_format,
         )
         _leave(folder / RESULT, save(state, metadata={"seconds": repr(seconds)}))
-    except BaseException as error:  # SystemExit and KeyboardInterrupt are the candidate's failure as well
+    except BaseException as error:  # SystemExit and KeyboardInterrupt are also failures of the candidate
         text = "".join(traceback.format_exception(error)).replace(f"{sources}{os.sep}", "")
         answer = {
             "error": describe_error(error, algorithm.folder, str(sources)),
@@ -165,7 +165,7 @@ def perform(unlearner: Unlearner, request: Request) -> None:
 
 
 def _leave(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
+    """Write a file atomically."""
     part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)  # an OSError tells what the disk said; safetensors' own writing does not
+    part.write_bytes(content)  # raises an OSError with the disk's error, unlike safetensors' own writing
     os.rename(part, path)

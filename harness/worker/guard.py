@@ -1,8 +1,8 @@
 """`python -m forget512.harness.worker.guard WORKER`: the process between a worker and its fork server.
 
-The server ends whatever a run leaves behind. When the server itself is killed, its orphans become this process's
-children, and it ends them. It does not import torch, and runs no user's code. It also stands where Ray kills: the
-children of a worker that ends, not theirs, and so the server lives on long enough to end its run.
+The server ends all processes that a run leaves behind. If the server itself is killed, its orphans become children of
+this process, which ends them. It does not import torch, and runs no user's code. Ray kills the children of a worker
+that ends, but not their children; so the server lives on long enough to end its run.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Batches as the competition's notebooks read them: dicts instead of (inputs, targets)."""
+"""Provides batches in the format of the competition's notebooks: dicts instead of (inputs, targets)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,11 +7,11 @@ from forget512.algorithms.training import Images
 
 
 class KaggleImages(Images):
-    """The same images, each given as a dict; `batch`, which the built-in training loop reads, stays as it is.
+    """The same images, each returned as a dict; `batch`, which the built-in training loop reads, is unchanged.
 
     image: (channels, H, W) float32, normalised as the network takes it (Kaggle's own were not)
     age_group, age_class, age: the class. image_id: 'retain-17', the set and the index in it. person_id: a number of its
-    own for each image, since nothing is known of persons: no two sets share one, as in the competition
+    own for each image, since persons are unknown; no two sets share one, as in the competition
     """
 
     def __init__(self, images: Images, name: str, first_person: int):
@@ -34,7 +34,7 @@ class KaggleImages(Images):
 
 
 def kaggle_images(sets: Mapping[str, Images]) -> dict[str, KaggleImages]:
-    """Retain, forget and validation set by name, sharing their tensors."""
+    """Return retain, forget and validation set by name; they share the tensors of the originals."""
     found, first = {}, 0
     for name, images in sets.items():
         found[name] = KaggleImages(images, name, first)

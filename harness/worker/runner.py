@@ -1,4 +1,4 @@
-"""What a worker does with a unit of work: unlearn, then examine; only a state_dict passes from one to the other."""
+"""Executes units of work in a worker: unlearn, then examine; only a state_dict passes from one to the other."""
 
 import socket
 import time
@@ -6,7 +6,7 @@ import traceback
 from dataclasses import dataclass, replace
 
 import torch
-import torch._dynamo  # optimizers import it at their first step: the time would count in a run's
+import torch._dynamo  # optimizers import it at their first step, which would count in a run's time
 from safetensors.torch import load, save
 
 from forget512.harness.benchmark.benchmark import ExaminationPart, TrainingPart
@@ -27,7 +27,7 @@ ENGINE = "eager"  # one network at a time, as PyTorch runs it
 
 @dataclass(frozen=True)
 class TrainOriginal:
-    """Train an original model; gives safetensors bytes."""
+    """Train an original model; returns safetensors bytes."""
 
     algorithm: Algorithm
     seeds: Seeds
@@ -41,7 +41,7 @@ class TrainOriginal:
 
 @dataclass(frozen=True)
 class ExamineOriginal:
-    """Examine an original model as it is; gives an encoded record. original: its SHA-256."""
+    """Examine an original model; returns an encoded record. original: its SHA-256."""
 
     original: str
     kind = name = "examination of the original"
@@ -55,10 +55,10 @@ class ExamineOriginal:
 
 @dataclass(frozen=True)
 class RunSeed:
-    """Run one seed of an algorithm; gives the encoded record of the attempt, finished or failed.
+    """Run one seed of an algorithm; returns the encoded record of the attempt, finished or failed.
 
-    original: the SHA-256 of the model that it starts from; None for `retrain`. A run that crashed, at which a GPU
-    reported an error, or whose logits are not finite, is in doubt.
+    original: the SHA-256 of the model that it starts from; None for `retrain`. A run is in doubt if it crashed, a GPU
+    reported an error, or its logits are not finite.
     """
 
     algorithm: Algorithm
@@ -68,7 +68,7 @@ class RunSeed:
 
     @property
     def kind(self) -> str:
-        """Runs of a bank take about the same time."""
+        """The bank's key, since runs of a bank take about the same time."""
         return self.seeds.key
 
     @property
@@ -84,7 +84,7 @@ class RunSeed:
 
 
 class Runner:
-    """What a worker holds: the two parts of the data, its device, and the fork server for users' code.
+    """The state of a worker: the two parts of the data, its device, and the fork server for users' code.
 
     share: of the device, 1 where the worker has it alone. workers: on this machine, which share its memory.
     """
@@ -97,18 +97,18 @@ class Runner:
         self.unlearner = Unlearner(training, self.device, images_on=self.device)
         self.examiner = Examiner(training, examination, self.unlearner.images, self.device)
         self.fork_server: ForkServer | None = None
-        self.memory = MEMORY_FOR_RUNS * machine_memory() / workers  # bytes, of a candidate's run
+        self.memory = MEMORY_FOR_RUNS * machine_memory() / workers  # bytes that a candidate's run may use
         name = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
         self.provenance = Provenance(torch.__version__, torch.version.cuda, name, share, ENGINE, socket.gethostname())
 
     def run(self, work: RunSeed, original: bytes | None, limit: float | None = None) -> RunRecord:
-        """Unlearn and examine. A failure of the algorithm's is a record; one of the machine's is an exception.
+        """Unlearn and examine. A failure of the algorithm gives a record; a failure of the machine raises.
 
         limit: seconds that a candidate's run may take.
 
         Raises:
             Doubtful: a crash, a GPU's error, logits that are not finite; with the record of that failure.
-            MachineFault, OSError, and torch's for memory and for GPUs: the machine's.
+            MachineFault, OSError, and torch's exceptions for memory and GPUs: the machine's fault.
         """
         record = RunRecord(work.seeds.key, work.seeds.seed, work.attempt, "finished", self.provenance, seconds=0.0)
         start, doubtful = time.perf_counter(), False
@@ -123,7 +123,7 @@ class Runner:
             doubtful = isinstance(error, NotFinite)
         except (MachineFault, OSError):
             raise  # the machine's fault: rerun, elsewhere if possible
-        except Exception as error:  # a built-in method that cannot work on these data says so this way
+        except Exception as error:  # a built-in method raises it if it cannot work on these data
             if out_of_memory(error) or of_the_accelerator(error):
                 raise
             reason, trace, output = describe_error(error), traceback.format_exc(), ""
@@ -133,7 +133,7 @@ class Runner:
         return record
 
     def _output(self, work: RunSeed) -> str:
-        """The last of what a candidate printed in the run that has just ended."""
+        """Return the end of a candidate's output in the run that has just ended."""
         return self.fork_server.output if work.algorithm.files and self.fork_server else ""
 
     def _unlearn(self, work: RunSeed, original: bytes | None, limit: float | None) -> tuple[State, float]:

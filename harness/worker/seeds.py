@@ -1,4 +1,4 @@
-"""Seeds: all randomness of one run."""
+"""Seeds all randomness of one run."""
 
 import hashlib
 import random
@@ -10,13 +10,13 @@ import torch
 
 @dataclass(frozen=True)
 class Seeds:
-    """All randomness of one run, from (bank key, seed) alone: never from the worker, the order or their number."""
+    """The randomness of one run, which depends only on (bank key, seed), not on workers or the order of runs."""
 
     key: str
     seed: int
 
     def of(self, purpose: str) -> int:
-        """63 bits for one stream."""
+        """Return a 63-bit seed for one stream."""
         digest = hashlib.sha256(f"{self.key}/{self.seed}/{purpose}".encode()).digest()
         return int.from_bytes(digest[:8], "big") >> 1
 

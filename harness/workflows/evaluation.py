@@ -1,4 +1,4 @@
-"""Evaluation: brings the reference bank and the candidates' banks of one benchmark to N runs."""
+"""Fills the reference bank and the candidates' banks of one benchmark to N runs."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -24,10 +24,10 @@ from forget512.harness.workflows.filling import FIRST_RUNS, Filling
 
 
 class Evaluation(Filling):
-    """The reference bank and the candidates' banks of one benchmark in one store, brought to N runs.
+    """Fills the reference bank and the candidates' banks of one benchmark in one store to N runs.
 
-    Opening it reads what the store holds; `run` does what is missing. Nothing but the store is state. A reference bank
-    that was imported, and has the N runs that the own one lacks, stands in for it.
+    Opening it reads the store; `run` executes the missing runs. The store is the only state. An imported reference
+    bank replaces the own one if it has the N runs that the own one lacks.
     """
 
     def __init__(
@@ -41,16 +41,14 @@ class Evaluation(Filling):
         original: int | bytes = 0,
         examine_original: bool = False,
     ):
-        """mode: in which the runs are read and scored. original: that unlearning starts from, by its number or as a
-        user's safetensors bytes. examine_original: for its accuracies, where they are not known.
+        """mode: the definition of the score. original: the model that unlearning starts from, by its number or as a
+        user's safetensors bytes. examine_original: measure its accuracies if they are unknown.
 
         Raises:
-            UserError: fewer than 2 runs, `retrain` as a candidate, or an algorithm or a name given twice.
+            UserError: runs is below 2, `retrain` is a candidate, or an algorithm or a name is given twice.
         """
         if runs < 2:
-            raise UserError(
-                f"--runs {runs}: two distributions of at least 2 runs are compared (512 in the competition)."
-            )
+            raise UserError(f"--runs {runs}: at least 2 runs are needed (the competition used 512).")
         named: dict[str, str] = {}
         for algorithm in algorithms:
             if algorithm.bank in named:
@@ -60,9 +58,7 @@ class Evaluation(Filling):
                 raise UserError(f"Two algorithms have the name {algorithm.name}: give one of them another.")
             named[algorithm.bank] = algorithm.name
         if any(a.from_scratch for a in algorithms):
-            raise UserError(
-                "retrain is what candidates are scored against, not a candidate: `forget512 retrain` fills its bank."
-            )
+            raise UserError("retrain is the reference, not a candidate: use `forget512 retrain` to execute its runs.")
         if isinstance(benchmark.model, NetworkFile):
             for algorithm in algorithms:
                 benchmark.model.check_beside(algorithm.name, algorithm.files)
@@ -80,7 +76,7 @@ class Evaluation(Filling):
             if best is not None and len(best.seeds(runs)) == runs:
                 self.reference = best
         self.banks: dict[str, Bank] = {}
-        self.floor: Bank | None = None  # finetune's runs with its preset, as far as the store has them
+        self.floor: Bank | None = None  # finetune's runs in the store, with its preset
         self._examine_original = examine_original
         self._only_first = False
         self._grow: Callable[[], int | None] = lambda: None
@@ -94,17 +90,17 @@ class Evaluation(Filling):
 
     @property
     def all_banks(self) -> list[Runs]:
-        """The reference bank, then those of the candidates (once there is an original model)."""
+        """Return the reference bank, then those of the candidates (once there is an original model)."""
         return [self.reference, *self.banks.values()]
 
     @property
     def damaged(self) -> list[str]:
-        """Records that were set aside, each with what was wrong."""
+        """The records that were set aside, each with the reason."""
         banks = dict.fromkeys([*self.all_banks, *([self.floor] if self.floor else [])])
         return [line for bank in banks for line in bank.damaged]
 
     def missing(self, algorithm: Algorithm) -> list[int]:
-        """Seeds that are still to be run; none for an algorithm that stopped."""
+        """Return the missing seeds; none for an algorithm that was stopped."""
         bank: Runs | None = self.reference if algorithm.from_scratch else self.banks.get(algorithm.name)
         if bank is None:
             return list(range(self.runs))
@@ -118,18 +114,18 @@ class Evaluation(Filling):
 
     @property
     def original_sha256(self) -> str:
-        """What names the original model; empty where there is none yet."""
+        """The SHA-256 of the original model; empty if there is none yet."""
         return sha256(self.original) if self.original is not None else ""
 
     @property
     def complete(self) -> bool:
-        """Whether every bank has its N runs."""
+        """Whether every bank has N runs."""
         return len(self.all_banks) == 1 + len(self.algorithms) and all(
             len(bank.seeds(self.runs)) == self.runs for bank in self.all_banks
         )
 
     def stopped(self, bank: Runs) -> str:
-        """The error with which an algorithm's first runs all failed; empty otherwise."""
+        """Return the error with which an algorithm's first runs all failed; empty otherwise."""
         kinds = {re.sub(r"\d+", "#", failure.error) for failure in bank.failures}  # counts and sizes differ by run
         seeds = {failure.seed for failure in bank.failures}
         alike = not bank.readings and len(kinds) == 1 and len(seeds) >= FIRST_RUNS
@@ -156,10 +152,10 @@ class Evaluation(Filling):
         grow: Callable[[], int | None] = lambda: None,
         **how: Any,
     ) -> Iterator[Event]:
-        """Execute what is missing, as `Filling.run` does.
+        """Execute the missing runs, as `Filling.run` does.
 
-        only_first: just one run of each algorithm that has none, to time it. grow: called whenever all runs have
-        ended; the number of runs to go on to, or None to end.
+        only_first: only one run of each algorithm that has none, to time it. grow: called whenever all runs have
+        ended; returns the next number of runs, or None to end.
         """
         self._only_first, self._grow = only_first, grow
         first = [self.train_original()] if self.algorithms and self.original is None else self._examination()
@@ -177,7 +173,7 @@ class Evaluation(Filling):
         return units
 
     def keep_original(self, trained: bytes) -> None:
-        """Save the original model, and open the banks that start from it: their runs can be executed now."""
+        """Save the original model, and open the banks that start from it, so that their runs can be executed."""
         super().keep_original(trained)
         assert self.original is not None
         self._start_from(self.original)
@@ -194,12 +190,12 @@ class Evaluation(Filling):
         finetune = built_in("finetune", self.benchmark.dataset.name)
         if finetune in self.algorithms:
             self.floor = self.banks["finetune"]
-        else:  # among the candidates there may be one with other hyper-parameters
+        else:  # a candidate may be finetune with other hyper-parameters
             self.floor = Bank(self.store, self.benchmark, finetune, digest, self.mode)
             self.floor.refresh()
 
     def _examination(self) -> list[Work]:
-        """Of the original model, where its accuracies are wanted and not known."""
+        """Return the examination of the original model, if its accuracies are wanted and unknown."""
         wanted = self._examine_original and self.original_accuracies is None and not self._only_first
         return [ExamineOriginal(self.original_sha256)] if wanted and self.original is not None else []
 

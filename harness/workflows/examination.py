@@ -1,4 +1,4 @@
-"""Checkpoints that an outside program made, examined into a bank that is scored like any other."""
+"""Examines checkpoints of an outside program into a bank, which is scored like any other."""
 
 import re
 from collections.abc import Iterator
@@ -31,9 +31,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class ExamineCheckpoint:
-    """Examine one checkpoint; gives the encoded record, failed where it does not fit the benchmark.
+    """Examine one checkpoint; returns the encoded record, which is failed if it does not fit the benchmark.
 
-    bank, name: its bank's key and name. file: the checkpoint's. limit: bytes that its tensors may have.
+    bank, name: its bank's key and name. file: the checkpoint's name. limit: bytes that its tensors may have.
     """
 
     bank: str
@@ -49,7 +49,7 @@ class ExamineCheckpoint:
         return self.bank
 
     def perform(self, runner: Runner, original: bytes | None, limit: float | None) -> bytes:
-        # It was made elsewhere: neither the engine nor the seconds are known.
+        # It was made elsewhere, so the engine and the seconds are unknown.
         provenance = replace(runner.provenance, engine="examined", share=1.0)
         record = RunRecord(self.bank, self.seed, 1, "finished", provenance, seconds=0.0)
         try:
@@ -67,7 +67,7 @@ class Examination(Filling):
     """
 
     def __init__(self, benchmark: Benchmark, path: Path, name: str, store: Store, mode: str = "released"):
-        """Raises UserError: a name that is taken or not valid, fewer than 2 checkpoints, or a zip that is refused."""
+        """Raises UserError if the name is taken or invalid, there are fewer than 2 checkpoints, or a zip is refused."""
         if not NAME.fullmatch(name) or name in ALGORITHMS:
             raise UserError(
                 f"--as {name!r}: give a name of letters, digits, '.', '_' and '-' that no built-in algorithm has."
@@ -78,14 +78,14 @@ class Examination(Filling):
         self.path, self.mode = path, mode
         self.checkpoints = list_checkpoints(path, self.limit)
         if len(self.checkpoints) < 2:
-            raise UserError(f"{path} holds 1 checkpoint: distributions are compared, of at least 2 (512 at best).")
+            raise UserError(f"{path} holds 1 checkpoint: at least 2 are needed (512 for a full score).")
         self.runs = len(self.checkpoints)
         self.digests = [sha256(checkpoint.read()) for checkpoint in self.checkpoints]
         self.bank = Bank(store, benchmark, Algorithm(name, name, {}, sha256(self.digests)), None, mode)
         for other in list_banks(store, benchmark.fingerprint):
             if other.name == name and other.folder != self.bank.folder:
                 raise UserError(
-                    f"--as {name} names other checkpoints in this store already ({other.folder}): choose another."
+                    f"--as {name} is the name of other checkpoints in this store ({other.folder}): choose another name."
                 )
         self.bank.refresh()
         self.filled = [self.bank]
@@ -93,7 +93,7 @@ class Examination(Filling):
 
     @property
     def missing(self) -> list[int]:
-        """Seeds that are neither examined nor known not to fit."""
+        """Return the seeds of checkpoints that were not examined yet; those that do not fit are excluded."""
         known = self.bank.readings.keys() | {failure.seed for failure in self.bank.failures}
         return [seed for seed in range(len(self.checkpoints)) if seed not in known]
 
@@ -102,7 +102,7 @@ class Examination(Filling):
         return len(self.bank.readings) == len(self.checkpoints)
 
     def evaluation(self) -> Evaluation:
-        """The bank and what the store has of the reference, for a board."""
+        """Return the bank, and the reference's runs in the store, for a board."""
         found = Evaluation(self.benchmark, [], len(self.checkpoints), self.store, mode=self.mode)
         found.banks[self.bank.algorithm.name] = self.bank
         return found
@@ -114,7 +114,7 @@ class Examination(Filling):
         return {self.bank.name: len(self.missing)}
 
     def more(self, waiting: int, workers: int) -> list[Work]:
-        """The next checkpoints: a few are in memory at a time.
+        """Read the next checkpoints; only a few are in memory at a time.
 
         Raises:
             UserError: a checkpoint cannot be read, or has changed since it was hashed.
@@ -130,7 +130,7 @@ class Examination(Filling):
         return f"{work.file}: {reason}"
 
     def _describe(self) -> None:
-        """Save where the checkpoints come from, before their records."""
+        """Save the checkpoints' names and hashes, before their records."""
         provenance = {
             "from": self.path.name,
             "checkpoints": [

@@ -1,4 +1,4 @@
-"""Fills banks: executes the missing runs of a workflow and saves each record as it arrives. The only loop that does."""
+"""Fills banks: executes a workflow's missing runs and saves each record as it arrives."""
 
 import itertools
 import math
@@ -25,24 +25,22 @@ from forget512.harness.store.record import decode
 from forget512.harness.worker.runner import ExamineOriginal, Runner, RunSeed, TrainOriginal
 from forget512.harness.worker.seeds import Seeds
 
-FIRST_RUNS = 3  # of a bank: if all fail with the same error, or all are lost, the others would be as well
-# A candidate's run may take ten times what its others took, or a retraining where none has finished; at least a minute.
+FIRST_RUNS = 3  # of a bank: if all fail with the same error, or all are lost, the others are not executed
+# A candidate's run may take ten times its other runs' time, or a retraining's if none has finished; at least a minute.
 TIMEOUT_TIMES, TIMEOUT_LEAST = 10.0, 60.0
-STORE_PAUSE, STORE_PATIENCE = 5.0, 300.0  # seconds between attempts to save a record, and in all
+STORE_PAUSE, STORE_PATIENCE = 5.0, 300.0  # seconds between attempts to save a record, and in total
 
 
 class Filling(ABC):
     """A workflow that fills banks of one benchmark in one store.
 
-    A subclass says which units of work there are (`units`, or `more`), the banks that their records belong to
-    (`filled`), and how far each is (`progress`). `run` executes the units and saves what they give. The store is the
-    only state.
+    A subclass defines the units of work (`units`, or `more`), the banks of their records (`filled`), and the progress
+    of each bank (`progress`). `run` executes the units and saves their results. The store is the only state.
 
-    runs: N, or the number of runs that are wanted where banks have no common N. algorithms: whose runs are executed,
-    without `retrain`. units: work that was not handed out yet. original, original_accuracies: the safetensors bytes
-    of the benchmark's original model, and what examining it gave; None where there is none. originals: those that
-    units start from, by SHA-256. workers, waiting: numbers of workers, and of units that wait or are being executed,
-    while `run` goes on.
+    runs: N, or the number of wanted runs if banks have no common N. algorithms: those whose runs are executed,
+    without `retrain`. units: unassigned work. original, original_accuracies: the safetensors bytes
+    of the benchmark's original model, and its accuracies; None if unknown. originals: the models that
+    units start from, by SHA-256. workers, waiting: numbers of workers, and of unfinished units, during `run`.
     """
 
     runs: int
@@ -50,7 +48,7 @@ class Filling(ABC):
     algorithms: Sequence[Algorithm] = ()
 
     def __init__(self, benchmark: Benchmark, store: Store, number: int = 0):
-        """number: of the benchmark's original model, should it be trained."""
+        """number: of the benchmark's original model, if it has to be trained."""
         self.benchmark, self.store, self.number = benchmark, store, number
         self.retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
         self.units: list[Work] = []
@@ -66,42 +64,42 @@ class Filling(ABC):
 
     @abstractmethod
     def progress(self) -> dict[str, tuple[int, int]]:
-        """(finished, wanted) runs by the label of a bank."""
+        """Return (finished, wanted) runs by the label of a bank."""
 
     def more(self, waiting: int, workers: int) -> Sequence[Work]:
-        """Further units of work: `run` calls it repeatedly, and ends when there are none and nothing is waiting."""
+        """Return further units of work; `run` calls it repeatedly until there are none and all units are finished."""
         units, self.units = self.units, []
         return units
 
     def to_run(self) -> dict[str, int]:
-        """How many runs are still to be executed, by the label of a bank."""
+        """Return the number of missing runs by the label of a bank."""
         return {name: wanted - finished for name, (finished, wanted) in self.progress().items()}
 
     def label(self, bank: Bank) -> str:
-        """What `progress` calls a bank."""
+        """Return the label of a bank in `progress`."""
         return bank.name
 
     def loss(self, work: Work, reason: str) -> str:
-        """What an event says of a lost unit of work."""
+        """Return the text of an event about a lost unit of work."""
         return reason
 
     def usual_seconds(self, bank: Bank | None) -> float | None:
-        """Seconds that a run of a bank usually takes; None where that is not known."""
+        """Return the seconds that a run of a bank usually takes; None if unknown."""
         return bank.median_seconds() if bank else None
 
     def stopped(self, bank: Bank) -> str:
-        """The error for which the rest of a bank's runs is not executed; empty where they are."""
+        """Return the error that stops the rest of a bank's runs; empty if they are executed."""
         return ""
 
     @property
     def damaged(self) -> list[str]:
-        """Records that were damaged, each with what was wrong."""
+        """The records that were damaged, each with the reason."""
         return [line for bank in self.filled for line in bank.damaged]
 
     def seconds_left(self, devices: float) -> float | None:
-        """Expected wall seconds of what is still to be run, from timed runs; None where these are missing.
+        """Estimate the wall seconds of the missing runs from timed runs; None if some are not timed.
 
-        devices: at work; 0 where all have left.
+        devices: the number at work; 0 if all have left.
         """
         if not devices:
             return None
@@ -115,12 +113,12 @@ class Filling(ABC):
         return total / devices
 
     def train_original(self) -> TrainOriginal:
-        """The unit of work that trains the original model."""
+        """Return the unit of work that trains the original model."""
         key = original_key(self.benchmark, self.retrain)
         return TrainOriginal(self.retrain, Seeds(key, self.number))
 
     def keep_original(self, trained: bytes) -> None:
-        """Save a trained original model as `original`; another command's, if that was saved first."""
+        """Save a trained original model as `original`, or use another command's if that was saved first."""
         self.original = keep_original(self.store, self.benchmark, self.retrain, trained, self.number)
 
     def run(
@@ -130,10 +128,10 @@ class Filling(ABC):
         timeout: float | None = None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> Iterator[Event]:
-        """Execute the units of work on Ray workers, saving each record as it comes.
+        """Execute the units of work on Ray workers, and save each record as it arrives.
 
-        timeout: seconds that a candidate's run may take; None: ten times what its runs usually take, at least 60.
-        stopping: called now and then; once it is true, nothing more is started.
+        timeout: seconds that a candidate's run may take; None: ten times its runs' usual time, at least 60.
+        stopping: called from time to time; once it returns true, no more units are started.
 
         Raises:
             UserError: the store cannot be written, the only worker fails again and again, or a module of algorithms/
@@ -177,7 +175,7 @@ class Filling(ABC):
         return bank.median_seconds() if bank else None
 
     def _limit(self, kind: str) -> float | None:
-        """Seconds that a unit of a kind may take; None where nothing is known of it."""
+        """Return the seconds that a unit of a kind may take; None if its time is unknown."""
         bank = self._bank(kind)
         if self._timeout is not None and bank is not None and not bank.algorithm.from_scratch:
             return self._timeout
@@ -186,18 +184,18 @@ class Filling(ABC):
         return max(TIMEOUT_LEAST, TIMEOUT_TIMES * usual) if usual else None
 
     def _taken(self, work: Work) -> bool:
-        """Whether another command has finished this run by now."""
+        """Return whether another command has finished this run."""
         bank = self._bank(work.kind)
         if bank is None or work.seed is None or time.monotonic() < self._store_gone_until:
             return False
         try:
             return bank.finished(work.seed)
-        except StoreUnavailable:  # saving its record waits until the store is back
+        except StoreUnavailable:  # saving its record waits until the store is available
             self._store_gone_until = time.monotonic() + STORE_PATIENCE
             return False
 
     def _saved_patiently(self, done: Done, stopping: Callable[[], bool]) -> Iterator[Event]:
-        """Save it; retry for a while where the store is gone or full. Runs in progress go on meanwhile."""
+        """Save a record; retry for a while if the store is unavailable or full. Runs in progress continue meanwhile."""
         for attempt in itertools.count(1):
             try:
                 return (yield from self._saved(done))
@@ -212,7 +210,7 @@ class Filling(ABC):
                 time.sleep(STORE_PAUSE)
 
     def _saved(self, done: Done) -> Iterator[Event]:
-        """Save what a unit of work gave, and see what follows from it."""
+        """Save the result of a unit of work, and update the state."""
         work, result = done.work, done.result
         if isinstance(work, TrainOriginal):
             if isinstance(result, Lost):

@@ -1,4 +1,4 @@
-"""Trains the benchmark's original model where the store has none."""
+"""Trains the benchmark's original model if the store has none."""
 
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.store.backends.contract import Store
@@ -7,7 +7,7 @@ from forget512.harness.workflows.filling import Filling
 
 
 class OriginalTraining(Filling):
-    """One training, if it is needed."""
+    """Trains the original model, if needed."""
 
     runs = 1
     filled = ()

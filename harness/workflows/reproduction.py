@@ -1,7 +1,7 @@
-"""Reproducing a publication's tables: its rows are runs here, its order statements are paired comparisons.
+"""Reproduces a publication's tables: runs its rows, and tests its order statements by paired comparisons.
 
-A reproduction is data: `reproductions/NAME.toml` holds the settings of all rows, what the publication printed for
-each, and which rows it says are better than which.
+A reproduction is data: `reproductions/NAME.toml` holds the settings of all rows, their published numbers, and the order
+statements (which rows are better than which).
 """
 
 import tomllib
@@ -28,7 +28,7 @@ REPRODUCTIONS = sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 @dataclass(frozen=True)
 class TableRow:
-    """label: as the publication has it. writeup: its figure, None where it states none. run: the setting's name."""
+    """A row. label: the publication's. writeup: its number; None if it states none. run: the setting's name."""
 
     label: str
     run: str
@@ -37,7 +37,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Table:
-    """orders: (better, worse) labels, as the publication states them."""
+    """A table. orders: pairs of labels (better, worse), as the publication states them."""
 
     name: str
     rows: tuple[TableRow, ...]
@@ -46,9 +46,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """algorithms: one a setting, under its name; settings that come to the same here stand under the first one's.
+    """A publication. algorithms: one per setting, by its name; equal settings have the name of the first.
 
-    lr_factor: of the publication's learning rates. lr_known: whether it is stated for this data set; 1 where not.
+    lr_factor: factor of the publication's learning rates. lr_known: whether it is known for this data set (else 1).
     """
 
     title: str
@@ -60,7 +60,7 @@ class Reproduction:
 
 @dataclass(frozen=True, eq=False)
 class Statement:
-    """One order statement, and the comparison of its rows here; None where one of them has no score."""
+    """An order statement, and the comparison of its rows here; None if one of them has no score."""
 
     better: str
     worse: str
@@ -68,7 +68,7 @@ class Statement:
 
     @property
     def verdict(self) -> str:
-        """holds | fails | tied | open (not compared)."""
+        """The outcome: holds | fails | tied | open (not compared)."""
         if self.comparison is None:
             return "open"
         return "tied" if self.comparison.tied else "holds" if self.comparison.difference > 0 else "fails"
@@ -76,7 +76,7 @@ class Statement:
 
 @dataclass(frozen=True, eq=False)
 class TableResult:
-    """rows: by label; None where nothing has run yet. A bank that is short of its runs has a row without a score."""
+    """A table's results. rows: by label; None if there are no runs, without a score if some runs are missing."""
 
     table: Table
     rows: dict[str, Row | None]
@@ -84,10 +84,10 @@ class TableResult:
 
 
 def load_reproduction(name: str, benchmark: Benchmark) -> Reproduction:
-    """Read a reproduction's data and fit it to a benchmark: layers to its network, learning rates to its data set.
+    """Read a reproduction and adapt it to a benchmark: layers to its network, learning rates to its data set.
 
     Raises:
-        UserError: no such reproduction.
+        UserError: there is no such reproduction.
     """
     one_of("reproduction", name, REPRODUCTIONS)
     data = tomllib.loads((FOLDER / f"{name}.toml").read_text())
@@ -130,7 +130,7 @@ def _algorithm(
 
 
 def scaled_draws(draws: Sequence[int], of: int, layers: int) -> list[int]:
-    """Draws by cycle from a pool of `layers` that are, summed up to each cycle, the same share as `draws` of `of`.
+    """Scale `draws` by cycle from a pool of `of` layers to one of `layers`, so that the cumulative shares are equal.
 
     The first cycle draws at least one.
     """
@@ -143,7 +143,7 @@ def scaled_draws(draws: Sequence[int], of: int, layers: int) -> list[int]:
 
 
 def layers_in_pool(benchmark: Benchmark, pool: str) -> int:
-    """How many layers of the benchmark's network forget_remember may draw."""
+    """Return the number of layers of the benchmark's network that forget_remember may draw."""
     from forget512.algorithms.competition.forget_remember import POOLS
 
     with torch.random.fork_rng():
@@ -154,16 +154,16 @@ def layers_in_pool(benchmark: Benchmark, pool: str) -> int:
 def results(reproduction: Reproduction, evaluation: Evaluation) -> tuple[Reference, list[TableResult]]:
     """Score every row whose bank is complete, and test each order statement by the paired comparison.
 
-    All statements together are right with LEVEL (Bonferroni), as the pairs of a leaderboard are.
+    All statements together hold with LEVEL (Bonferroni), like the pairs of a leaderboard.
 
     Raises:
-        UserError: the reference is short of its runs, or the runs cannot be scored.
+        UserError: the reference has missing runs, or the runs cannot be scored.
     """
     runs = evaluation.runs
     known = len(evaluation.reference.seeds(runs))
     if known < runs:
         raise UserError(
-            f"the reference bank has {known} of {runs} runs; without --partial, `reproduce` trains the rest."
+            f"the reference bank has {known} of {runs} runs; run `reproduce` without --partial to train the rest."
         )
     reference = evaluation_reference(evaluation)
     rows = {name: candidate_row(bank_side(bank, runs), reference) for name, bank in evaluation.banks.items()}

@@ -1,4 +1,4 @@
-"""Retry: reruns the failed seeds of a benchmark's banks, once, and adds no others."""
+"""Reruns the failed seeds of a benchmark's banks once; no other runs are added."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,18 +21,17 @@ from forget512.harness.workflows.filling import TIMEOUT_LEAST, TIMEOUT_TIMES, Fi
 
 
 class Retry(Filling):
-    """The banks of a benchmark with failed seeds, and how their algorithms are found again.
+    """Reruns the failed seeds of a benchmark's banks.
 
-    A bank knows its algorithm's name, hyper-parameters and source. A built-in method is found by its name, a candidate
-    among the files that are given; either must still have the source that the bank names.
+    A bank records its algorithm's name, hyper-parameters and source. A built-in method is found by its name, a
+    candidate among the given files; either must still have the bank's source.
     """
 
     def __init__(self, benchmark: Benchmark, store: Store, names: Sequence[str], candidates: Sequence[Algorithm]):
-        """names: of built-in methods to which it is restricted. candidates: files; where either is given, other banks
-        are left alone.
+        """names: built-in methods. candidates: users' files. If either is given, other banks are not rerun.
 
         Raises:
-            UserError: nothing failed that was named.
+            UserError: no runs of the named algorithms failed.
         """
         super().__init__(benchmark, store)
         self.filled: list[Bank] = []
@@ -44,7 +43,7 @@ class Retry(Filling):
             try:
                 found = self._find(listed, candidates)
             except Damaged as error:
-                raise UserError(f"{error}: `verify-store` says what else is damaged.") from error
+                raise UserError(f"{error}: `verify-store` lists all damaged files.") from error
             if isinstance(found, str):
                 self.left.append(f"{listed.folder}: {found}")
             else:
@@ -66,12 +65,12 @@ class Retry(Filling):
         ]
         if wanted and not self.filled and not self.left:
             raise UserError(
-                f"nothing of {', '.join(sorted(wanted))} failed on benchmark {benchmark.fingerprint[:12]}: "
-                "`status` shows what did."
+                f"no runs of {', '.join(sorted(wanted))} failed on benchmark {benchmark.fingerprint[:12]}: "
+                "`status` shows the failed ones."
             )
 
     def failed(self, bank: Bank) -> list[int]:
-        """Seeds with failed attempts alone."""
+        """Return the seeds with only failed attempts."""
         return sorted({failure.seed for failure in bank.failures} - bank.readings.keys())
 
     def progress(self) -> dict[str, tuple[int, int]]:
@@ -81,11 +80,11 @@ class Retry(Filling):
         }
 
     def label(self, bank: Bank) -> str:
-        """Banks of one algorithm differ in their original models or hyper-parameters."""
+        """Label a bank by its folder, since banks of one algorithm differ in original models or hyper-parameters."""
         return file_name(bank.folder)
 
     def usual_seconds(self, bank: Bank | None) -> float | None:
-        """Of its own runs, else of a retraining, else as many as give a run the least limit."""
+        """Return the seconds of its own runs, else of a retraining, else the value that gives a run the least limit."""
         return super().usual_seconds(bank) or self._retraining or TIMEOUT_LEAST / TIMEOUT_TIMES
 
     @property
@@ -93,15 +92,15 @@ class Retry(Filling):
         return list(dict.fromkeys([*super().damaged, *self._reference.damaged]))
 
     def _find(self, listed: ListedBank, candidates: Sequence[Algorithm]) -> Bank | str:
-        """The bank with its algorithm, or why it cannot be rerun. Raises Damaged: bank.json is not valid."""
+        """Open a bank with its algorithm, or return why it cannot be rerun. Raises Damaged if bank.json is invalid."""
         identity = listed.identity
         method, digest = identity["algorithm"], identity["original"]
         known = [candidate for candidate in candidates if candidate.method == method]
         if listed.has(EXAMINED):
-            return "its checkpoints did not fit: fix them, and `examine` them under another name"
+            return "its checkpoints did not fit: fix them, and run `examine` with another name"
         if not known and "@" in method:
             now = [candidate.name for candidate in candidates if stem(candidate.method) == stem(method)]
-            return f"its file is {now[0]} now" if now else f"give the file that {method} is"
+            return f"its file is {now[0]} now" if now else f"give the file of {method}"
         if not known and method not in ALGORITHMS:
             return f"no algorithm is called {method}"
         start = known[0] if known else built_in(method, self.benchmark.dataset.name)
@@ -112,7 +111,7 @@ class Retry(Filling):
         )
         bank = Bank(self.store, self.benchmark, algorithm, digest)
         if bank.key != sha256(identity):
-            return f"the source of {method} has changed since: `evaluate` makes a new bank"
+            return f"the source of {method} has changed: run `evaluate` to fill a new bank"
         if digest is not None and digest not in self.originals:
             try:
                 self.originals[digest] = self.store.get(original_name(digest))

@@ -1,4 +1,4 @@
-"""Scores arrays without a store: one candidate, or several that are compared."""
+"""Scores arrays without a store: one candidate, or several with comparisons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from forget512.scoring.compare import SAME_RUNS
 
 @dataclass(frozen=True, eq=False)
 class ScoredArrays:
-    """Two sides, and the row of the unlearned one."""
+    """Two sides, and the unlearned one's row."""
 
     retrained: ArraySide
     unlearned: ArraySide
@@ -61,7 +61,7 @@ def compare_arrays(retrained: Path, unlearned: Sequence[Path], mode: str = "rele
         if not same_runs(*runs):
             raise UserError(
                 f"{one.algorithm} and {other.algorithm}: scores of {runs[0]} and of {runs[1]} runs cannot be compared: "
-                f"F depends on N, which may differ by {SAME_RUNS:.0%}. Give as many runs of both."
+                f"F depends on N, which may differ by {SAME_RUNS:.0%}. Give equal numbers of runs."
             )
     return make_board(reference, rows)
 

@@ -1,7 +1,7 @@
-"""Try an idea: one seeded run in this process, with its prints, its traceback and a debugger that works.
+"""Tries an algorithm: one seeded run in this process, with its output, its traceback and a debugger.
 
-Here alone a command imports a user's file itself. The run is the one that an evaluation would do under this seed (same
-benchmark, original model and randomness), but it is not kept: a file that is still being written has no bank.
+Only here, a command imports a user's file itself. The run equals an evaluation's run with this seed (same benchmark,
+original model and randomness), but it is not saved.
 """
 
 import os
@@ -41,16 +41,16 @@ from forget512.harness.workflows.trial_warnings import Watch, weight_warnings
 
 
 class TrialFailed(Exception):
-    """The candidate's own failure, in one line; where it has a traceback, that is printed already."""
+    """Raised if the candidate fails: one line; its traceback, if any, has been printed."""
 
 
 @dataclass(frozen=True)
 class TriedRun:
-    """One run of an algorithm, and what is to be seen of it.
+    """The results of one run of an algorithm.
 
-    seconds: of the call. retraining: seconds of one, `timed` saying from what. before, after: accuracies of the
-    original model and of the unlearned network, by name. retrained: mean accuracies of the reference's runs, where the
-    store has some. warnings: one line each.
+    seconds: of the call. retraining: seconds of a retraining; `timed` says how they were measured. before, after:
+    accuracies of the original model and of the unlearned network, by name. retrained: mean accuracies of the
+    reference's runs, if the store has some. warnings: one line each.
     """
 
     algorithm: str
@@ -77,24 +77,24 @@ def try_algorithm(
     batch_format: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> TriedRun:
-    """Run one seed here and now.
+    """Run one seed in this process.
 
-    name: an algorithm's, or a path that ends in .py or .ipynb. dataset: as the command names it, for presets. given: an
-    original model; the benchmark's number 0 if None, which is trained and saved where the store lacks it. batch_format:
-    see `find_algorithms`. say: called with a line for whatever takes long besides the run.
+    name: an algorithm's, or a path that ends in .py or .ipynb. dataset: its name in the command, for presets. given: an
+    original model; None: the benchmark's number 0, which is trained and saved if the store lacks it. batch_format:
+    see `find_algorithms`. say: called with a line for each other step that takes long.
 
     Raises:
-        UserError: the file, a setting or the store does not fit.
+        UserError: the file, a setting or the store is invalid.
         TrialFailed: the candidate failed; its traceback is printed.
     """
     set_up_torch()
     if name == "all":
-        raise UserError("try takes one algorithm, and all are several: name one of them, or a file.")
+        raise UserError("try takes one algorithm, not `all`: name one, or a file.")
     if name.partition(":")[0] == RETRAIN:
-        raise UserError("try retrain: that is the reference; name an unlearning algorithm.")
+        raise UserError("`try` cannot run retrain, the reference: name an unlearning algorithm.")
     drop_secrets()  # the store is open
     if os.environ.get("PYTHONBREAKPOINT", "").startswith("ray."):
-        del os.environ["PYTHONBREAKPOINT"]  # of the notebook that started this: here Ray has no debugger
+        del os.environ["PYTHONBREAKPOINT"]  # of the notebook that started this: Ray has no debugger here
     function = _import(Path(name)) if name.endswith((".py", NOTEBOOK)) else None
     (algorithm,) = find_algorithms([name], settings, dataset, batch_format)
     check_recorded(["retrain"] if algorithm.files else ["retrain", algorithm.method], algorithm.files.values())
@@ -102,7 +102,7 @@ def try_algorithm(
         benchmark.model.check_beside(algorithm.name, algorithm.files)
     where, cpu = torch.device(device), torch.device("cpu")
     resident = Unlearner(benchmark.training_part, where, images_on=where)
-    # As in an evaluation: a candidate's images stay on the CPU.
+    # A candidate's images stay on the CPU, as in an evaluation.
     unlearner = Unlearner(benchmark.training_part, where, images_on=cpu) if function and where != cpu else resident
     retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
     original = _original(store, benchmark, retrain, resident, given, say)
@@ -135,7 +135,7 @@ def try_algorithm(
 
 
 def _import(path: Path) -> Callable | None:
-    """The function in a user's file, imported here; None where find_algorithms has to say what is wrong with it."""
+    """Import the function in a user's file; None if it is invalid, for which find_algorithms raises the error."""
     if not path.is_file():
         return None
     sys.path.insert(0, str(path.resolve().parent))
@@ -145,20 +145,22 @@ def _import(path: Path) -> Callable | None:
 
 
 def _call(name: str, action: Callable[[], Any], own: bool) -> Any:
-    """What action returns. own: the user's code runs in it; an error is printed as a traceback that begins in it."""
+    """Call action and return its result. own: it runs the user's code, whose errors are printed as tracebacks."""
     try:
         return action()
     except NotANetwork as error:
         raise TrialFailed(f"{name}: {error}.") from error
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # SystemExit is the candidate's failure as well
+    except BaseException as error:  # SystemExit is also a failure of the candidate
         if own:
             path = Path(name).resolve()
             begin = error.__traceback__
-            while begin and not begin.tb_frame.f_code.co_filename.startswith(str(path)):  # a notebook's has its cell
+            while begin and not begin.tb_frame.f_code.co_filename.startswith(
+                str(path)
+            ):  # a notebook's line has its cell
                 begin = begin.tb_next
-            if begin is None and not isinstance(error, SyntaxError):  # that one has no frame of its own
+            if begin is None and not isinstance(error, SyntaxError):  # a SyntaxError has no frame of its own
                 begin = error.__traceback__
             traceback.print_exception(error.with_traceback(begin))
             raise TrialFailed(f"{name} failed: {describe_error(error, str(path.parent))}.") from error
@@ -179,7 +181,7 @@ def _original(
     kept = load_original(store, benchmark, retrain)
     if kept is not None:
         return kept
-    say("the store has no original model of this benchmark: training one first (as long as a retraining; it is saved)")
+    say("the store has no original model of this benchmark: training one first (as slow as a retraining; it is saved)")
     seeds = Seeds(original_key(benchmark, retrain), 0)
     state = unlearner.train_original(retrain.function, retrain.hyper_parameters, seeds)
     return keep_original(store, benchmark, retrain, save(state))
@@ -194,12 +196,12 @@ def _examine(examiner: Examiner, state: State) -> dict[str, float]:
 def _retraining(
     reference: Bank, unlearner: Unlearner, retrain: Algorithm, seeds: Seeds, say: Callable[[str], None]
 ) -> tuple[float, str]:
-    """Seconds of a retraining: of the reference's runs, or else of one epoch, times the epochs."""
+    """Return the seconds of a retraining: of the reference's runs, or else of one epoch times the epochs."""
     known = reference.median_seconds()
     if known is not None:
         return known, f"the median of {len(reference.readings)} retrained runs in the store"
     epochs = unlearner.training.recipe.epochs
-    say("the store has no retrained run to compare the time with: timing one epoch of retraining")
+    say("the store has no retrained runs to compare the time with: timing one epoch of retraining")
     start = time.perf_counter()
     unlearner.unlearn(retrain.function, {**retrain.hyper_parameters, "epochs": 1}, seeds, None)
     return (time.perf_counter() - start) * epochs, f"one epoch of retraining timed just now, times {epochs}"

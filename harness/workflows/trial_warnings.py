@@ -1,4 +1,4 @@
-"""What looks unintended in a run of an algorithm: in the weights that came back, and in its process."""
+"""Warns of probable mistakes in a run of an algorithm: in the returned weights, and in its process."""
 
 import os
 import threading
@@ -11,11 +11,11 @@ from torch import nn
 
 from forget512.harness.worker.unlearn import State
 
-NORMS = (nn.modules.batchnorm._BatchNorm,)  # those that keep running statistics
+NORMS = (nn.modules.batchnorm._BatchNorm,)  # modules that keep running statistics
 
 
-# What a candidate can leave changed for whatever runs after it in its process, each with what sets it back. Random
-# generators are no part of it: every run seeds them.
+# Global state that a candidate can leave changed, each with the function that restores it. Random generators are not
+# included, since every run seeds them.
 STATE: dict[str, tuple[Callable[[], Any], Callable[[Any], Any] | None]] = {
     "torch.get_default_dtype()": (torch.get_default_dtype, torch.set_default_dtype),
     "torch.get_num_threads()": (torch.get_num_threads, torch.set_num_threads),
@@ -42,9 +42,9 @@ STATE: dict[str, tuple[Callable[[], Any], Callable[[Any], Any] | None]] = {
 
 
 class Watch:
-    """Stands in for a candidate's function: keeps the network that comes back, and sees what the call left behind.
+    """Wraps a candidate's function: keeps the returned network, and records changes of global state.
 
-    What it changed is set back, as the end of its process does in an evaluation.
+    It restores the changed state, as the end of the process does in an evaluation.
     """
 
     def __init__(self, function: Callable):
@@ -66,7 +66,7 @@ class Watch:
 
 
 def weight_warnings(original: State, state: State, net: nn.Module | None) -> list[str]:
-    """What looks unintended in an unlearned network. net: what came back; None where it cannot be looked at."""
+    """Return warnings about an unlearned network. net: the returned network; None if it cannot be inspected."""
     found = []
     moved = {name for name, value in state.items() if not torch.equal(value, original[name])}
     bad = [name for name, value in state.items() if not torch.isfinite(value).all()]
@@ -80,11 +80,11 @@ def weight_warnings(original: State, state: State, net: nn.Module | None) -> lis
     statistics = {f"{name}.{kind}" for name in norms for kind in ("running_mean", "running_var")}
     weights = {name for name, _ in net.named_parameters()}
     if moved and not moved & weights:
-        found.append("no parameter changed, only statistics of batch norms did (is there a step of the optimizer?)")
+        found.append("no parameter changed, only statistics of batch norms (is optimizer.step() called?)")
     if statistics and moved & weights and not moved & statistics:
         found.append(
-            f"the weights changed, but the statistics of all {len(norms)} batch norms stand as they were, those of the "
-            "original model (was the network in evaluation mode while it was trained?)"
+            f"the weights changed, but the statistics of all {len(norms)} batch norms are still those of the "
+            "original model (was the network in evaluation mode during training?)"
         )
     frozen = [name for name, parameter in net.named_parameters() if not parameter.requires_grad]
     if frozen:

@@ -1,9 +1,9 @@
-"""Tuning without touching what is scored: settings of an algorithm, tried on a development split of the benchmark.
+"""Tunes an algorithm's settings on a development split of the benchmark, without using the scored data.
 
-The development split forgets other images, drawn by the benchmark from its retain set (other whole groups or another
-class, where the benchmark forgets such), and is tested on half of the validation images; the scored forget set is
-ordinary training data there, and the scored test images are in no part of it. Its fingerprint is another one, and so
-are the seeds of its runs.
+The development split forgets other images, drawn from the benchmark's retain set (other whole groups or another class,
+if the benchmark forgets such), and is tested on half of the validation images. The scored forget set is ordinary
+training data there, and no part of the split has the scored test images. Its fingerprint and the seeds of its runs
+differ from the benchmark's.
 """
 
 import ast
@@ -27,7 +27,7 @@ from forget512.harness.workflows.evaluation import Evaluation
 
 @dataclass(frozen=True)
 class Setting:
-    """An algorithm under one point of a grid. changes: all that differs from the algorithm as the command named it."""
+    """An algorithm at one point of a grid. changes: the values that differ from the command's algorithm."""
 
     algorithm: Algorithm
     point: dict[str, Any]
@@ -35,7 +35,7 @@ class Setting:
 
     @property
     def set_line(self) -> str:
-        """The arguments with which `evaluate` uses this setting for an algorithm of that name."""
+        """The arguments with which `evaluate` uses this setting."""
         words = [f"{self.algorithm.owner}.{name}={_written(value)}" for name, value in self.changes.items()]
         lines = [f"--set {shlex.quote(word)}" for word in words]
         return " ".join([*lines, *(["--batch-format kaggle"] if self.algorithm.batch_format == "kaggle" else [])])
@@ -54,24 +54,25 @@ class Trial:
 
     @property
     def allowed(self) -> bool:
-        """Whether it keeps the competition's limit of time."""
+        """Whether it keeps the competition's time limit."""
         return self.row.cost is None or not self.row.cost.too_slow
 
 
 def settings_of(
     algorithms: Sequence[Algorithm], settings: Sequence[str], grid: Sequence[str], dataset: str
 ) -> list[Setting]:
-    """Every algorithm under every combination of the grid's values that it has, each setting once, sorted by algorithm.
+    """Combine every algorithm with all values of the grid that apply to it; each setting once, sorted by algorithm.
 
     settings: as for --set. grid: NAME=V1,V2,…, the values as for --set. Without a grid: the published settings of
     built-in methods, under built-in grids.
 
     Raises:
-        UserError: malformed, a value of another kind, an unknown hyper-parameter, or an algorithm without a grid.
+        UserError: a grid is malformed, a value has another type, a hyper-parameter is unknown, or an algorithm has no
+            grid.
     """
     axes = [_axis(text) for text in grid]
     bases = with_settings(algorithms, settings)
-    with_settings(bases, [f"{name}={values[0]}" for name, values in axes])  # names and kinds are right
+    with_settings(bases, [f"{name}={values[0]}" for name, values in axes])  # checks names and types
     found: dict[str, Setting] = {}
     for named, base in sorted(zip(algorithms, bases, strict=True), key=lambda pair: pair[0].method):
         ours = ALGORITHMS[base.method].grid_for(dataset) if base.method in ALGORITHMS else []
@@ -86,7 +87,7 @@ def settings_of(
         elif not base.hyper_parameters:
             points = [{}]
         else:
-            raise UserError(f"{base.name} has no grid of its own: give --grid NAME=V1,V2.")
+            raise UserError(f"{base.name} has no built-in grid: give --grid NAME=V1,V2.")
         for values in points:
             (changed,) = with_settings([base], [f"{name}={value}" for name, value in values.items()])
             point = {name: changed.hyper_parameters[name] for name in values}
@@ -97,19 +98,19 @@ def settings_of(
 
 
 def _axes_of(base: Algorithm, axes: Sequence[tuple[str, list[str]]]) -> dict[str, list[str]]:
-    """Those of an algorithm: under `name`, or under `algorithm.name` where they are its alone."""
+    """Return the grid values of an algorithm: given as `name`, or as `algorithm.name` for this one only."""
     own: dict[str, list[str]] = {}
     for given, values in axes:
         owner, _, name = given.rpartition(".")
         if name in base.hyper_parameters and owner in ("", base.name, base.owner):
             if name in own:
-                raise UserError(f"--grid gives {name} of {base.name} twice: write all its values as one, {name}=V1,V2.")
+                raise UserError(f"--grid gives {name} of {base.name} twice: give all its values at once, {name}=V1,V2.")
             own[name] = values
     return own
 
 
 def _axis(text: str) -> tuple[str, list[str]]:
-    """'lr=0.1,0.01' -> ('lr', ['0.1', '0.01']); a comma within brackets or quotes separates nothing."""
+    """Parse 'lr=0.1,0.01' as ('lr', ['0.1', '0.01']); commas within brackets or quotes do not separate."""
     name, equals, values = text.partition("=")
     if not equals or not name or not values.strip():
         raise UserError(f"--grid {text!r}: write NAME=V1,V2,…")
@@ -128,7 +129,7 @@ def _short(value: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    """A value as --set reads it: a text as it is, but in quotes where it would be taken for something else."""
+    """Write a value for --set: a text unchanged, or in quotes if it would be parsed as another value."""
     try:
         ast.literal_eval(_short(value))
     except (ValueError, SyntaxError):
@@ -137,13 +138,13 @@ def _written(value: Any) -> str:
 
 
 def trials(settings: Sequence[Setting], boards: Sequence[Board]) -> list[Trial]:
-    """The settings of each algorithm, best first. boards: one an algorithm, in which only its own settings stand."""
+    """Return the settings of each algorithm, best first. boards: one per algorithm, with only its own settings."""
     by_name = {setting.algorithm.name: setting for setting in settings}
     return [Trial(by_name[row.algorithm], row) for board in boards for row in board.rows]
 
 
 def boards_by_algorithm(evaluation: Evaluation) -> list[Board]:
-    """A board for each algorithm of a sweep that has been run, with its own settings alone."""
+    """Make a board for each algorithm of a completed sweep, with only its own settings."""
     original = evaluation.original
     assert original is not None, "a sweep has an original model once it has been run"
     return [
@@ -156,7 +157,7 @@ def boards_by_algorithm(evaluation: Evaluation) -> list[Board]:
 
 
 def best(made: Sequence[Trial]) -> list[Trial]:
-    """Of each algorithm the setting with the highest score among those that keep the limit of time, if any does."""
+    """Return each algorithm's setting with the highest score among those that keep the time limit, if any does."""
     chosen: dict[str, Trial] = {}
     for trial in sorted(made, key=lambda trial: (trial.row.score is None, not trial.allowed, -trial.score)):
         chosen.setdefault(trial.setting.algorithm.method, trial)
@@ -164,7 +165,7 @@ def best(made: Sequence[Trial]) -> list[Trial]:
 
 
 def log_lines(made: Sequence[Trial], benchmark: Benchmark) -> list[str]:
-    """One JSON line a setting: what was tried, where, and what came of it."""
+    """Yield one JSON line per setting: the setting, the split, and the result."""
     import torch
 
     lines = []

@@ -1,4 +1,4 @@
-"""Watches a store that fills: reads its state repeatedly, and measures how fast each bank grows."""
+"""Watches a store: reads its state repeatedly, and measures how fast each bank grows."""
 
 import time
 from collections import deque
@@ -9,18 +9,18 @@ from forget512.harness.store.backends.bucket import Bucket
 from forget512.harness.store.backends.contract import Store, StoreUnavailable
 from forget512.harness.store.status import BankStatus, BenchmarkStatus, status
 
-EVERY = 2.0  # seconds between two looks, as with `watch`
-EVERY_IN_A_BUCKET = 15.0  # where each listing is paid for
-RECENT = 50  # finished runs that a pace is taken over: 1/√50, so 14 % of it is chance
+EVERY = 2.0  # seconds between two readings, as in `watch`
+EVERY_IN_A_BUCKET = 15.0  # for buckets, where each listing costs money
+RECENT = 50  # finished runs that a pace is measured over, with an error of 1/√50 or 14 %
 
 Key = tuple[str, str]  # benchmark, bank
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One look. paces: finished runs a second, of banks that have grown since the first look.
+    """One reading. paces: finished runs a second, of banks that have grown since the first reading.
 
-    unavailable: why the store cannot be read now; the rest is then from the last look that succeeded.
+    unavailable: why the store cannot be read now; the rest then comes from the last successful reading.
     """
 
     benchmarks: list[BenchmarkStatus]
@@ -32,19 +32,19 @@ class Seen:
         return {(bank.benchmark, bank.bank): bank for benchmark in self.benchmarks for bank in benchmark.banks}
 
     def seconds_left(self, bank: BankStatus, runs: int) -> float | None:
-        """Until the bank has N = runs at its pace; None while that is unknown."""
+        """Return the seconds until the bank has N = runs at its pace; None if unknown."""
         pace = self.paces.get((bank.benchmark, bank.bank))
         return max(runs - bank.finished, 0) / pace if pace else None
 
 
 class Paces:
-    """Measures banks by the runs that finish while it watches; those that were there before do not count."""
+    """Measures the pace of banks by the runs that finish during watching."""
 
     def __init__(self) -> None:
         self._counts: dict[Key, deque[tuple[float, int]]] = {}  # when a count was first seen, oldest first
 
     def take(self, now: float, benchmarks: list[BenchmarkStatus]) -> dict[Key, float]:
-        """now: seconds on any steady clock. Returns the banks' paces, finished runs a second."""
+        """Return the banks' paces in finished runs a second. now: seconds of a monotonic clock."""
         paces = {}
         for bank in (bank for benchmark in benchmarks for bank in benchmark.banks):
             key = bank.benchmark, bank.bank
@@ -62,10 +62,10 @@ class Paces:
 
 
 def watch(store: Store) -> Iterator[Seen]:
-    """The store's state every EVERY seconds, without end. A store that takes long to list is left alone for as long.
+    """Yield the store's state every EVERY seconds, without end; after a slow reading, wait for as long as it took.
 
     Raises:
-        StoreUnavailable: at the first look. Later, `Seen.unavailable` has the reason, and the next look tries again.
+        StoreUnavailable: at the first reading. Later, `Seen.unavailable` has the reason, and the next reading retries.
     """
     paces, reasons = Paces(), dict[str, str]()
     pause = EVERY_IN_A_BUCKET if isinstance(store, Bucket) else EVERY

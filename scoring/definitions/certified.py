@@ -1,6 +1,6 @@
-"""A lower bound on each example's epsilon that holds with stated confidence (mode `certified`).
+"""Computes a lower bound on each example's epsilon that holds with stated confidence (mode `certified`).
 
-`released` and `exact` take the largest of many noisy ratios, which is above 0 even for equal distributions.
+`released` and `exact` use the largest of many noisy ratios, which is above 0 even for equal distributions.
 Here one rule is chosen on a random half of the runs, and its error rates are bounded on the other half, which
 was not used for the choice, by Clopper and Pearson's limits (1934, "The use of confidence or fiducial limits
 illustrated in the case of the binomial", Biometrika 26).
@@ -27,16 +27,16 @@ def certified_epsilons(
     simultaneous: bool = True,
     rng: np.random.Generator | None = None,
 ) -> FloatArray:
-    """(S,) float64 lower bounds >= 0 on epsilon from confidences (N_R, S) and (N_U, S); never NaN.
+    """Compute (S,) float64 lower bounds >= 0 on epsilon from confidences (N_R, S) and (N_U, S); never NaN.
 
-    Bounded is the largest epsilon that any interval has on the two distributions (not on samples of them) which
-    the runs are independent draws from. The claim "no example's epsilon is below its bound" holds with
+    The bounded quantity is the largest epsilon of any interval on the two distributions that the runs are independent
+    draws from (not on samples of them). The claim "no example's epsilon is below its bound" holds with
     probability `level` or more; with simultaneous=False that holds for each example by itself, not for all.
 
     A random half of the runs of both sides, the same for all examples, chooses each example's rule. On the rest
     FPR and FNR are bounded from above, with half of 1 - level each, divided by S if simultaneous (Bonferroni).
-    The bound is max(0, log((1 - delta - FPR) / FNR), log((1 - delta - FNR) / FPR)) at these limits. No error at
-    all is evidence here like any other count: no rule is thrown away. `rng` draws the halves (without: seed 0).
+    The bound is max(0, log((1 - delta - FPR) / FNR), log((1 - delta - FNR) / FPR)) at these limits. A rule
+    without errors is valid evidence here and is not discarded. `rng` draws the halves (default: seed 0).
 
     Raises ScoringError for arrays that are not 2-D, finite, of at least 2 runs, and of the same examples, and
     for a level that is not between 0 and 1.
@@ -53,7 +53,7 @@ def certified_epsilons_of(
     simultaneous: bool = True,
     rng: np.random.Generator | None = None,
 ) -> FloatArray:
-    """The same from runs that are sorted already; their arrays are not checked."""
+    """Compute `certified_epsilons` from runs that are already sorted; their arrays are not checked."""
     _check_level(level)
     rng = seeded(rng)
     r_choice, r_rest = _halves(retrained, rng)
@@ -71,7 +71,7 @@ def certified_epsilons_of(
 
 
 def most_certifiable(n_retrained: int, n_unlearned: int, *, level: float = LEVEL, examples: int = 1) -> float:
-    """The largest bound that `certified_epsilons` can give: no error in either half that is left for it.
+    """Return the largest bound that `certified_epsilons` can give, with no error on the held-out half of either side.
 
     examples: S if simultaneous, else 1. 4.23 for one example and 3.02 for 5,000 at N = 512 and level 0.95.
 
@@ -81,44 +81,44 @@ def most_certifiable(n_retrained: int, n_unlearned: int, *, level: float = LEVEL
     if min(n_retrained, n_unlearned) < 2:
         raise ScoringError(f"A side has {min(n_retrained, n_unlearned)} runs, but halves need at least 2.")
     if examples < 1:
-        raise ScoringError(f"examples is {examples}, but a claim is about at least 1.")
+        raise ScoringError(f"examples is {examples}, but at least 1 is needed.")
     r_rate, u_rate = (_upper_limits(n - n // 2, level, examples)[:1] for n in (n_retrained, n_unlearned))
     return float(_epsilon_at(r_rate, u_rate)[0])
 
 
 def _halves(runs: SortedRuns, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """Sorted rows (S, floor(N / 2)) of random runs, and those of the others."""
+    """Split the runs at random: sorted rows (S, floor(N / 2)), and those of the other runs."""
     shuffled = rng.permutation(runs.runs)
     half = runs.runs // 2
     return runs.keep(shuffled[:half]).values, runs.keep(shuffled[half:]).values
 
 
 def _errors_not_excluded(claims: int) -> int:
-    """How many errors to add to a rule's counts when choosing: what an observed 0 leaves possible.
+    """Return the errors to add to a rule's counts when choosing, to allow for errors that were not observed.
 
-    n samples without an error bound a rate by about log(1 / alpha) / n, so rules that rest on fewer errors than
-    that do not gain by it. In trials on Gaussian and Student-t sides this certified as much on average as
-    choosing by the limits themselves, and more than adding nothing. It is the number for the usual level,
-    whatever the level is: the choice then does not depend on it, and a higher level never gives a higher bound.
+    n samples without an error bound a rate by about log(1 / alpha) / n, so rules with fewer errors than that
+    gain nothing. In trials on Gaussian and Student-t sides, this certified as much on average as choosing by the limits
+    themselves, and more than adding nothing. It is the number for the default level at every level, so the choice does
+    not depend on the level, and a higher level never gives a higher bound.
     """
     return round(math.log(2 * claims / (1 - LEVEL)))
 
 
 def _upper_limits(runs: int, level: float, claims: int) -> FloatArray:
-    """(runs + 1,) limits of a rate of which 0, 1, ... runs errors were seen in as many runs.
+    """Return (runs + 1,) upper limits of a rate for 0, 1, ... runs observed errors.
 
-    Each is exceeded with probability at most (1 - level) / (2 * claims): the two rates share what is allowed.
+    Each is exceeded with probability at most (1 - level) / (2 * claims): the two rates share the error allowed.
     """
     errors = np.arange(runs)
     return np.append(betainccinv(errors + 1, runs - errors, (1 - level) / (2 * claims)), 1.0)
 
 
 def _epsilon_at(r_rate: FloatArray, u_rate: FloatArray) -> FloatArray:
-    """Epsilon at these error rates, both above 0; which of them is the FPR makes no difference."""
+    """Compute epsilon at these error rates, both above 0; their order does not matter."""
     epsilon: FloatArray = np.log(np.maximum(likelihood_ratio(r_rate, u_rate), 1.0))
     return epsilon
 
 
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
-        raise ScoringError(f"level is {level}, but a probability between 0 and 1 is needed, like {LEVEL}.")
+        raise ScoringError(f"level is {level}, but a probability between 0 and 1 is needed, such as {LEVEL}.")

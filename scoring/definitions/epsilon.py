@@ -1,4 +1,4 @@
-"""Epsilon of an attack's two error rates, the same in every mode (metric.md, section 2)."""
+"""Computes epsilon from an attack's two error rates, in the same way in every mode (metric.md, section 2)."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ CAP = 50.0  # the largest epsilon, and that of perfectly separated examples
 
 
 def likelihood_ratio(fpr: Any, fnr: Any) -> Any:
-    """exp(epsilon) of error rates above 0, float64 scalars or arrays; not above 0 where no logarithm exists.
+    """Compute exp(epsilon) of error rates above 0, float64 scalars or arrays; not above 0 if no logarithm exists.
 
     The rates may be exchanged. released_rules.py compiles this function.
     """

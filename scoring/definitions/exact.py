@@ -1,9 +1,9 @@
-"""Epsilon of each forget example over every interval, not a grid of them (mode `exact`).
+"""Computes each forget example's epsilon over every interval, not over a grid (mode `exact`).
 
-The attack is any interval of the pooled samples, those that reach an extreme (single thresholds) included,
-with either side as the positive one; a rule's worth and which rules are thrown away are as in metric.md,
-section 2. There is no shortcut for peaked sides. So the value depends on the order of the samples alone:
-a strictly increasing map of all confidences changes nothing.
+The attack is any interval of the pooled samples, including those that reach an extreme (single thresholds),
+with either side as the positive one. A rule's worth and the discarded rules are those of metric.md, section 2.
+There is no shortcut for peaked sides. So the value depends only on the order of the samples: a strictly
+increasing map of all confidences does not change it.
 
 Trying all intervals takes O(N^2). Both ratios are linear-fractional in counts, so the largest is found by
 Dinkelbach's method (Dinkelbach 1967, "On nonlinear fractional programming"): each step finds the interval of
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from forget512.scoring.definitions.epsilon import CAP, DELTA
 from forget512.scoring.errors import FloatArray, check_both
 
-PARTS = round(1 / DELTA)  # counts are taken in parts of DELTA, so that all sums are integers: no rounding
+PARTS = round(1 / DELTA)  # counts are in parts of DELTA, so all sums are integers and are not rounded
 NONE = -(2**62)  # below any sum: PARTS * (N_R + N_U)^2 stays under it up to millions of runs
 
 
@@ -41,11 +41,11 @@ class Rules:
 
 
 def exact_epsilons(retrained: npt.ArrayLike, unlearned: npt.ArrayLike) -> FloatArray:
-    """(S,) float64 epsilons in [0, 50] from confidences (N_R, S) and (N_U, S); NaN where no rule survives.
+    """Compute (S,) float64 epsilons in [0, 50] from confidences (N_R, S) and (N_U, S); NaN where no rule survives.
 
-    50 where some interval separates the sides perfectly. Never less than `released` where that tries its
-    rules at all, up to rounding. Of the logits' scale it is independent where that maps confidences
-    increasingly, as it does with two classes.
+    It is 50 where some interval separates the sides perfectly. It is never less than `released`, up to rounding,
+    where that mode tries its rules. It is independent of the logits' scale if a change of scale maps confidences
+    increasingly, as with two classes.
 
     Raises ScoringError for arrays that are not 2-D, finite, of at least 2 runs, and of the same examples.
     """
@@ -54,10 +54,10 @@ def exact_epsilons(retrained: npt.ArrayLike, unlearned: npt.ArrayLike) -> FloatA
 
 
 def sorted_best_rules(retrained: FloatArray, unlearned: FloatArray, extra: int = 0) -> Rules:
-    """The rules behind those epsilons, from sorted rows (S, N_R) and (S, N_U) (see sorting.py), unchecked.
+    """Find the rules of these epsilons, from sorted rows (S, N_R) and (S, N_U) (see sorting.py), unchecked.
 
-    extra: added to the error counts FP and FN of every rule. Above 0 no rate is zero, so no rule is thrown
-    away and none separates perfectly: rules that rest on very few samples then lose (see certified.py).
+    extra: added to the error counts FP and FN of every rule. If it is above 0, no rate is zero, so no rule is
+    discarded and none separates perfectly: rules based on very few samples then lose (see certified.py).
     """
     examples = retrained.shape[0]
     epsilon, low, high = np.empty(examples), np.empty(examples), np.empty(examples)
@@ -84,7 +84,7 @@ def _all_examples(retrained, unlearned, extra, epsilon, low, high, inside):  # t
 
 @nb.njit(cache=True)
 def _best_rule(r, u, extra):  # type: ignore[no-untyped-def]
-    """(worth, low, high, retrained inside) of the best rule; worth is exp(epsilon), 0 if no rule survives."""
+    """Find the best rule: (worth, low, high, retrained inside); worth is exp(epsilon), 0 if no rule survives."""
     values, in_r, in_u = _pool(r, u)
     best = 0.0
     low = np.inf
@@ -103,7 +103,7 @@ def _best_rule(r, u, extra):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _pool(r, u):  # type: ignore[no-untyped-def]
-    """Distinct values of both sorted sides, and how many samples of each side have them."""
+    """Return the distinct values of both sorted sides, and each side's number of samples with them."""
     values = np.empty(r.size + u.size)
     in_r = np.zeros(values.size, dtype=np.int64)
     in_u = np.zeros(values.size, dtype=np.int64)
@@ -125,7 +125,7 @@ def _pool(r, u):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _best_of_role(x, y, n_x, n_y, extra):  # type: ignore[no-untyped-def]
-    """(worth, start, stop, outside): the largest ratio above, and its A: groups start ... stop - 1 or the others.
+    """Find the largest ratio above and its A, groups start ... stop - 1 or the others: (worth, start, stop, outside).
 
     The ratio of the best A so far is p / q, but for the sides' sizes. Another A is better if
     q * (PARTS * (x in A - extra) - n_x) > p * (y in A + extra), in integers: so each step is strictly better,
@@ -162,7 +162,7 @@ def _best_of_role(x, y, n_x, n_y, extra):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _largest_sum(gain, loss, gain_weight, loss_weight, constrained):  # type: ignore[no-untyped-def]
-    """(sum, start, stop) of the segment with the largest sum of gain_weight * gain - loss_weight * loss.
+    """Find (sum, start, stop) of the segment with the largest sum of gain_weight * gain - loss_weight * loss.
 
     constrained: only among segments that hold a loss and miss a gain; the sum is NONE if there is none.
     """
@@ -177,7 +177,7 @@ def _largest_sum(gain, loss, gain_weight, loss_weight, constrained):  # type: ig
 
 @nb.njit(cache=True)
 def _largest_sum_between(gain, loss, gain_weight, loss_weight, with_loss, begin, end):  # type: ignore[no-untyped-def]
-    """The same within groups begin ... end - 1, by Kadane's sweep."""
+    """Find that segment within groups begin ... end - 1, by Kadane's sweep."""
     best = NONE
     best_start = begin
     best_stop = begin
@@ -206,7 +206,7 @@ def _largest_sum_between(gain, loss, gain_weight, loss_weight, with_loss, begin,
 
 @nb.njit(cache=True)
 def _ends(counts):  # type: ignore[no-untyped-def]
-    """First and last place of a count above 0, of which there is one."""
+    """Return the first and last index of a count above 0; there must be one."""
     first = 0
     while counts[first] == 0:
         first += 1

@@ -1,4 +1,4 @@
-"""The definitions of the score: how confidences, epsilons and bins are taken in each mode."""
+"""Defines the modes of the score: how each computes confidences, epsilons and bins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Mode:
 
     @property
     def needs_logits(self) -> bool:
-        """Whether it has another confidence than the published program's, which others save without the logits."""
+        """Whether its confidence differs from the published program's."""
         return self.confidence is not logit_scaled_confidence
 
 
@@ -94,7 +94,7 @@ MODES = {
 
 
 def find_mode(name: str) -> Mode:
-    """The mode of this name. Raises ScoringError for an unknown one."""
+    """Return the mode of this name. Raises ScoringError for an unknown one."""
     if name not in MODES:
         raise ScoringError(f"Unknown mode {name!r}; allowed: {', '.join(MODES)}.")
     return MODES[name]

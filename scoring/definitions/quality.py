@@ -1,4 +1,4 @@
-"""Forgetting quality F: points for each example's epsilon, and their mean (metric.md, section 3)."""
+"""Computes the forgetting quality F: points for each example's epsilon, and their mean (metric.md, section 3)."""
 
 import math
 
@@ -11,7 +11,7 @@ BIN_WIDTH = 0.5  # of epsilon
 
 
 def bins(n_retrained: int, n_unlearned: int) -> int:
-    """Number of bins that give points: 2 * ceil(ln(N - 1)), N the smaller side. 14 at N = 512, none at N = 2.
+    """Return the number of bins that give points: 2 * ceil(ln(N - 1)), N the smaller side; 14 at N = 512, 0 at N = 2.
 
     Raises ScoringError below 2 runs.
     """
@@ -22,14 +22,14 @@ def bins(n_retrained: int, n_unlearned: int) -> int:
 
 
 def report_bins(n_retrained: int, n_unlearned: int) -> int:
-    """13 bins over [0, 6.5) whatever N is, as the organisers' report says."""
+    """Return 13, the number of bins over [0, 6.5) in the organisers' report, for every N."""
     return 13
 
 
 def example_scores(epsilon: npt.ArrayLike, bins: int) -> FloatArray:
-    """H(s): (S,) float64 points 1, 1/2, 1/4, ... of (S,) epsilons, by bins of 0.5.
+    """Compute H(s): (S,) float64 points 1, 1/2, 1/4, ... of (S,) epsilons, by bins of 0.5.
 
-    0 beyond the last bin, and 0 for NaN: an undefined epsilon earns nothing.
+    Points are 0 beyond the last bin, and 0 for NaN, an undefined epsilon.
     """
     values = np.asarray(epsilon, dtype=np.float64)
     place = np.floor(values / BIN_WIDTH)
@@ -39,7 +39,7 @@ def example_scores(epsilon: npt.ArrayLike, bins: int) -> FloatArray:
 
 
 def forgetting_quality(epsilon: npt.ArrayLike, n_retrained: int, n_unlearned: int) -> float:
-    """F in [0, 1]: the mean of H over (S,) epsilons, the undefined ones included (they give 0).
+    """Compute F in [0, 1]: the mean of H over (S,) epsilons, including the undefined ones (which give 0).
 
     The bins are those of the published program. Raises ScoringError below 2 runs a side and for an empty or
     not 1-D array.
@@ -51,5 +51,5 @@ def forgetting_quality(epsilon: npt.ArrayLike, n_retrained: int, n_unlearned: in
 
 
 def smallest_quality(examples: int, bins: int) -> float:
-    """The smallest F above 0: one example of `examples` in the last bin. 0 if no bin gives points."""
+    """Return the smallest F above 0: one example of `examples` in the last bin; 0 if no bin gives points."""
     return 2.0 ** (1 - bins) / examples if bins else 0.0

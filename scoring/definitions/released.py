@@ -1,8 +1,8 @@
-"""Epsilon of each forget example as the published scoring program has it (metric.md, section 2, `released`).
+"""Computes each forget example's epsilon like the published scoring program (metric.md, section 2, `released`).
 
 The published program tries about 160,000 attacks an example, each against all 2N samples. Only counts
 matter, so here both sides are sorted, thresholds between the same two samples are tried once, and the
-double-threshold family is searched by branch and bound. The result is that of trying every rule.
+double-threshold family is searched by branch and bound. The result equals that of trying every rule.
 """
 
 import math
@@ -23,10 +23,10 @@ CELLS = 1024  # of the table that counts samples left of a threshold; about one 
 
 
 def epsilons(retrained: npt.ArrayLike, unlearned: npt.ArrayLike) -> FloatArray:
-    """(S,) float64 epsilons in [0, 50] from confidences (N_R, S) and (N_U, S); NaN where no rule survives.
+    """Compute (S,) float64 epsilons in [0, 50] from confidences (N_R, S) and (N_U, S); NaN where no rule survives.
 
     No rule survives where every one has exactly one of its error rates at 0, or both so near 1 that neither
-    logarithm exists: the published program stops there. Such an example is given zero points (quality.py).
+    logarithm exists: the published program stops there. Such an example gets zero points (quality.py).
 
     Raises ScoringError for arrays that are not 2-D, finite, of at least 2 runs, and of the same examples.
     """
@@ -37,11 +37,11 @@ def epsilons(retrained: npt.ArrayLike, unlearned: npt.ArrayLike) -> FloatArray:
 def sorted_epsilons(
     retrained: FloatArray, unlearned: FloatArray, bins: int | None = None, shift: float = 0.0
 ) -> FloatArray:
-    """The same from rows (S, N_R) and (S, N_U) that are sorted already (see sorting.py), unchecked.
+    """Compute the epsilons from rows (S, N_R) and (S, N_U) that are already sorted (see sorting.py), unchecked.
 
-    bins: where only F is wanted, the number of bins that give points. Each value then is some epsilon of the
-    same bin (or beyond the last, as the true one), which takes a fraction of the search. shift: what will be
-    added before the bin is looked up.
+    bins: if only F is needed, the number of bins that give points. Each value then is some epsilon of the same
+    bin (or beyond the last one, like the true value), which takes a fraction of the search. shift: added before
+    the bin is looked up.
     """
     result = np.empty(retrained.shape[0], dtype=np.float64)
     count = -1 if bins is None else bins
@@ -97,7 +97,7 @@ def rule_worth(fp, fn, n_neg, n_pos):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _to_beat(best, bins, shift):  # type: ignore[no-untyped-def]
-    """Worth that a rule must exceed to change the result: `best`, or with bins the next edge above it."""
+    """Return the worth that a rule must exceed to change the result: `best`, or with bins the next edge above it."""
     if bins < 0 or best <= 0.0:
         return best
     place = math.floor((math.log(best) + shift) / BIN_WIDTH)
@@ -107,13 +107,13 @@ def _to_beat(best, bins, shift):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def linspace(i, start, step, stop, count):  # type: ignore[no-untyped-def]
-    """Point i of numpy.linspace(start, stop, count): the last is `stop` itself."""
+    """Return point i of numpy.linspace(start, stop, count); the last is exactly `stop`."""
     return stop if i == count - 1 and count > 1 else i * step + start
 
 
 @nb.njit(cache=True)
 def _best_single(pos, neg, bins, shift):  # type: ignore[no-untyped-def]
-    """Largest worth of "positive where confidence >= threshold".
+    """Find the largest worth of "positive where confidence >= threshold".
 
     fp falls and fn rises with the threshold, so the rules of a block of thresholds have at least the fp of its
     last and the fn of its first. Blocks that cannot beat the best are dropped, others halved.
@@ -166,14 +166,14 @@ def _best_single(pos, neg, bins, shift):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _single_errors(pos, neg, threshold):  # type: ignore[no-untyped-def]
-    """(fp, fn) of "positive where confidence >= threshold"."""
+    """Count (fp, fn) of "positive where confidence >= threshold"."""
     value = np.float64(threshold)
     return neg.size - np.searchsorted(neg, value), np.searchsorted(pos, value)
 
 
 @nb.njit(cache=True)
 def _count_cells(x, low, scale):  # type: ignore[no-untyped-def]
-    """(CELLS + 1,) numbers of samples in earlier cells (see `_cell`)."""
+    """Return (CELLS + 1,) numbers of samples in earlier cells (see `_cell`)."""
     first = np.zeros(CELLS + 1, dtype=np.int32)
     for value in x:
         first[_cell(value, low, scale) + 1] += 1
@@ -189,7 +189,7 @@ def _cell(value, low, scale):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _count_below(x, first, cell, threshold):  # type: ignore[no-untyped-def]
-    """Number of samples < threshold, which lies in `cell`: exact, since cells ascend with values."""
+    """Count the samples < threshold, which lies in `cell`; exact, since cells ascend with values."""
     a = first[cell]
     b = first[cell + 1]
     while a < b:
@@ -203,7 +203,7 @@ def _count_below(x, first, cell, threshold):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _best_double(pos, neg, best, bins, shift):  # type: ignore[no-untyped-def]
-    """Largest of `best` and the worths of "positive where left <= confidence <= right".
+    """Find the largest of `best` and the worths of "positive where left <= confidence <= right".
 
     Counts are monotone in both thresholds, so the rules of a block of them have at least the errors that the
     block's corners show, and one of each unless they separate. A block that cannot beat the best is dropped,
@@ -295,7 +295,7 @@ def _best_double(pos, neg, best, bins, shift):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _block_bound(fp_least, fn_least, separable, fp_most, fn_most, n_neg, n_pos):  # type: ignore[no-untyped-def]
-    """Worth that no rule of a block exceeds whose errors lie within these counts."""
+    """Return a bound on the worth of the rules in a block, whose errors lie within these counts."""
     if fp_least == 0 and fn_least == 0 and separable:
         return np.inf
     if fp_most == 0 or fn_most == 0:  # an error is 0 in the whole block: nothing survives

@@ -1,7 +1,7 @@
-"""The first rule of the published program that gives an example's epsilon (metric.md, section 2, `released`).
+"""Finds the first rule of the published program that gives an example's epsilon (metric.md, section 2, `released`).
 
-`released.py` finds the largest epsilon and forgets the rule. Here every rule is tried in order: slower, for a table
-that is made once.
+`released.py` finds the largest epsilon without its rule. Here every rule is tried in order, which is slower, for a
+table that is made once.
 """
 
 import math
@@ -22,11 +22,11 @@ AGREE = 1e-4  # between an epsilon and its rule's; the published program's float
 def named_rules(
     retrained: FloatArray, unlearned: FloatArray, epsilon: FloatArray
 ) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.str_], FloatArray, FloatArray]:
-    """Family, positive side, low and high of each example's rule, (S,) each; see `PerExample`.
+    """Find family, positive side, low and high of each example's rule, (S,) each; see `PerExample`.
 
     retrained (S, N_R), unlearned (S, N_U): ascending rows, unchecked. epsilon: (S,) float64, NaN where undefined.
 
-    Raises ScoringError where an epsilon is not its rule's.
+    Raises ScoringError if an epsilon differs from its rule's.
     """
     codes = np.empty((len(epsilon), 2), dtype=np.int64)
     found = np.empty((len(epsilon), 3))
@@ -41,8 +41,8 @@ def named_rules(
     return np.array(FAMILIES)[codes[:, 0]], np.array(POSITIVES)[codes[:, 1]], found[:, 1].copy(), found[:, 2].copy()
 
 
-# Everything below is compiled: after a change of what it imports, touch this file (see released.py). Codes are places
-# in FAMILIES and POSITIVES. The best rule so far is held as (its worth, family, low, high).
+# Everything below is compiled: after a change of what it imports, touch this file (see released.py). Codes are indices
+# into FAMILIES and POSITIVES. The best rule so far is held as (its worth, family, low, high).
 
 
 @nb.njit(parallel=True, cache=True)
@@ -80,7 +80,7 @@ def _best_rule(r, u):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _best_single(pos, neg):  # type: ignore[no-untyped-def]
-    """Worth and thresholds of the first best "positive where confidence >= threshold"."""
+    """Find worth and thresholds of the first best "positive where confidence >= threshold"."""
     start = min(pos[0], neg[0])
     stop = max(pos[-1], neg[-1])
     count = math.ceil((stop - start) * PER_UNIT)
@@ -94,7 +94,7 @@ def _best_single(pos, neg):  # type: ignore[no-untyped-def]
         worth = rule_worth(neg.size - below, fn, neg.size, pos.size)
         if worth > best:
             best, low = worth, threshold
-        # All thresholds up to the next sample are the same rule: go to the first one beyond it.
+        # All thresholds up to the next sample give the same rule, so continue with the first one beyond it.
         sample = np.inf
         if fn < pos.size:
             sample = pos[fn]
@@ -113,7 +113,7 @@ def _best_single(pos, neg):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _best_interval(pos, neg, best):  # type: ignore[no-untyped-def]
-    """The same for "positive where left <= confidence <= right"; NaN thresholds where none exceeds `best`."""
+    """Find them for "positive where left <= confidence <= right"; NaN thresholds if none exceeds `best`."""
     low, high = np.nan, np.nan
     width = pos[-1] - pos[0]
     first = pos[0] + width - BUFFER

@@ -1,4 +1,4 @@
-"""Runs of each example in ascending order, and subsets of the runs without sorting again."""
+"""Sorts the runs of each example, and takes subsets of the runs without sorting again."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ class SortedRuns:
         return int(self.values.shape[1])
 
     def keep(self, runs: npt.NDArray[np.integer]) -> "SortedRuns":
-        """These runs alone (different numbers in 0 ... N - 1); runs[k] becomes run k."""
+        """Return only these runs (distinct numbers in 0 ... N - 1); runs[k] becomes run k."""
         place = np.full(self.runs, -1, dtype=np.int32)
         place[runs] = np.arange(len(runs), dtype=np.int32)
         shape = (self.values.shape[0], len(runs))

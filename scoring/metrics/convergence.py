@@ -1,4 +1,4 @@
-"""F against the number of runs: would more of them change it?"""
+"""Computes F against the number of runs, to show whether more runs would change it."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from forget512.scoring.definitions.sorting import sort_runs
 from forget512.scoring.errors import check_both
 from forget512.scoring.uncertainty import points
 
-MOST_BANKS = 8  # of one size: more add little, and take long
+MOST_BANKS = 8  # of one size; more add little and take long
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class QualityAt:
 
 
 class Convergence(tuple[QualityAt, ...]):
-    """F at growing numbers of runs; the last is of all of them."""
+    """F at growing numbers of runs, the last with all runs."""
 
     def plain(self) -> list[dict[str, Any]]:
         """The values for JSON."""
@@ -48,10 +48,10 @@ def convergence(
     *,
     mode: str = "released",
 ) -> Convergence:
-    """F at 8, 16, 32, ... runs a side, and at all of them, from (N_R, S) and (N_U, S) confidences.
+    """Compute F at 8, 16, 32, ... runs a side, and at all of them, from (N_R, S) and (N_U, S) confidences.
 
     The runs are shuffled once; the banks of each size are consecutive and disjoint, and each is made of two of
-    the size below. Without `rng`, seed 0. Empty below 8 runs a side. Raises ScoringError for bad arrays.
+    the size below. Without `rng`, seed 0. Empty below 8 runs a side. Raises ScoringError for invalid arrays.
     """
     r, u = check_both(retrained, unlearned)
     rng, definition = seeded(rng), find_mode(mode)

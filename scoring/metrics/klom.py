@@ -1,7 +1,7 @@
-"""KLOM: the KL divergence of margins, example by example (Georgiev et al. 2024, appendix E.1).
+"""Computes KLOM, the KL divergence of margins, for each example (Georgiev et al. 2024, appendix E.1).
 
-Smaller is better, and 0 is not what a perfect algorithm gets: two sets of N retrained networks fill their
-histograms differently too. `klom_of_retraining` computes what they get, which depends on N strongly.
+Smaller is better, but a perfect algorithm does not get 0: two sets of N retrained networks also fill their
+histograms differently. `klom_of_retraining` computes their value, which depends on N strongly.
 """
 
 from collections.abc import Iterator
@@ -63,7 +63,7 @@ class KlomWithCeiling:
 
 
 def klom(retrained: npt.ArrayLike, unlearned: npt.ArrayLike, bins: int = 20) -> Klom:
-    """KL(unlearned || retrained) of the histograms of each example's confidences ("margins").
+    """Compute KL(unlearned || retrained) of the histograms of each example's confidences ("margins").
 
     retrained (N_R, S), unlearned (N_U, S): confidences. They are clipped to +-100 (the confidences, not the
     divergence), and `bins` equal bins span the range of both sides of the example. With p and q the shares of
@@ -71,9 +71,9 @@ def klom(retrained: npt.ArrayLike, unlearned: npt.ArrayLike, bins: int = 20) -> 
     bins with p > 0, where q counts as at least 1e-5: never more than log(1e5) = 11.5.
 
     These are the choices of the authors' published program (github.com/RoyRin/data-unlearning-bench,
-    src/eval.py and teacher_klom.py), but for its treatment of the largest value. There it falls outside the
-    last bin and is left out, so that unlearned runs that all agree on a value above every retrained one get
-    0; here it belongs to the last bin.
+    src/eval.py and teacher_klom.py), except for the largest value. There it falls outside the last
+    bin and is ignored, so unlearned runs that all agree on a value above every retrained one get 0; here it
+    belongs to the last bin.
 
     Raises ScoringError for arrays that cannot be scored and fewer than 2 bins.
     """
@@ -82,12 +82,12 @@ def klom(retrained: npt.ArrayLike, unlearned: npt.ArrayLike, bins: int = 20) -> 
 
 
 def klom_of_retraining(retrained: npt.ArrayLike, rng: np.random.Generator | None = None, bins: int = 20) -> Klom | None:
-    """What retraining gets against itself: KLOM of two disjoint random halves of (N, S) retrained confidences.
+    """Compute KLOM of retraining against itself: of two disjoint random halves of (N, S) retrained confidences.
 
-    The least that can be reached: a candidate that cannot be told from retraining gets this, not 0, with as many
-    runs. The halves hold h = floor(N/2) runs each, and KLOM falls with more (equal Gaussians: median 0.10 at 256
-    runs a side, 0.047 at 512). So compare it with klom(retrained[:h], unlearned[:h]), not with KLOM of all N.
-    None below 8 runs. Without `rng`, seed 0.
+    This is the best attainable value: a candidate that is indistinguishable from retraining gets it, not 0, with the
+    same number of runs. The halves hold h = floor(N/2) runs each, and KLOM falls with more (equal Gaussians: median
+    0.10 at 256 runs a side, 0.047 at 512). So compare it with klom(retrained[:h], unlearned[:h]), not with KLOM of
+    all N. None below 8 runs. Without `rng`, seed 0.
 
     Raises ScoringError for arrays that cannot be scored and fewer than 2 bins.
     """
@@ -100,9 +100,9 @@ def klom_of_retraining(retrained: npt.ArrayLike, rng: np.random.Generator | None
 
 
 def klom_with_ceiling(retrained: npt.ArrayLike, unlearned: npt.ArrayLike) -> KlomWithCeiling | None:
-    """KLOM of the first h runs a side, h half the retrained runs or all unlearned ones, whichever is less.
+    """Compute KLOM of the first h runs a side, h half the retrained runs or all unlearned ones, whichever is less.
 
-    retrained (N_R, S), unlearned (N_U, S): confidences. None where h is below 2. Raises ScoringError for arrays that
+    retrained (N_R, S), unlearned (N_U, S): confidences. None if h is below 2. Raises ScoringError for arrays that
     cannot be scored.
     """
     r, u = check_both(retrained, unlearned)
@@ -114,7 +114,7 @@ def klom_with_ceiling(retrained: npt.ArrayLike, unlearned: npt.ArrayLike) -> Klo
 
 def _klom(retrained: FloatArray, unlearned: FloatArray, bins: int) -> Klom:
     if bins < 2:
-        raise ScoringError(f"bins is {bins}, but a histogram that tells values apart needs at least 2.")
+        raise ScoringError(f"bins is {bins}, but a histogram needs at least 2.")
     r, u = np.clip(retrained, -CLIP, CLIP), np.clip(unlearned, -CLIP, CLIP)
     low = np.minimum(r.min(axis=0), u.min(axis=0))
     high = np.maximum(r.max(axis=0), u.max(axis=0))
@@ -125,7 +125,7 @@ def _klom(retrained: FloatArray, unlearned: FloatArray, bins: int) -> Klom:
 
 
 def _shares(confidences: FloatArray, edges: FloatArray) -> FloatArray:
-    """(bins, S) shares of the runs (N, S) between edges (bins + 1, S); a value on an edge is in the bin above."""
+    """Return (bins, S) shares of runs (N, S) between edges (bins + 1, S); a value on an edge is in the bin above."""
     inner = [(confidences >= edge).sum(axis=0) for edge in edges[1:-1]]
     everyone = np.full(confidences.shape[1], len(confidences))
     at_least = np.stack([everyone, *inner, np.zeros_like(everyone)])

@@ -1,4 +1,4 @@
-"""The starting kit's membership attack: is an example of the forget or of the test set? One attack a network."""
+"""Computes the starting kit's membership attack, one per network: is an example in the forget or the test set?"""
 
 import math
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ import numpy.typing as npt
 from forget512.scoring.conventions import seeded
 from forget512.scoring.errors import FloatArray, ScoringError, check_confidences
 
-LEAST_OF_KIND = 2  # examples: one to fit on, and one to ask about
+LEAST_OF_KIND = 2  # examples: one to fit on, and one to test on
 SPLITS = 10  # as the starting kit has it
-ONE_IN = 10  # examples of a kind is held out of a split, as the starting kit has it
+ONE_IN = 10  # examples of a kind is held out of a split, as in the starting kit
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Membership:
 
 
 def membership_attack(forget: npt.ArrayLike, test: npt.ArrayLike, rng: np.random.Generator | None = None) -> FloatArray:
-    """(N,) float64 accuracies, one a network, of telling its forget from its test examples by their loss.
+    """Compute (N,) float64 accuracies, one per network, of telling its forget from its test examples by their loss.
 
     forget (N, S), test (N, T): confidences f of the same N networks; the loss is the cross-entropy of the true
     class, log(1 + exp(-f)). 0.5 is indistinguishable; trained networks give more on what they have seen.
@@ -61,7 +61,7 @@ def membership_attack(forget: npt.ArrayLike, test: npt.ArrayLike, rng: np.random
     if kind < LEAST_OF_KIND:
         raise ScoringError(
             f"forget has {f.shape[1]} examples and test has {t.shape[1]}, but the attack needs at least "
-            f"{LEAST_OF_KIND} of each: one to fit on and one to be asked about."
+            f"{LEAST_OF_KIND} of each: one to fit on and one to test on."
         )
     rng = seeded(rng)
     chosen = [side[:, rng.permutation(side.shape[1])[:kind]] for side in (f, t)]
@@ -76,7 +76,7 @@ def membership_attack(forget: npt.ArrayLike, test: npt.ArrayLike, rng: np.random
 def membership(
     retrained: npt.ArrayLike, retrained_test: npt.ArrayLike, unlearned: npt.ArrayLike, unlearned_test: npt.ArrayLike
 ) -> Membership | None:
-    """`membership_attack` on both sides, (N_R, S) and (N_R, T), (N_U, S) and (N_U, T); None below 2 examples of a kind.
+    """Compute the attack on both sides, (N_R, S) and (N_R, T), (N_U, S) and (N_U, T); None below 2 examples of a kind.
 
     Raises ScoringError for arrays that cannot be scored.
     """
@@ -114,7 +114,7 @@ def _attack(losses, forget, held):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def logistic_fit(x, y, use):  # type: ignore[no-untyped-def]
-    """(intercept, slope) that minimise the summed log loss of y given x, plus slope²/2, over the entries in `use`.
+    """Find (intercept, slope) that minimise the summed log loss of y given x, plus slope²/2, over the entries in `use`.
 
     x: (n,) float64. y, use: (n,) bool; both kinds of y must be in use. Newton's method with steps halved until
     the sum falls: it is convex, so that this ends at its minimum.
@@ -125,7 +125,7 @@ def logistic_fit(x, y, use):  # type: ignore[no-untyped-def]
         if use[i]:
             centre += x[i]
             count += 1
-    centre /= count  # an intercept free of penalty absorbs it, and Newton's matrix is better for it
+    centre /= count  # the intercept without penalty absorbs it, and Newton's matrix is better conditioned
     intercept, slope = 0.0, 0.0
     value, g0, g1, h00, h01, h11 = _log_loss(x, y, use, centre, intercept, slope)
     for _ in range(100):
@@ -141,7 +141,7 @@ def logistic_fit(x, y, use):  # type: ignore[no-untyped-def]
             if trial[0] <= value - 1e-4 * size * decrement:
                 break
             size /= 2.0
-        if size <= 1e-9:  # what is left to gain is lost in rounding
+        if size <= 1e-9:  # the remaining gain is below rounding
             break
         intercept -= size * step0
         slope -= size * step1
@@ -151,7 +151,7 @@ def logistic_fit(x, y, use):  # type: ignore[no-untyped-def]
 
 @nb.njit(cache=True)
 def _log_loss(x, y, use, centre, intercept, slope):  # type: ignore[no-untyped-def]
-    """The penalised sum with its first and second derivatives in intercept (0) and slope (1)."""
+    """Compute the penalised sum with its first and second derivatives in intercept (0) and slope (1)."""
     value, g0, g1, h00, h01, h11 = slope * slope / 2.0, 0.0, slope, 0.0, 0.0, 1.0
     for i in range(x.size):
         if use[i]:

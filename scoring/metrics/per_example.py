@@ -1,4 +1,4 @@
-"""The table of forget examples: the rule behind each epsilon, and how the two sides differ."""
+"""Makes the table of forget examples: the rule behind each epsilon, and how the two sides differ."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from forget512.scoring.errors import FloatArray, ScoringError, check_both, real_
 
 @dataclass(frozen=True, eq=False)
 class PerExample:
-    """One row an example; every field is an (S,) array, or None where it is not known.
+    """One row per example; every field is an (S,) array, or None if unknown.
 
     epsilon: as given. points: H(s). All else is in units of confidence, float64, unless said otherwise.
 
@@ -52,14 +52,14 @@ def per_example(
     retrained_correct: npt.ArrayLike | None = None,
     unlearned_correct: npt.ArrayLike | None = None,
 ) -> PerExample:
-    """The table of examples for confidences (N_R, S) and (N_U, S) with their (S,) epsilons.
+    """Make the table of examples for confidences (N_R, S) and (N_U, S) with their (S,) epsilons.
 
-    bins: how many give points; those of `released` without. rules: False where epsilon is not of the released
-    rules (metric.md, section 2), which leaves the four columns of the rule None. Of rules that give the same
+    bins: number of bins that give points (default: as `released`). rules: False if epsilon does not come from the
+    released rules (metric.md, section 2), which leaves the four columns of the rule None. Of rules with the same
     epsilon, the first is named: single thresholds before intervals, ascending right, then left thresholds.
     *_correct: (N, S) booleans (does this run classify this example correctly?) or (S,) fractions in [0, 1].
 
-    Raises ScoringError for arrays that do not fit each other, and where an epsilon is not its rule's.
+    Raises ScoringError for arrays that do not fit each other, and if an epsilon differs from its rule's.
     """
     r, u = check_both(retrained, unlearned)
     runs, examples = (r.shape[0], u.shape[0]), r.shape[1]
@@ -92,7 +92,7 @@ def _quartile_range(values: FloatArray) -> FloatArray:
 
 
 def _fractions(values: npt.ArrayLike | None, runs: int, examples: int, name: str) -> FloatArray | None:
-    """(S,) fractions from (N, S) booleans or (S,) fractions, checked."""
+    """Return (S,) fractions from (N, S) booleans or (S,) fractions, checked."""
     if values is None:
         return None
     given = np.asarray(values)

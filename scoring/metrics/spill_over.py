@@ -1,4 +1,4 @@
-"""Spill-over: F on examples that were not to be forgotten. An algorithm can be right about the forget set alone."""
+"""Computes the spill-over: F on examples that should not be forgotten, where an algorithm may also do damage."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -39,7 +39,7 @@ class SpillOver:
 
 
 def spill_over(sides: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]], mode: str = "released") -> SpillOver:
-    """F of each set's confidences (N_R, P) of retrained and (N_U, P) of unlearned runs.
+    """Compute F of each set's confidences (N_R, P) of retrained and (N_U, P) of unlearned runs.
 
     Raises ScoringError for an unknown mode and for arrays that cannot be scored.
     """

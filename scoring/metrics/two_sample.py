@@ -1,7 +1,7 @@
-"""Two-sample tests, example by example: could retrained and unlearned runs be draws of one distribution?
+"""Computes two-sample tests for each example: could retrained and unlearned runs be draws of one distribution?
 
-A test that does not reject shows nothing: with few runs none can. What is reported is a count of examples at
-a stated rate of false discoveries, to be read together with the number of runs.
+A test that does not reject shows nothing: with few runs, none can. The result is a count of examples at a stated
+rate of false discoveries, to be read together with the number of runs.
 """
 
 import math
@@ -17,9 +17,9 @@ from forget512.scoring.conventions import seeded
 from forget512.scoring.definitions.sorting import SortedRuns, sort_runs
 from forget512.scoring.errors import FloatArray, ScoringError, check_both
 
-INTERVALS = 20  # of the integral behind Anderson and Darling's p-values: enough for statistics above 0.03
+INTERVALS = 20  # of the integral for Anderson and Darling's p-values; sufficient for statistics above 0.03
 NODES = 128  # in each of them
-SMALLEST = float(np.finfo(np.float64).tiny)  # stands for p-values that float64 cannot hold
+SMALLEST = float(np.finfo(np.float64).tiny)  # replaces p-values that float64 cannot hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class PValues:
 
 @dataclass(frozen=True, eq=False)
 class TwoSample:
-    """What `two_sample_tests` found, with the rate and the number of permutations that it used."""
+    """The result of `two_sample_tests`, with the rate and the number of permutations used."""
 
     kolmogorov_smirnov: PValues
     anderson_darling: PValues
@@ -86,14 +86,14 @@ def two_sample_tests(
     Energy: the energy distance 2 ∫ (F - G)² (Székely and Rizzo 2013) against `permutations` random relabellings
     of the runs, the same for all examples: p = (1 + relabellings with as large a distance) / (permutations + 1).
     Runs can be relabelled whatever their distribution, ties included, but p is never below
-    1 / (permutations + 1), and examples that lie there cannot be told apart.
+    1 / (permutations + 1), and examples at this limit cannot be distinguished.
 
     `rejected` counts the examples with which Benjamini and Hochberg's (1995) procedure keeps the expected share of
     false ones among those it rejects at `rate`. It rejects nothing unless k p-values, for some k, are at most
-    rate * k / S. So at its least p the energy test must find S / (rate * (permutations + 1)) examples or more at
-    once (1/50 of the forget set with the defaults), or it rejects none: fewer can be found only with more
-    permutations. The procedure holds for independent and for positively dependent p-values; a run moves many
-    examples together, so that the count itself varies more than independence suggests.
+    rate * k / S. So at its least p, the energy test must find S / (rate * (permutations + 1)) examples or more
+    (1/50 of the forget set with the defaults), or it rejects none; fewer can be found only with more permutations.
+    The procedure holds for independent and for positively dependent p-values. A run moves many examples together,
+    so the count itself varies more than independence suggests.
 
     Without `rng`, seed 0. Raises ScoringError for arrays that cannot be scored, a rate outside 0 to 1 and
     fewer than 1 permutation.
@@ -117,13 +117,13 @@ def two_sample_tests(
 
 
 def _controlled(p: FloatArray, rate: float) -> PValues:
-    """With the number of p-values up to the last one, in ascending order, that k / S times the rate covers."""
+    """Count the p-values up to the last one, in ascending order, that is at most k / S times the rate."""
     discoveries = np.flatnonzero(np.sort(p) * (p.size / np.arange(1, p.size + 1)) <= rate)
     return PValues(p, int(discoveries[-1]) + 1 if discoveries.size else 0)
 
 
 def _smirnov(distance: FloatArray, n_r: int, n_u: int) -> FloatArray:
-    """Exact p-values of distances in units of 1 / (n_r n_u): few differ, so each is worked out once."""
+    """Compute exact p-values of distances in units of 1 / (n_r n_u); few differ, so each is computed once."""
     different, which = np.unique(distance, return_inverse=True)
     p: FloatArray = np.array([max(_reaching(int(d), n_r, n_u), SMALLEST) for d in different])
     return p[which]
@@ -132,7 +132,7 @@ def _smirnov(distance: FloatArray, n_r: int, n_u: int) -> FloatArray:
 def _anderson_darling(statistic: FloatArray, n_r: int, n_u: int) -> FloatArray:
     limit = math.sqrt(2.0 * (math.pi**2 - 9.0) / 3.0)  # standard deviation of the limiting law, whose mean is 1
     standardised = (statistic - 1.0) / _deviation(n_r, n_u)
-    # The sides may be apart in two ways, of equal statistics.
+    # The sides may be separated in two ways, with equal statistics.
     orders = math.lgamma(n_r + n_u + 1) - math.lgamma(n_r + 1) - math.lgamma(n_u + 1)
     least = max(2.0 * math.exp(-orders), SMALLEST)
     p: FloatArray = np.maximum(anderson_darling_tail(1.0 + limit * standardised), least)
@@ -140,7 +140,7 @@ def _anderson_darling(statistic: FloatArray, n_r: int, n_u: int) -> FloatArray:
 
 
 def _deviation(n_r: int, n_u: int) -> float:
-    """Standard deviation of the k-sample statistic under equality, for k = 2 (Scholz and Stephens 1987, eq. 4)."""
+    """Compute the k-sample statistic's standard deviation under equality, k = 2 (Scholz and Stephens 1987, eq. 4)."""
     k, n = 2, n_r + n_u
     i = np.arange(1, n)
     h = float((1.0 / i).sum())
@@ -155,7 +155,7 @@ def _deviation(n_r: int, n_u: int) -> float:
 
 
 def anderson_darling_tail(x: FloatArray) -> FloatArray:
-    """P(A > x) for (S,) x, A being the limiting law of Anderson and Darling's statistic; 1 below 0.03.
+    """Compute P(A > x) for (S,) x, A being the limiting law of Anderson and Darling's statistic; 1 below 0.03.
 
     A is the sum of Z_j² / (j (j + 1)), Z_j independent standard normals (Anderson and Darling 1952). The tail
     of such a sum is an alternating series of integrals between its inverse weights (Smirnov 1936),
@@ -164,7 +164,7 @@ def anderson_darling_tail(x: FloatArray) -> FloatArray:
         D(u) = Π_j (1 - u / (j (j + 1))) = -cos(π sqrt(1 + 4 u) / 2) / (π u).
 
     In t = sqrt(1 + 4 u) - 4 k the ends are -1 and 1, with the singularities of Gauss-Chebyshev quadrature. All
-    its terms in the first interval, which the tail consists of, are positive: small values keep their digits.
+    terms in the first interval, which make up the tail, are positive, so small values keep their digits.
     """
     t = np.cos(math.pi * (np.arange(NODES) + 0.5) / NODES)
     singular = np.sqrt((1.0 - t * t) / np.cos(math.pi * t / 2.0))
@@ -200,9 +200,9 @@ def _statistics(values, order, n_r, distance, variance_ratio, energy):  # type: 
 
 @nb.njit(cache=True)
 def _three(z, order, n_r):  # type: ignore[no-untyped-def]
-    """Smirnov's distance times n_r n_u, Anderson and Darling's statistic, and the energy distance times (n_r n_u)²/2.
+    """Compute Smirnov's distance · n_r n_u, Anderson and Darling's statistic, and the energy distance · (n_r n_u)²/2.
 
-    z: (n,) ascending, `order` the run of each. Ties are gone through together.
+    z: (n,) ascending, `order` the run of each. Ties are handled together.
     """
     n = z.size
     largest, weighted, energy = 0.0, 0.0, 0.0
@@ -230,7 +230,7 @@ def _three(z, order, n_r):  # type: ignore[no-untyped-def]
 
 @nb.njit(parallel=True, cache=True)
 def _count_as_large(values, order, member, n_r, observed, as_large):  # type: ignore[no-untyped-def]
-    """Relabellings member (n, permutations) whose energy distance is the observed one or more, example by example."""
+    """Count the relabellings member (n, permutations) with at least the observed energy distance, for each example."""
     n, permutations = member.shape
     for s in nb.prange(values.shape[0]):
         below = np.zeros(permutations)
@@ -249,11 +249,11 @@ def _count_as_large(values, order, member, n_r, observed, as_large):  # type: ig
 
 @nb.njit(cache=True)
 def _reaching(distance, n_r, n_u):  # type: ignore[no-untyped-def]
-    """P(Smirnov's distance times n_r n_u >= `distance`) when every order of the runs is equally likely.
+    """Compute P(Smirnov's distance times n_r n_u >= `distance`) if every order of the runs is equally likely.
 
     An order is a path from (0, 0) to (n_r, n_u); share[j] is the share of the paths to (i, j) that reach the
-    distance on their way. The last step to (i, j) comes from (i - 1, j) with probability i / (i + j). Sums of
-    positive terms alone, so that small values keep their digits.
+    distance on their way. The last step to (i, j) comes from (i - 1, j) with probability i / (i + j). All
+    terms are positive, so small values keep their digits.
     """
     share = np.zeros(n_u + 1)
     for i in range(n_r + 1):

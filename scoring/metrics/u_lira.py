@@ -1,4 +1,4 @@
-"""U-LiRA-style attack: was a network unlearned or retrained? One likelihood-ratio attack an example, over runs."""
+"""Computes a U-LiRA-style attack, one likelihood ratio per example: was a network unlearned or retrained?"""
 
 import math
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from forget512.scoring.conventions import seeded
 from forget512.scoring.errors import FloatArray, ScoringError, check_both
 
 LEAST_FITTED = 2  # runs of a side that a Gaussian is fitted to
-LEAST_DEVIATION = 1e-6  # of a fitted Gaussian: about what a float32 logit of size 10 resolves
-FALSE_POSITIVES = 0.01  # the rate that the true positives are counted at
+LEAST_DEVIATION = 1e-6  # of a fitted Gaussian: about the resolution of a float32 logit of size 10
+FALSE_POSITIVES = 0.01  # the false-positive rate at which true positives are counted
 
 
 @dataclass(frozen=True, eq=False)
 class ULira:
-    """What `u_lira` found; 0.5 is what indistinguishable networks give.
+    """The result of `u_lira`; indistinguishable networks give 0.5.
 
     accuracy: (S,) float64 balanced accuracies in [0, 1]. mean_accuracy: over the examples.
     tpr_at_1_percent_fpr: see `u_lira`; indistinguishable networks give about 0.01. folds: as used.
@@ -69,7 +69,7 @@ def u_lira(
     """
     r, u = check_both(retrained, unlearned)
     if folds < 2:
-        raise ScoringError(f"folds is {folds}, but runs are held out of at least 2.")
+        raise ScoringError(f"folds is {folds}, but at least 2 are needed.")
     folds = min(folds, len(r), len(u))
     for name, side in (("retrained", r), ("unlearned", u)):
         left = len(side) - math.ceil(len(side) / folds)
@@ -96,17 +96,17 @@ def u_lira(
 
 
 def _fit(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and variance of each example over the runs (n, S)."""
+    """Compute mean and variance of each example over the runs (n, S)."""
     return values.mean(axis=0), np.maximum(values.var(axis=0, ddof=1), LEAST_DEVIATION**2)
 
 
 def _log_density(x: FloatArray, mean: FloatArray, variance: FloatArray) -> FloatArray:
-    """Of a Gaussian, up to the constant that a ratio loses."""
+    """Compute a Gaussian's log-likelihood, without the constant that cancels in a ratio."""
     return -0.5 * ((x - mean) ** 2 / variance + np.log(variance))
 
 
 def _true_positives(positive: FloatArray, negative: FloatArray) -> float:
-    """Share of `positive` above the smallest threshold that at most 1 % of `negative` lie above."""
+    """Compute the share of `positive` above the smallest threshold that at most 1 % of `negative` lie above."""
     allowed = math.floor(FALSE_POSITIVES * negative.size)
     threshold = np.partition(negative, -1 - allowed)[-1 - allowed]
     return float((positive > threshold).mean())

@@ -1,11 +1,11 @@
-"""Named warnings about the runs behind a score: what a reader should know before trusting it.
+"""Checks the runs behind a score, and returns named warnings to read before trusting it.
 
-Each check compares runs with the bulk of their own side and, where honest runs may have heavy tails, with what
-the other side shows. Deviations are in robust units: from the example's median over the side's runs, divided by
-1.4826 times the median absolute deviation (the standard deviation of a Gaussian).
+Each check compares runs with the bulk of their own side and, where honest runs may have heavy tails, with the other
+side. Deviations are in robust units: from the example's median over the side's runs, divided by 1.4826 times the median
+absolute deviation (the standard deviation of a Gaussian).
 
-What is not found: wild values so common that they are the distribution (HANDFUL), or that lie within LEAST_WILD
-units of the bulk or TAIL times the other side's own tail; copies of a run that were altered by more than SAME.
+The checks do not find wild values so common that they are the distribution (HANDFUL), or within LEAST_WILD units of the
+bulk or TAIL times the other side's own tail, nor copies of a run that were altered by more than SAME.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ from forget512.scoring.warnings.findings import (
 )
 from forget512.scoring.warnings.wild import wild
 
-ROUNDING = 1e-6  # relative; float32 arithmetic in another order moves a confidence by about this
+ROUNDING = 1e-6  # relative; float32 arithmetic in another order changes a confidence by about this
 # Copies differ by rounding only: float16 moved real runs (digits) by a median of up to 0.016 units, and the two
 # most alike of 512 honest runs were 0.17 apart, in the gentlest fine-tuning.
 SAME = 0.02
@@ -45,7 +45,7 @@ def integrity(
     retrained_test_accuracy: npt.ArrayLike | None = None,
     unlearned_test_accuracy: npt.ArrayLike | None = None,
 ) -> tuple[Finding, ...]:
-    """Every finding about confidences (N_R, S) and (N_U, S), their (S,) epsilons and (N,) accuracies; () if none.
+    """Return all findings about confidences (N_R, S) and (N_U, S), their (S,) epsilons and (N,) accuracies.
 
     undefined-epsilon: examples whose epsilon is NaN. zero-variance: examples on which all runs of a side agree, up
     to rounding. duplicate-runs: runs of one side that copy each other. copied-runs: unlearned runs that copy a
@@ -81,10 +81,10 @@ def integrity(
 
 
 def find_non_finite(values: npt.ArrayLike, side: Side) -> Finding | None:
-    """`non-finite`: the runs and examples at which values (N, S, ...), logits or confidences, are not finite.
+    """Return the finding `non-finite`: runs and examples whose values (N, S, ...), logits or confidences, are invalid.
 
-    For code that loads arrays: functions that score refuse such values and name the first one alone.
-    Raises ScoringError for an array of less than two axes, or not of real numbers.
+    It is for code that loads arrays; functions that score refuse such values and name only the first one.
+    Raises ScoringError for an array with fewer than two axes, or not of real numbers.
     """
     array = real_array(values, f"{side} values")
     if array.ndim < 2:
@@ -94,7 +94,7 @@ def find_non_finite(values: npt.ArrayLike, side: Side) -> Finding | None:
     if not len(places):
         return None
     shown = [(int(run), int(example)) for run, example in places[:SHOWN]]
-    text = f"{len(places)} places (run, example) on the {side} side are not finite: {listed(shown, len(places))}."
+    text = f"{len(places)} values (run, example) on the {side} side are not finite: {listed(shown, len(places))}."
     runs, examples = [run for run, _ in shown], [example for _, example in shown]
     return Finding("non-finite", side, text, {"count": len(places), "runs": runs, "examples": examples})
 
@@ -112,7 +112,7 @@ def _undefined(places: npt.NDArray[np.intp], examples: int) -> Finding | None:
 
 
 def _constant(x: FloatArray) -> npt.NDArray[np.bool_]:
-    """(S,): do all runs agree on the example, up to rounding?"""
+    """Return (S,) whether all runs agree on the example, up to rounding."""
     low, high = x.min(axis=0), x.max(axis=0)
     constant: npt.NDArray[np.bool_] = high - low <= ROUNDING * np.maximum(np.abs(low), np.abs(high))
     return constant
@@ -125,7 +125,7 @@ def _zero_variance(x: FloatArray, side: Side) -> Finding | None:
     count, examples = places.size, x.shape[1]
     shown = places[:SHOWN].tolist()
     if count == examples:
-        text = f"All {len(x)} {side} runs give the same confidences: this side has no spread, as an untouched original."
+        text = f"All {len(x)} {side} runs give the same confidences: this side has no spread, like the original model."
     else:
         named = listed(shown, count)
         text = f"All {len(x)} {side} runs give the same confidence on {count} of {examples} examples ({named})."
@@ -133,7 +133,7 @@ def _zero_variance(x: FloatArray, side: Side) -> Finding | None:
 
 
 def _copies(r: FloatArray, u: FloatArray) -> list[Finding]:
-    """duplicate-runs of both sides, and copied-runs."""
+    """Return the findings duplicate-runs of both sides, and copied-runs."""
     median_r, unit_r, median_u, unit_u = robust_units(r, u)
     findings = []
     sides: tuple[tuple[Side, FloatArray, FloatArray, FloatArray], ...] = (
@@ -165,7 +165,7 @@ def _copies(r: FloatArray, u: FloatArray) -> list[Finding]:
 
 
 def _alike(rows: FloatArray, others: FloatArray, later: bool) -> list[tuple[int, int]]:
-    """(i, j) for each row i that has a copy j among others (a later row): within SAME on half of the examples."""
+    """Return (i, j) for each row i with a copy j among others (a later row): within SAME on half of the examples."""
     if rows.shape[1] < LEAST_EXAMPLES:
         return []
     # A few examples rule out nearly all pairs, so that the rest is compared in full: N^2 times 64, not times S.

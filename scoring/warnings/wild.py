@@ -1,4 +1,4 @@
-"""A handful of runs, or of values, that change F: the thresholds follow the extremes (metric.md, "It can be gamed")."""
+"""Finds a few runs or values that change F, since thresholds follow the extremes (metric.md, "It can be gamed")."""
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +19,14 @@ from forget512.scoring.warnings.findings import (
 
 LEAST_WILD = 5.0  # units; real honest runs (digits, 512 of each of six algorithms) reached 2.9 on WILD_SHARE
 WILD_SHARE = 0.25  # of the examples on which a wild run is beyond the limit
-TAIL = 3.0  # times the 99 % quantile of the other side, which Student-t(3) runs pass once in about 2,500
-HANDFUL = 0.15  # of a side's runs, or of an example's values: more is not a handful, it is the distribution
+TAIL = 3.0  # times the 99 % quantile of the other side, which Student-t(3) runs exceed once in about 2,500
+HANDFUL = 0.15  # of a side's runs, or of an example's values; more than that is the distribution
 MATERIAL_RATIO = 2.0  # between F with and without; at 1.5, honest banks whose runs have heavy tails were flagged
-MATERIAL_STEP = 0.0005  # of F; no ranking turns on less
+MATERIAL_STEP = 0.0005  # of F; smaller changes affect no ranking
 
 
 def wild(r: FloatArray, u: FloatArray) -> list[Finding]:
-    """wild-runs, and wild-values among the runs that are left."""
+    """Return the findings wild-runs, and wild-values among the other runs."""
     if min(len(r), len(u)) < LEAST_RUNS:
         return []
     findings: list[Finding] = []
@@ -45,14 +45,14 @@ def wild(r: FloatArray, u: FloatArray) -> list[Finding]:
 
 
 def _deviations(r: FloatArray, u: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Sizes (N, S) of both sides' deviations in robust units; 0 where neither side varies."""
+    """Compute the sizes (N, S) of both sides' deviations in robust units; 0 where neither side varies."""
     median_r, unit_r, median_u, unit_u = robust_units(r, u)
     unit_r, unit_u = (np.where(unit > 0, unit, np.inf) for unit in (unit_r, unit_u))
     return np.abs(r - median_r) / unit_r, np.abs(u - median_u) / unit_u
 
 
 def _beyond(r: FloatArray, u: FloatArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which deviations of each side are wild, seen from the other side; none where there are more than a handful."""
+    """Mark the deviations of each side that are wild relative to the other side; none if there are more than a few."""
     sides = []
     for own, other in ((r, u), (u, r)):
         wild = own > max(LEAST_WILD, TAIL * float(np.quantile(other, 0.99)))
@@ -100,7 +100,7 @@ def _wild_runs(
 def _wild_values(
     r: FloatArray, u: FloatArray, wild_r: npt.NDArray[np.bool_], wild_u: npt.NDArray[np.bool_]
 ) -> Finding | None:
-    """The same for values that are wild in other runs on each example; those alone are left out."""
+    """Return the finding for single wild values; F without them ignores only these values."""
     places = np.flatnonzero(wild_r.any(axis=0) | wild_u.any(axis=0))
     if not places.size:
         return None

@@ -73,6 +73,6 @@ def test_a_method_is_added_by_a_file_an_entry_and_the_command(checkout):
     listed = give(checkout, "-m", "forget512", "algorithms")
     assert "halve  (nobody; reads no set; presets ours, small (digits))" in listed and "share=1" in listed
     assert give(checkout, *command, "--bump", "halve") == "halve: version 1 is now version 2.\n"
-    assert "there is no such module; name one of amnesiacs, " in give(checkout, *command, "--bump", "halved")
+    assert "there is no such module; give one of amnesiacs, " in give(checkout, *command, "--bump", "halved")
     (checkout / "algorithms" / "literature" / "halve.py").unlink()
     assert give(checkout, *command) == "halve: removed.\n"

@@ -22,7 +22,7 @@ HEAD = "def unlearning(net, retain, forget, validation"
     ("arguments", "said"),
     [
         (["split"], "Missing option '--out'"),
-        (["split", "--out", "taken"], "--out taken exists and is not empty: nothing is overwritten"),
+        (["split", "--out", "taken"], "--out taken exists and is not empty: give a new folder"),
         (["split", "--out", "new", "--dataset", "digitz"], "Did you mean 'digits'?"),
         (["examine", "nowhere", "--as", "mine"], "nowhere does not exist: give a folder of state_dicts"),
         (["examine", "empty", "--as", "mine"], "empty holds no checkpoint"),

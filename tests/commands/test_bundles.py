@@ -80,7 +80,7 @@ def records(store: Path) -> dict[str, Any]:
 
 def test_an_honest_bundle_is_verified_and_its_import_gives_the_same_board(give, exported, filled_store, tmp_path):
     status, out, _ = give("verify", exported)
-    assert status == 0 and "numbers computed anew, all as it says" in out
+    assert status == 0 and "numbers recomputed, all equal" in out
     status, out, _ = give("import", exported, "--store", tmp_path / "other")
     assert status == 0 and out.count("16 runs imported") == 3
     theirs, ours = records(tmp_path / "other"), records(filled_store.store)
@@ -131,7 +131,7 @@ def test_importing_twice_changes_nothing_and_own_runs_stay_own(give, exported, f
     before = sorted(store.rglob("*"))
     for _ in range(2):
         status, out, _ = give("import", exported, "--store", store)
-        assert status == 0 and out.count("0 runs imported, 16 were there already") == 3
+        assert status == 0 and out.count("0 runs imported, 16 were already in the store") == 3
     assert sorted(store.rglob("*")) == before
     assert "imported" not in give("leaderboard", "--store", store)[1]
 
@@ -157,7 +157,7 @@ def test_a_flipped_bit_is_found_wherever_it_is(give, exported, tmp_path):
     header = 8 + struct.unpack("<Q", exported.read_bytes()[:8])[0]
     for place in (header + 5, (header + size) // 2, size - 1):
         status, out, _ = give("verify", flip(exported, tmp_path / "b", place))
-        assert status == 1 and "its checksum differs" in out
+        assert status == 1 and "its checksum does not match" in out
     for place in (0, 3, 9, header // 2):
         status, _, err = give("verify", flip(exported, tmp_path / "b", place))
         assert status == 2 and err.count("\n") == 1 and "Traceback" not in err
@@ -171,7 +171,7 @@ def test_a_changed_number_with_right_checksums_is_found_by_computing_it(give, fo
 
     path = forged(better)
     status, out, _ = give("verify", path)
-    assert status == 1 and out.count("\n") == 1 and "score is said to be" in out
+    assert status == 1 and out.count("\n") == 1 and "score is stated as" in out
     status, _, err = give("import", path, "--store", tmp_path / "s")
     assert status == 2 and "is refused" in err
 
@@ -192,7 +192,7 @@ def test_a_changed_accuracy_is_found_from_the_logits(give, forged):
         for name in ("unlearned_test_accuracy", "test_ratio", "score"):
             manifest["scores"][0][name] = 1.0
 
-    assert "test accuracy is said to be 1.000000" in give("verify", forged(hide, change))[1]
+    assert "test accuracy is stated as 1.000000" in give("verify", forged(hide, change))[1]
 
 
 def of_bank(number: int, **changes: Any) -> Callable[[Any], None]:
@@ -224,28 +224,28 @@ def huge_epochs(benchmark):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (of_bank(1, algorithm="../../../evil"), "it would leave the store"),
-        (of_bank(1, algorithm="a\\..\\b"), "it would leave the store"),
-        (of_bank(1, algorithm=".hidden"), "it would leave the store"),
+        (of_bank(1, algorithm="../../../evil"), "its path would leave the store"),
+        (of_bank(1, algorithm="a\\..\\b"), "its path would leave the store"),
+        (of_bank(1, algorithm=".hidden"), "its path would leave the store"),
         (of_bank(1, algorithm="a\x1b[2Jb"), "not a short printable text"),
         (of_bank(1, hyper_parameters={"a\x1b[2Jb": 1}), "not a short printable text"),
         (of_bank(1, source="\x1b[2J"), "not a short printable text"),
         (of_bank(1, original="\x1b[2J"), "not a short printable text"),
         (of_bank(1, batch_format="\x1b[2J"), "not a short printable text"),
         (edit("benchmark", huge_epochs), "epochs or sizes are missing or invalid"),
-        (of_bank(1, algorithm="retrain"), "its first bank, and no other, must be retrain's"),
-        (of_bank(1, algorithm="idea@12345678"), "not called after its source"),
-        (of_bank(1, benchmark="0" * 64), "of another benchmark"),
-        (of_bank(1, hyper_parameters=[]), "does not say which algorithm"),
-        (edit("banks.1.source.files", [["idea.py", "utf-8", "print('other code')"]]), "not the one that its bank"),
-        (edit("banks.1.source.files", [["idea.py", "idna", "x"]]), "not the one that its bank"),
+        (of_bank(1, algorithm="retrain"), "its first bank, and only that one, must be retrain's"),
+        (of_bank(1, algorithm="idea@12345678"), "does not match its source"),
+        (of_bank(1, benchmark="0" * 64), "belongs to another benchmark"),
+        (of_bank(1, hyper_parameters=[]), "does not name its algorithm"),
+        (edit("banks.1.source.files", [["idea.py", "utf-8", "print('other code')"]]), "does not match its bank's name"),
+        (edit("banks.1.source.files", [["idea.py", "idna", "x"]]), "does not match its bank's name"),
         (edit("banks.1.source.files", [["idea.py", "utf-8", "x = = 2"]]), "Python cannot parse idea.py ("),
         (edit("banks.1.source", 7), "is not text"),
-        (edit("banks.1.provenance", []), "not that of its runs"),
-        (edit("benchmark.fingerprint", "0" * 64), "its fingerprint is not that of what it describes"),
+        (edit("banks.1.provenance", []), "does not match its runs"),
+        (edit("benchmark.fingerprint", "0" * 64), "its fingerprint does not match its description"),
         (edit("benchmark.forget_targets", [0] * 29), "29 forget targets for 30"),
         (edit("benchmark.forget_targets", [99] * 30), "not a valid class index"),
-        (edit("benchmark.forget_indices", list(range(30))), "its forget indices are not those"),
+        (edit("benchmark.forget_indices", list(range(30))), "its forget indices do not match"),
         (edit("benchmark", []), "not a valid description of a benchmark"),
         (edit("mode", "best"), "'best' is not known"),
     ],
@@ -262,13 +262,13 @@ def test_a_forged_manifest_is_named_and_imports_nothing(give, forged, tmp_path, 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda a: a.update({"1/seed": a["1/seed"] * 0}), "seeds are not different"),
-        (lambda a: a.update({"1/seed": a["1/seed"] + 2**40}), "seeds are not different"),
+        (lambda a: a.update({"1/seed": a["1/seed"] * 0}), "seeds are not distinct"),
+        (lambda a: a.update({"1/seed": a["1/seed"] + 2**40}), "seeds are not distinct"),
         (lambda a: a.update({"1/seed": a["1/seed"] + 99}), "seeds beyond its N"),
-        (lambda a: a["1/forget_logits"].__setitem__((0, 0), np.nan), "values that no run can have"),
-        (lambda a: a["1/test_accuracy"].__setitem__(0, 1.5), "values that no run can have"),
-        (lambda a: a["1/provenance"].__setitem__(0, 9), "not that of its runs"),
-        (lambda a: a.update({"1/forget_logits": a["1/forget_logits"][:, :5].copy()}), "is of 5 examples"),
+        (lambda a: a["1/forget_logits"].__setitem__((0, 0), np.nan), "has impossible values"),
+        (lambda a: a["1/test_accuracy"].__setitem__(0, 1.5), "has impossible values"),
+        (lambda a: a["1/provenance"].__setitem__(0, 9), "does not match its runs"),
+        (lambda a: a.update({"1/forget_logits": a["1/forget_logits"][:, :5].copy()}), "has 5 examples"),
         (lambda a: a.update({"1/seconds": a["1/seconds"][:3]}), "of shape (3,)"),
         (lambda a: a.pop("1/seconds"), "a bank's arrays should be"),
         (lambda a: a.update({"1/evil": np.zeros(2)}), "a bank's arrays should be"),
@@ -312,8 +312,8 @@ def test_numbers_beyond_json_and_huge_counts_are_refused(give, exported, forged,
 
 def test_another_benchmark_than_the_one_stated_is_refused(refused, exported, tmp_path):
     store = ["--store", tmp_path / "s"]
-    assert "--benchmark 0123 is wanted" in refused("import", exported, *store, "--benchmark", "0123")
-    assert "a bundle says itself" in refused("import", exported, *store, "--dataset", "digits")
+    assert "--benchmark is 0123" in refused("import", exported, *store, "--benchmark", "0123")
+    assert "a bundle names its own benchmark" in refused("import", exported, *store, "--dataset", "digits")
 
 
 def test_other_classes_than_those_that_the_store_knows_are_refused(give, refused, exported, filled_store, tmp_path):
@@ -323,16 +323,16 @@ def test_other_classes_than_those_that_the_store_knows_are_refused(give, refused
     description["forget_targets"].reverse()
     description["forget_targets"][0] = (description["forget_targets"][0] + 1) % 3
     name.write_text(canonical_json(description))
-    assert "are not those that the store has" in refused("import", exported, "--store", store)
+    assert "differ from those in the store" in refused("import", exported, "--store", store)
 
 
 def test_export_overwrites_nothing_and_names_what_it_cannot_find(refused, exported, filled_store, tmp_path):
     before = exported.read_bytes()
     store = ["--store", filled_store.store]
-    assert "nothing is overwritten" in refused("export", "idea", exported, *store)
+    assert "exists and is not overwritten" in refused("export", "idea", exported, *store)
     assert exported.read_bytes() == before
     assert "Did you mean 'forget_remember'?" in refused("export", "forget_rember", tmp_path / "b", *store)
-    assert "may be one of 2 banks" in refused("export", "finetune", tmp_path / "b", *store)
+    assert "matches 2 banks" in refused("export", "finetune", tmp_path / "b", *store)
     assert "has no benchmark 0: it holds" in refused("export", "idea", tmp_path / "b", *store, "--benchmark", "0")
     assert not (tmp_path / "b").exists()
 
@@ -368,7 +368,7 @@ def test_an_unreadable_origin_note_is_written_anew_by_the_same_import(give, refu
     status, out, _ = give("verify-store", *store, "--set-aside")
     assert status == 1 and note.name in out and note.exists()  # set aside, these runs would pass for own ones
     status, out, _ = give("import", exported, *store)
-    assert status == 0 and "0 runs imported, 16 were there already" in out
+    assert status == 0 and "0 runs imported, 16 were already in the store" in out
     assert note.read_bytes() == sound and "idea.forget512" in give("leaderboard", *store)[1]
 
 
@@ -421,7 +421,7 @@ def test_other_classes_beside_published_confidences_are_refused(refused, publish
         arrays = dict(file)
     arrays["targets"] = (arrays["targets"] + (np.arange(30) < 2)) % 3
     np.savez(published, **arrays)
-    assert "2 of 30 differ" in refused("import", published, *filled_store.options[:-2], "--store", tmp_path / "s")
+    assert "2 of 30 examples" in refused("import", published, *filled_store.options[:-2], "--store", tmp_path / "s")
     assert not list((tmp_path / "s").rglob("*.safetensors"))
 
 
@@ -432,7 +432,7 @@ def test_published_confidences_become_the_reference_and_stand_beside_each_score(
     own = json.loads(give("leaderboard", "--store", store, "--format", "json")[1])["boards"][0]
     shutil.rmtree(next(store.glob("banks/*/retrain-*")))
     options = filled_store.options[:-2]
-    assert "state it, beginning with --dataset" in refused("import", published, "--store", store)
+    assert "give --dataset and the other benchmark options" in refused("import", published, "--store", store)
     status, out, _ = give("import", published, *options, "--store", store)
     assert status == 0 and "confidences of 16 runs imported" in out
     (kept,) = store.glob("banks/*/retrain-*/confidences-16.safetensors")
@@ -481,4 +481,4 @@ def test_confidences_of_another_forget_set_are_refused(refused, published, fille
     options = filled_store.options[:4]  # 10 % forgotten
     assert "this benchmark forgets 6 examples" in refused("import", published, *options, "--store", tmp_path / "s")
     line = refused("import", published, *filled_store.options[:-2], "--benchmark", "00", "--store", tmp_path / "s")
-    assert "--benchmark 00 is wanted" in line
+    assert "--benchmark is 00" in line

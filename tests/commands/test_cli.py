@@ -30,12 +30,12 @@ QUICK = ["--epochs", 1, "--set", "forget_remember.epochs=[1]", "--set", "forget_
         (["finetune", "--runs", 1], "at least 2 runs"),
         (["finetune", "--runs", "many"], "'many' is not a valid integer"),
         (["finetune", "--rnus", 5], "No such option '--rnus'"),
-        (["finetune", "--epochs", 0], "at least 1 epoch"),
+        (["finetune", "--epochs", 0], "at least 1 is needed"),
         (["finetune", "--gpus-per-run", 0.3], "not 1/k"),
         (["finetune", "--gpus-per-run", 0.3], "Use 0.25"),
         (["finetune", "--actors", 0], "at least 1"),
         (["finetune", "--forget-class", 10], "classes 0 … 9"),
-        (["finetune", "--forget-fraction", 1], "at least one retained"),
+        (["finetune", "--forget-fraction", 1], "one retained"),
         (["finetune", "--forget-class", 1, "--forget-fraction", 0.1], "give one of them"),
         (["finetune", "--dataset", "none.npz"], "does not exist"),
         (["finetune", "--dataset", "cifar10-mini", "--data-dir", "nowhere"], "could not be downloaded"),
@@ -102,7 +102,7 @@ def test_evaluate_prints_one_table_with_scores_ceiling_and_costs(uninterrupted):
     assert process.returncode == 0
     for word in ("(the reference)", "finetune", "forget_remember", "95 % interval", "of ceiling", "of 30 epochs"):
         assert word in process.stdout
-    assert "cannot be read" in process.stdout  # 8 runs
+    assert "cannot be interpreted" in process.stdout  # 8 runs
     assert max(map(len, process.stdout.splitlines())) <= 120
 
 
@@ -121,7 +121,7 @@ def test_looking_at_a_store_waits_for_no_heavy_import(uninterrupted):
 def test_plan_status_and_bank_folders(uninterrupted, refused, tmp_path, monkeypatch, capsys):
     store, _ = uninterrupted
     status, out, _ = command(monkeypatch, capsys, "plan", "finetune", *QUICK[:2], "--runs", 16, "--store", store)
-    assert status == 0 and "In all about" in out
+    assert status == 0 and "Total: about" in out
     status, out, _ = command(monkeypatch, capsys, "plan", "finetune", "--runs", 16, "--store", tmp_path)
     assert status == 0 and "no timed run" in out
     status, out, _ = command(monkeypatch, capsys, "status", "--runs", 9, "--store", store)

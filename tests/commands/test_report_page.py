@@ -104,7 +104,7 @@ def test_a_candidate_shows_its_charts_and_warnings(visit):
     ]
     readings = page.locator("#candidate-body li").all_inner_texts()
     assert readings[0].startswith("F against N: 8:") and readings[-1].startswith("two-sample tests")
-    assert "cannot be read" in page.locator("#candidate-body .warning").first.inner_text()  # 10 runs are few
+    assert "cannot be interpreted" in page.locator("#candidate-body .warning").first.inner_text()  # 10 runs are few
     page.select_option("#candidate-choice", label="far")
     page.wait_for_function("location.hash.startsWith('#candidate/')")
 

@@ -79,7 +79,7 @@ def test_score_of_logits_without_accuracies_is_f_and_says_that_few_runs_cannot_b
     assert [warning["name"] for warning in result["warnings"]] == ["few-runs"]
     assert result["missing"]["interval"] == "needs 8 runs a side"
     status, out, _ = command(monkeypatch, capsys, *arguments)
-    assert "needs 8 runs" in out and "cannot be read" in out
+    assert "needs 8 runs" in out and "cannot be interpreted" in out
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_score_of_logits_without_accuracies_is_f_and_says_that_few_runs_cannot_b
         ({"confidences": np.zeros(3)}, "a 2-D array"),
         (
             {"confidences": np.full((4, 3), np.nan)},
-            "12 places (run, example) on the unlearned side are not finite: (0, 0)",
+            "12 values (run, example) on the unlearned side are not finite: (0, 0)",
         ),
         ({"confidences": np.zeros((4, 2))}, "same examples"),
         ({"logits": np.zeros((4, 3, 5)), "targets": np.array([0, 1, 5])}, "5"),
@@ -155,8 +155,8 @@ def test_the_text_says_n_ceiling_both_spreads_and_the_projection(arrays, run):
 def test_a_projection_that_was_asked_for_and_cannot_be_had_has_its_reason(arrays, run):
     r, u = arrays("r.npz"), arrays("u.npz", 0.5, 0.8)
     cases = {
-        ("--project", "40"): "the score is of 40 runs already",
-        ("--project", "512", "--mode", "exact"): "only mode released is projected",
+        ("--project", "40"): "the score already has 40 runs",
+        ("--project", "512", "--mode", "exact"): "only mode released can be projected",
     }
     for options, reason in cases.items():
         answer = json.loads(run("score", "--retrained", r, "--unlearned", u, "--json", *options))
@@ -272,7 +272,7 @@ def test_what_stands_beside_the_confidences_is_checked_too(refused, tmp_path, ch
 
 def test_one_array_is_no_side(arrays, refused, tmp_path):
     np.save(tmp_path / "plain.npy", np.zeros((4, 3)))
-    assert "is one array (.npy)" in refused("score", "--retrained", arrays("r.npz"), "--unlearned", "plain.npy")
+    assert "is one unnamed array (.npy)" in refused("score", "--retrained", arrays("r.npz"), "--unlearned", "plain.npy")
 
 
 @pytest.mark.parametrize("runs", ["0", "-5", "7", "1000000"])

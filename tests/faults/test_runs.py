@@ -157,7 +157,7 @@ def test_a_run_that_eats_memory_is_stopped_at_the_limit(server, failure, monkeyp
     monkeypatch.setattr(server, "memory", 800e6)
     found = failure(f"print('so far', flush=True)\n{EAT}")
     held, limit = (float(word) for word in str(found).split() if word[0].isdigit())
-    assert str(found) == f"it held {held:.2f} GB of memory; a run may hold 0.80 GB here"
+    assert str(found) == f"it used {held:.2f} GB of memory; the limit is 0.80 GB here"
     assert limit < held < 2.5 and found.output == "so far\n"
 
 
@@ -173,7 +173,7 @@ def test_what_a_runs_processes_hold_is_added_up(server, failure, monkeypatch):
     """None of the four holds more than a third of the limit of its own."""
     monkeypatch.setattr(server, "memory", 1.2e9)
     body = "for _ in range(3):\n    if os.fork() == 0: break\nheld = b'x' * 400_000_000\ntime.sleep(20)"
-    assert "a run may hold 1.20 GB here" in str(failure(body))
+    assert "the limit is 1.20 GB here" in str(failure(body))
 
 
 @linux
@@ -187,7 +187,7 @@ def test_where_memory_runs_out_the_kernel_takes_the_run_first(run, tmp_path):
 def test_a_run_that_the_kernel_takes_for_its_memory_is_the_machines_fault(run, small_group):
     limit, processes = small_group
     assert limit < 3e9
-    with pytest.raises(MachineFault, match="its process was killed by SIGKILL, and not by this program"):
+    with pytest.raises(MachineFault, match="its process was killed by SIGKILL from outside"):
         run(f"open({str(processes)!r}, 'w').write(str(os.getpid()))\n{EAT}")
 
 
@@ -215,7 +215,7 @@ def test_a_run_that_is_ended_from_outside_is_the_machines_fault(server, candidat
     daemon, run = (str(tmp_path / name) for name in ("daemon", "run"))
     algorithm = candidate(f"start_daemon({daemon!r})\nnote({run!r})\ntime.sleep(60)", TOOLS)
     ending = beside(lambda: os.kill(read_pids(tmp_path / "run", 1)[0], number))
-    with ending, pytest.raises(MachineFault, match=f"killed by {number.name}, and not by this program"):
+    with ending, pytest.raises(MachineFault, match=f"killed by {number.name} from outside"):
         server.run(algorithm, Seeds("bank", 0))
     assert gone(*read_pids(tmp_path / "daemon", 1)) and server.alive()
 
@@ -242,7 +242,7 @@ def test_memory_that_runs_out_inside_a_candidate_is_the_machines_fault(run, body
 @pytest.mark.parametrize(
     ("longest", "body", "what"),
     [
-        (0, "pass", "its run could write nothing below .*: the disk is full or broken"),
+        (0, "pass", "its run could not write to .*: the disk is full or broken"),
         (4000, "pass", "File too large"),  # its result
         (1_000_000, "import helper", "File too large"),  # its sources
         (1_000_000, "while True: print('x' * 79)", r"File too large \(idea.py, line "),
@@ -296,7 +296,7 @@ def test_a_full_disk_is_the_machines_fault(server, candidate, small_disk, full):
             for i in range(8):
                 (small_disk / str(i)).touch()
         (small_disk / "0").unlink()  # one more, which is the run's folder
-    with pytest.raises(MachineFault, match=f"its run could write nothing below {small_disk}: the disk is full"):
+    with pytest.raises(MachineFault, match=f"its run could not write to {small_disk}: the disk is full"):
         server.run(candidate(), Seeds("bank", 0))
     assert server.alive()
     for file in small_disk.iterdir():

@@ -13,7 +13,7 @@ from support.commands import finished_records, start_cli
 @pytest.mark.parametrize(
     ("signals", "status", "said"),
     [
-        ([signal.SIGINT], 130, "runs in progress are finished"),
+        ([signal.SIGINT], 130, "Stopping after the runs in progress"),
         pytest.param([signal.SIGINT, signal.SIGINT], 130, "Ctrl-C again stops at once", marks=pytest.mark.slow),
         ([signal.SIGTERM], 143, "terminated"),
     ],
@@ -30,7 +30,7 @@ def test_signals_keep_what_is_finished_and_say_how_to_go_on(signals, status, sai
         time.sleep(0.05)  # two that come at once are one
     _, err = process.communicate(timeout=60)
     assert process.returncode == status
-    assert said in err and "every finished run is saved, the same command continues" in err and "Traceback" not in err
+    assert said in err and "Finished runs are saved; rerun the command to continue" in err and "Traceback" not in err
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert events[0]["event"] == "begin" and events[-1] == {**events[-1], "event": "end", "how": "interrupted"}
     given, ended = ({e["seed"] for e in events if e["event"] == kind} for kind in ("given", "finished"))

@@ -1,4 +1,4 @@
-"""Giving commands as a user does, and reading what they left in the store."""
+"""Runs commands like a user, and reads their results in the store."""
 
 import json
 import signal
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_cli(*arguments, cwd=ROOT, timeout=300):
-    """The command as a user gives it; returns the finished process with its text."""
+    """Run a command like a user; returns the finished process with its text."""
     return subprocess.run(
         [sys.executable, str(ROOT / "run_eval.py"), *map(str, arguments)],
         capture_output=True,
@@ -27,7 +27,7 @@ def run_cli(*arguments, cwd=ROOT, timeout=300):
 
 
 def start_cli(*arguments):
-    """The same, still running; Ctrl-C reaches it even where the tests themselves run in the background of a script."""
+    """Start a command; Ctrl-C reaches it even if the tests run in the background of a script."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "run_eval.py"), *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -40,7 +40,7 @@ def start_cli(*arguments):
 
 
 def command(monkeypatch, capsys, *arguments):
-    """The command line in this process: (status, stdout, stderr)."""
+    """Run the command line in this process: (status, stdout, stderr)."""
     monkeypatch.setattr(sys, "argv", ["forget512", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         main()
@@ -54,12 +54,12 @@ def rows(process):
 
 
 def finished_records(store):
-    """Paths of finished records below a store."""
+    """List the paths of finished records below a store."""
     return sorted(Path(store).glob("banks/*/*/*.finished.safetensors"))
 
 
 def contents(store):
-    """{bank and seed: arrays and accuracies, as bytes}: what must not depend on how the runs were done."""
+    """Read {bank and seed: arrays and accuracies, as bytes}, which must not depend on how the runs were executed."""
     found = {}
     for path in finished_records(store):
         record = decode(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Whether processes are gone: for tests of what users' code leaves behind."""
+"""Checks whether processes have ended, for tests of what users' code leaves behind."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import psutil
 
 
 def gone(pid: int, within: float = 20.0) -> bool:
-    """Whether the process ends (a zombie that nobody waits for has ended)."""
+    """Return whether the process ends; a zombie counts as ended."""
     return happens(lambda: not lives(pid), within)
 
 
@@ -29,6 +29,6 @@ def happens(what: Callable[[], object], within: float = 20.0) -> bool:
 
 
 def read_pids(path: Path, count: int) -> list[int]:
-    """The numbers that processes have written into a file, each on a line of its own, once there are so many."""
+    """Wait for this many numbers, one per line, that processes write to a file."""
     assert happens(lambda: path.exists() and path.read_text().count("\n") >= count), f"{path} has not {count} lines"
     return [int(line) for line in path.read_text().split()]

@@ -1,4 +1,4 @@
-"""Runs a method on small sets, and says what came of it."""
+"""Runs a method on small sets, and describes the result."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from forget512.algorithms.training import Images
 
 
 class Untouchable:
-    """A loader that nobody may read."""
+    """A loader that must not be read."""
 
     def __getattribute__(self, name: str):
         raise AssertionError(f"{name} of a loader that must not be read")
@@ -20,30 +20,30 @@ class Untouchable:
 
 
 def run(function, net: nn.Module, retain=None, forget=None, validation=None, seed: int = 0, **settings) -> nn.Module:
-    """Under a seed; a set that is not given must not be read."""
+    """Run a method under a seed; a set that is not given must not be read."""
     torch.manual_seed(seed)
     sets = (Untouchable() if loader is None else loader for loader in (retain, forget, validation))
     return function(net, *sets, **settings)
 
 
 def changed(one: nn.Module, other: nn.Module) -> set[str]:
-    """Names of the tensors that differ."""
+    """List the names of the tensors that differ."""
     a, b = one.state_dict(), other.state_dict()
     return {name for name in a if not torch.equal(a[name], b[name])}
 
 
 def relabelled(images: Images) -> Images:
-    """The same images under other labels."""
+    """Return the same images with other labels."""
     return Images(images.pixels, images.targets.flip(0), images.mean.tolist(), images.std.tolist())
 
 
 def in_order(images: Images, batch_size: int = 0) -> DataLoader:
-    """Not shuffled: that it is read once more changes nothing. One batch if no size is given."""
+    """Make a loader without shuffling, so repeated reading changes nothing; one batch if no size is given."""
     return DataLoader(images, batch_size or len(images))
 
 
 def step(net: nn.Module, loss: Tensor, lr: float) -> nn.Module:
-    """One plain step down loss, in place: θ - lr ∇ loss."""
+    """Take one plain gradient step, in place: θ - lr ∇ loss."""
     parameters = list(net.parameters())
     with torch.no_grad():
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
@@ -52,7 +52,7 @@ def step(net: nn.Module, loss: Tensor, lr: float) -> nn.Module:
 
 
 def differences(one: nn.Module, other: nn.Module) -> float:
-    """The largest difference of two parameters."""
+    """Return the largest difference of two parameters."""
     pairs = zip(one.parameters(), other.parameters(), strict=True)
     return max((a - b).abs().max().item() for a, b in pairs)
 

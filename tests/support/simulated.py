@@ -1,4 +1,4 @@
-"""A cluster of simulated workers with a clock of its own: a pool of workers for the real schedule."""
+"""A cluster of simulated workers with its own clock: a pool of workers for the real queue."""
 
 import heapq
 import itertools
@@ -11,13 +11,13 @@ from forget512.harness.scheduling.queue import Answer, Done, Schedule
 
 
 def results(schedule: Schedule) -> Iterator[Done]:
-    """What comes of its units, without the events."""
+    """Return the outcomes of its units, without the events."""
     return (happened for happened in schedule.completed() if isinstance(happened, Done))
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Work of a kind. seconds: that it takes."""
+    """Work of a kind. seconds: its duration."""
 
     kind: str
     number: int
@@ -33,7 +33,7 @@ class Unit:
 
 
 class SimulatedCluster:
-    """Workers by name, all there from the beginning unless `join` says otherwise; time passes in `wait` alone.
+    """Workers by name, all present from the start unless `join` says otherwise; time passes only in `wait`.
 
     lifetime: draws the seconds after which a worker is lost, at most once a worker; one like it joins after `back`
     seconds. slow: factor of the time that units take on a worker. outcome: what comes of a unit on a worker (an Answer
@@ -65,7 +65,7 @@ class SimulatedCluster:
         self._count = itertools.count()
         self._events: list[tuple[float, int, str, str]] = []  # (time, order, what, worker)
         self._there: dict[str, float] = {}  # factor of the time by worker
-        self._factors: dict[str, float] = {}  # of those that begin anew
+        self._factors: dict[str, float] = {}  # of restarted workers
         self._broken = broken
         self._running: dict[str, tuple[Unit, float]] = {}
         self._names = itertools.count()
@@ -83,7 +83,7 @@ class SimulatedCluster:
         self._push(after + self._start_seconds, "join", f"worker {next(self._names)}")
 
     def leave(self, worker: str, after: float) -> None:
-        """The worker is lost then."""
+        """Make the worker leave after this time."""
         self._push(after, "leave", worker)
 
     def now(self) -> float:
@@ -150,7 +150,7 @@ class SimulatedCluster:
         return None
 
     def _start(self, worker: str) -> Answer | None:
-        """Whether it can begin at all."""
+        """Return whether it can start at all."""
         if (why := self._broken(worker)) and worker in self._there:
             self._factors[worker] = self._there.pop(worker)
             return Answer(worker, fault=why)
@@ -161,5 +161,5 @@ class SimulatedCluster:
 
 
 def exponential(rng: random.Random, per_hour: float) -> Callable[[], float]:
-    """Lifetimes of workers that are lost at a rate, each hour."""
+    """Draw lifetimes of workers that are lost at a rate per hour."""
     return lambda: rng.expovariate(per_hour / 3600) if per_hour else float("inf")

@@ -41,7 +41,7 @@ def one_thread() -> None:
 
 
 def tiny_arrays(train: int = 60, test: int = 24) -> dict[str, np.ndarray]:
-    """Images whose brightness tells their class, as Keras names them."""
+    """Images whose brightness shows their class, named as by Keras."""
     rng = np.random.default_rng(0)
     arrays = {}
     for part, count in (("train", train), ("test", test)):
@@ -53,7 +53,7 @@ def tiny_arrays(train: int = 60, test: int = 24) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def arrays() -> dict[str, np.ndarray]:
-    """The four arrays of the tiny data set, to be changed at will."""
+    """The four arrays of the tiny data set, which a test may change."""
     return tiny_arrays()
 
 
@@ -72,7 +72,7 @@ def npz(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def tiny_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny data set's file; not to be changed."""
+    """The tiny data set's file, which a test must not change."""
     path = tmp_path_factory.mktemp("data") / "tiny.npz"
     np.savez(path, **tiny_arrays())
     return path
@@ -195,7 +195,7 @@ def logits(rng: np.random.Generator, targets: np.ndarray, shift: float, spread: 
 
 @pytest.fixture
 def filled(make_tiny, original, store, make_record) -> Callable[..., Evaluation]:
-    """filled(runs, finetune=(1.0, 0.5, N), forget_remember=(0.2, 0.9, N)): an evaluation whose runs are all there."""
+    """filled(runs, finetune=(1.0, 0.5, N), forget_remember=(0.2, 0.9, N)): an evaluation with all its runs."""
     tiny = make_tiny(forget_fraction=0.5)  # 30 forgotten
 
     def fill(bank: Bank, shift: float, spread: float, runs: int) -> None:
@@ -226,7 +226,7 @@ def filled(make_tiny, original, store, make_record) -> Callable[..., Evaluation]
 
 @dataclasses.dataclass(frozen=True)
 class Filled:
-    """A store whose runs are all there: nothing is trained by commands that use it. Not to be changed: copy it.
+    """A store with all runs, so commands that use it train nothing. A test must copy it before changing it.
 
     options: of `evaluate`, for its benchmark. idea: a candidate's file that has runs in it.
     """
@@ -285,7 +285,7 @@ def filled_store(make_tiny, tiny_npz, make_record, original, tmp_path_factory) -
 
 @pytest.fixture
 def shown() -> Callable[[Any], str]:
-    """shown(renderable): what a person sees of it, on one line."""
+    """shown(renderable): its text on one line."""
 
     def show(renderable: Any) -> str:
         out = console()

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images and labels as the source has them, neither normalised nor shuffled.
+    """Images and labels as stored by the source, neither normalised nor shuffled.
 
     x_train (n, H, W, channels) uint8, y_train (n,) int64 in 0 … classes-1; x_test and y_test likewise.
     """

@@ -49,7 +49,7 @@ def load_dataset(name: str, data_dir: Path, image_size: int | None = None) -> Da
 
 
 def digits() -> Dataset:
-    """scikit-learn's 1,797 handwritten digits, 8 × 8, grey levels 0 … 16; a fixed fifth is the test set."""
+    """Load scikit-learn's 1,797 handwritten digits, 8 × 8, grey levels 0 … 16; a fixed fifth is the test set."""
     from sklearn.datasets import load_digits
 
     source = load_digits()
@@ -62,12 +62,12 @@ def digits() -> Dataset:
 
 
 def cifar10(data_dir: Path) -> Dataset:
-    """CIFAR-10 from the one .npz in data_dir if there is one, else torchvision's copy (downloaded once)."""
+    """Load CIFAR-10 from the .npz file in data_dir if there is one, else torchvision's copy (downloaded once)."""
     files = sorted(data_dir.glob("*.npz")) if data_dir.is_dir() else []
     if len(files) > 1:
         raise UserError(
             f"--data-dir {data_dir} holds {len(files)} .npz files "
-            f"({', '.join(f.name for f in files[:4])}): leave one, or name it with --dataset FILE.npz."
+            f"({', '.join(f.name for f in files[:4])}): keep one, or name it with --dataset FILE.npz."
         )
     if files:
         dataset = read_npz(files[0], "cifar10")
@@ -83,7 +83,7 @@ def cifar10(data_dir: Path) -> Dataset:
 def from_torchvision(name: str, data_dir: Path, files: str = "torchvision's files") -> Dataset:
     """Load CIFAR-10, CIFAR-100 (100 classes), SVHN (without its extra images), MNIST or Fashion-MNIST by torchvision.
 
-    files: what an error asks for.
+    files: the files that an error message asks for.
 
     Raises:
         UserError: the data set is not in data_dir and cannot be downloaded.
@@ -123,7 +123,7 @@ def _open(kind: Callable, data_dir: Path, part: dict[str, Any]) -> Any:
 
 
 def first_of_each_class(dataset: Dataset, train: int, test: int) -> Dataset:
-    """The first images of each class in file order."""
+    """Take the first images of each class in file order."""
 
     def first(labels: np.ndarray, count: int) -> np.ndarray:
         return np.concatenate([np.flatnonzero(labels == c)[:count] for c in range(dataset.classes)])

@@ -42,12 +42,12 @@ def read_npz(path: Path, name: str | None = None) -> Dataset:
         if len(images[part]) != len(labels[part]):
             raise UserError(
                 f"{path}: x_{part} has {len(images[part])} examples and y_{part} {len(labels[part])}: "
-                "they must be equally many."
+                "the numbers must be equal."
             )
     if images["train"].shape[1:] != images["test"].shape[1:]:
         raise UserError(
             f"{path}: x_train holds images of shape {images['train'].shape[1:]} and x_test "
-            f"of {images['test'].shape[1:]}: they must be the same."
+            f"of {images['test'].shape[1:]}: the shapes must be equal."
         )
     present = np.unique(labels["train"])
     classes = int(present[-1]) + 1
@@ -70,9 +70,11 @@ def _images(array: np.ndarray, where: str) -> np.ndarray:
     if array.ndim != 4 or min(array.shape) == 0:
         raise UserError(f"{where} has shape {array.shape}: images must be (n, H, W) or (n, H, W, channels), not empty.")
     if array.shape[1] < 4 or array.shape[2] < 4:
-        raise UserError(f"{where} holds images of {array.shape[1]} × {array.shape[2]} pixels: the least is 4 × 4.")
+        raise UserError(
+            f"{where} holds images of {array.shape[1]} × {array.shape[2]} pixels: the smallest size is 4 × 4."
+        )
     if array.min() < 0 or array.max() > 255:
-        raise UserError(f"{where} holds values {array.min()} … {array.max()}: images are 0 … 255.")
+        raise UserError(f"{where} holds values {array.min()} … {array.max()}: image values must be 0 … 255.")
     return np.ascontiguousarray(array, np.uint8)
 
 
@@ -83,9 +85,9 @@ def _labels(array: np.ndarray, where: str) -> np.ndarray:
     if array.ndim != 1 or len(array) == 0:
         raise UserError(f"{where} has shape {array.shape}: labels must be (n,), not empty.")
     if array.min() < 0:
-        raise UserError(f"{where} holds label {array.min()}: labels are 0 … C-1.")
+        raise UserError(f"{where} holds label {array.min()}: labels must be 0 … C-1.")
     if array.max() >= 2**31:
-        raise UserError(f"{where} holds label {array.max()}: that is not a class number.")
+        raise UserError(f"{where} holds label {array.max()}: it is not a valid class number.")
     return array.astype(np.int64)
 
 

@@ -1,7 +1,7 @@
 """A store in a bucket of S3, of a server with its interface, or of Google Cloud Storage.
 
-A bucket cannot rename. A record is one conditional put: the server refuses a name that exists, and shows an object only
-when it has the whole. fsspec's `mode="create"` sends that condition; a server that ignores it is refused.
+A bucket cannot rename. A record is written by one conditional put: the server refuses a name that exists, and shows an
+object only once it is complete. fsspec's `mode="create"` sends that condition; a server that ignores it is refused.
 """
 
 import logging
@@ -15,27 +15,32 @@ from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.layout import FOLDERS, aside_name, order
 
 LIBRARIES = {"s3": "s3fs", "gs": "gcsfs"}
-LOGGERS = ("botocore", "aiobotocore", "s3fs", "gcsfs")  # they log tracebacks of what our errors say in one sentence
+LOGGERS = (
+    "botocore",
+    "aiobotocore",
+    "s3fs",
+    "gcsfs",
+)  # they log tracebacks of errors that are reported in one sentence here
 BUCKET_AND_PATH = re.compile(r"([A-Za-z0-9._-]+)(/[^?#]*)?")
 MARKER = ".forget512"
-PATIENCE = {  # seconds, and tries of each request: half a minute with a server that takes it and does not answer
+PATIENCE = {  # seconds, and tries of each request: half a minute with a server that accepts it and does not answer
     "connect_timeout": 5,
     "read_timeout": 10,
     "retries": {"mode": "standard", "total_max_attempts": 3},
 }
-# What servers and libraries call it -> what it means. Their own messages are not shown: who knows what is in them.
+# Name of an error in servers and libraries -> its meaning. Their messages are not shown: they may contain secrets.
 CAUSES = {
-    "there is no such bucket; create it, or correct its name": {
+    "the bucket does not exist; create it or correct its name": {
         *("NoSuchBucket", "InvalidBucketName", "FileNotFoundError", "404"),
     },
-    "no credentials were found; set them in the environment or in configuration files, as for other tools": {
+    "no credentials were found; set them in the environment or in the configuration files of other tools": {
         *("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ProfileNotFound"),
     },
-    "the credentials are refused, or do not allow this": {
+    "the credentials were refused or do not allow this": {
         *("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"),
         *("InvalidClientTokenId", "PermissionError", "RefreshError", "401", "403"),
     },
-    "no answer; look at the network, and at the endpoint's URL where one is set": {
+    "no answer; check the network and the endpoint's URL": {
         *("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"),
         *("ClientConnectorError", "ClientConnectorDNSError", "ServerDisconnectedError", "TimeoutError"),
         *("HTTPClientError", "ProxyConnectionError"),
@@ -50,7 +55,7 @@ for _name in LOGGERS:
 class Bucket(Store):
     """Objects by name below scheme://bucket/path."""
 
-    failures = Exception  # two client libraries over two HTTP stacks have no base class in common
+    failures = Exception  # two client libraries over two HTTP stacks have no common base class
 
     def __init__(self, scheme: str, path: str, existing: bool = False):
         """existing: refuse a store without runs, and write nothing yet.
@@ -61,7 +66,7 @@ class Bucket(Store):
         if scheme not in LIBRARIES:
             raise UserError(f"--store {scheme}://… is not supported: give a folder, s3://… or gs://…")
         parts = BUCKET_AND_PATH.fullmatch(path.rstrip("/"))
-        if not parts:  # and is not shown, for it may hold a password
+        if not parts:  # not shown, since it may contain a password
             raise UserError(
                 f"--store must have the form {scheme}://BUCKET/PATH (no credentials or query in the URL). Credentials "
                 "come from the environment or from the configuration files of other tools."
@@ -79,11 +84,11 @@ class Bucket(Store):
         except Exception as error:
             raise UserError(f"--store {self} cannot be used ({self._why(error)}).") from error
         if existing and empty:
-            raise UserError(f"--store {self} does not exist: nothing was run with it yet.")
+            raise UserError(f"--store {self} does not exist: no runs were saved there yet.")
         if not existing and not keeps:
             raise UserError(
-                f"--store {self} cannot be used: its server overwrites what exists although asked not to "
-                "(If-None-Match: *), so that finished runs could be lost. Use another server, or a folder."
+                f"--store {self} cannot be used: its server ignores If-None-Match: * and overwrites existing "
+                "objects, so finished runs could be lost. Use another server, or a folder."
             )
 
     def __str__(self) -> str:
@@ -95,7 +100,7 @@ class Bucket(Store):
         except FileExistsError:
             return False
         except OSError as error:
-            if _code(error) not in ("PreconditionFailed", "412"):  # not all servers say of which condition
+            if _code(error) not in ("PreconditionFailed", "412"):  # not all servers name the condition
                 raise
             return False
         return True
@@ -125,7 +130,7 @@ class Bucket(Store):
         if data is None:  # another driver was first
             return aside_name(name, 0)
         aside = next(new for number in count() if self._put(new := aside_name(name, number), data))
-        if self._get(name) == data:  # else another driver has put a good one there meanwhile
+        if self._get(name) == data:  # else another driver has saved a valid one meanwhile
             self._remove(name)
         return aside
 
@@ -136,11 +141,11 @@ class Bucket(Store):
 
 
 def _connect(scheme: str, url: str) -> Any:
-    """fsspec's file system. Without its caches: they would hide what others write."""
+    """Open fsspec's file system, without its caches, which would hide what others write."""
     uncached = {"use_listings_cache": False, "skip_instance_cache": True}
     try:
         if scheme == "gs":
-            from gcsfs.core import GCSFileSystem  # the plain one: gcsfs's own choice asks for a bucket's layout first
+            from gcsfs.core import GCSFileSystem  # the plain class: gcsfs's own choice first requests a bucket's layout
 
             return GCSFileSystem(requests_timeout=60, **uncached)
         from s3fs import S3FileSystem
@@ -149,13 +154,15 @@ def _connect(scheme: str, url: str) -> Any:
             f"--store {url} needs {LIBRARIES[scheme]}: in the project's folder, "
             f".venv/bin/python -m pip install -e '.[{scheme}]'."
         ) from error
-    files = S3FileSystem(config_kwargs=PATIENCE, max_concurrency=1, **uncached)  # 1: more asks for sizes before reads
+    files = S3FileSystem(
+        config_kwargs=PATIENCE, max_concurrency=1, **uncached
+    )  # 1: with more, it requests sizes before reads
     files.retries = 1  # they would multiply those of PATIENCE
     return files
 
 
 def _code(error: BaseException) -> str:
-    """What the server called it, or else the library."""
+    """Return the server's name of an error, or else the library's."""
     for found in (error, error.__cause__):
         if response := getattr(found, "response", None):
             return str(response["Error"].get("Code"))

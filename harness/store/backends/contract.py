@@ -1,4 +1,4 @@
-"""What a store promises, whatever keeps its files."""
+"""Defines what every store guarantees, whatever its storage."""
 
 import contextlib
 from abc import ABC, abstractmethod
@@ -8,7 +8,7 @@ from forget512.harness.errors import UserError, first_line
 
 
 class StoreUnavailable(UserError):
-    """A store that worked before and does not now. The reason may pass: a full disk, a lost mount, no network.
+    """Raised if a store that worked before fails. The reason may be temporary: a full disk, a lost mount, no network.
 
     why: a few words.
     """
@@ -21,19 +21,19 @@ class StoreUnavailable(UserError):
 class Store(ABC):
     """Immutable files by name (see layout.py).
 
-    A name that can be seen holds the whole of what was put, durably; it is never written again. str() is what a user
-    called the store. Every method raises StoreUnavailable where the store cannot be reached, read or written.
+    A visible name holds all of its data, durably, and is never overwritten. str() is the user's name of the store.
+    Every method raises StoreUnavailable if the store cannot be reached, read or written.
     """
 
-    failures: type[Exception] = OSError  # what a backend raises where it cannot be reached, read or written
+    failures: type[Exception] = OSError  # the exceptions of a backend that cannot be reached, read or written
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
-        """Write data under name unless it exists; whether it was written. Durable on return."""
+        """Write data under name unless it exists; return whether it was written. Durable on return."""
         with self._available("write to"):
             return self._put(name, data)
 
     def get(self, name: str) -> bytes:
-        """The bytes under name. Raises FileNotFoundError."""
+        """Read the bytes under name. Raises FileNotFoundError."""
         with self._available("read"):
             data = self._get(name)
         if data is None:
@@ -41,17 +41,17 @@ class Store(ABC):
         return data
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Names under a folder with their sizes in bytes, in order, folder by folder; opens no file."""
+        """List the names under a folder with their sizes in bytes, in order, folder by folder; opens no file."""
         with self._available("read"):
             yield from self._list(prefix)
 
     def remove(self, name: str) -> None:
-        """Delete a file, and its folder once that is empty. For what a user asked to be pruned, nothing else."""
+        """Delete a file, and its folder once it is empty. Used only by `prune`, at a user's request."""
         with self._available("write to"):
             self._remove(name)
 
     def set_aside(self, name: str) -> str:
-        """Move a damaged file to damaged/, so that its run can be repeated; the name it has there."""
+        """Move a damaged file to damaged/, so that its run can be repeated; return its name there."""
         with self._available("write to"):
             return self._set_aside(name)
 

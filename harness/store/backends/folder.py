@@ -1,4 +1,4 @@
-"""A store in a folder of a disk."""
+"""A store in a folder on a disk."""
 
 import contextlib
 import errno
@@ -20,7 +20,7 @@ class Folder(Store):
     """Files by name below a folder."""
 
     def __init__(self, root: Path, existing: bool = False):
-        """Open the folder; make it if it does not exist. existing: refuse that instead, and write nothing yet.
+        """Open the folder; create it if it does not exist. existing: raise instead, and write nothing yet.
 
         Raises:
             UserError: root cannot be written, or does not exist.
@@ -28,14 +28,14 @@ class Folder(Store):
         self.root = root
         if existing:
             if not root.is_dir():
-                raise UserError(f"--store {root} does not exist: nothing was run with it yet.")
+                raise UserError(f"--store {root} does not exist: no runs were saved there yet.")
             return
         try:
             root.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=root).close()
         except OSError as error:
             raise UserError(
-                f"--store {root} cannot be written ({self._why(error)}): give a folder that can."
+                f"--store {root} cannot be written ({self._why(error)}): give a writable folder."
             ) from error
 
     def __str__(self) -> str:
@@ -57,7 +57,7 @@ class Folder(Store):
             except OSError as error:
                 if error.errno not in NO_LINKS:
                     raise
-                if target.exists():  # here, of two at the same instant, both can believe that they were first
+                if target.exists():  # here, two writers at the same instant can both believe to be first
                     return False
                 os.rename(temporary, target)
             _sync_folder(target.parent)
@@ -88,7 +88,7 @@ class Folder(Store):
 
     def _remove(self, name: str) -> None:
         (self.root / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # something else is left in it
+        with contextlib.suppress(OSError):  # it holds something else
             (self.root / name).parent.rmdir()
 
     def _set_aside(self, name: str) -> str:
@@ -99,14 +99,14 @@ class Folder(Store):
         return aside
 
     def _make_folder(self, folder: Path) -> None:
-        """Below root, never root itself: what is gone may be a mount, and records must not land beneath it."""
+        """Create a folder below root, never root itself: a missing root may be a lost mount."""
         path = self.root
         for part in folder.relative_to(self.root).parts:
             path /= part
             path.mkdir(exist_ok=True)
 
     def _check_root(self) -> None:
-        """An absent file is one thing, an absent store another."""
+        """Distinguish an absent file from an absent store."""
         os.stat(self.root)
 
 

@@ -1,4 +1,4 @@
-"""Compact data for the HTML report: curves, quantiles and packed bytes instead of raw runs."""
+"""Packs data for the HTML report: curves, quantiles and bytes instead of raw runs."""
 
 import base64
 import zlib
@@ -11,13 +11,13 @@ from forget512.scoring import PerExample
 from forget512.scoring.definitions.quality import BIN_WIDTH, example_scores
 from forget512.scoring.definitions.released_rules import FAMILIES
 
-QUANTILES = 17  # of one example's runs, the smallest and the largest included
+QUANTILES = 17  # of one example's runs, including the smallest and the largest
 INFINITE, UNKNOWN = 32767, -32768  # as int16
 EPSILON_STEP, UNDEFINED = 0.001, 65535  # as uint16
 
 
 def density_json(found: Densities) -> dict[str, Any]:
-    """The same for a script file, heights in thousandths of the highest."""
+    """Pack densities for a script file, with heights in thousandths of the highest."""
     top = found.highest
     return {
         "low": round(float(found.confidence[0]), 4),
@@ -28,7 +28,7 @@ def density_json(found: Densities) -> dict[str, Any]:
 
 
 def epsilon_json(epsilon: np.ndarray, bins: int) -> dict[str, Any]:
-    """Examples in each bin that gives points, those beyond and undefined, and what each bin's examples are worth."""
+    """Count the examples in each bin that gives points, beyond them, and undefined; also give each bin's points."""
     place = np.floor(epsilon / BIN_WIDTH)  # NaN stays NaN, in no bin
     counts = [int((place == b).sum()) for b in range(bins)]
     return {
@@ -41,21 +41,21 @@ def epsilon_json(epsilon: np.ndarray, bins: int) -> dict[str, Any]:
 
 
 def pack_side(confidences: np.ndarray, correct: np.ndarray | None) -> str:
-    """Each example's runs as quantiles: smallest and largest in steps of STEP, those between in 255ths of the range."""
+    """Pack each example's runs as quantiles: the extremes in steps of STEP, the others in 255ths of the range."""
     quantiles = np.quantile(confidences, np.linspace(0, 1, QUANTILES), axis=0)  # (QUANTILES, S)
     low, high = _steps(quantiles[0]), _steps(quantiles[-1])
     extent = np.maximum(quantiles[-1] - quantiles[0], 1e-12)
     inner = np.rint(255 * (quantiles[1:-1] - quantiles[0]) / extent)
-    # Differences of neighbours are small numbers, which compress.
+    # Differences of neighbours are small numbers, which compress well.
     rises = np.diff(np.clip(inner, 0, 255), axis=0, prepend=0).astype(np.uint8)
     return _packed(low, high, rises, _share(correct, confidences.shape[1]))
 
 
 def pack_rules(table: PerExample) -> str:
-    """Each example's ε and the attack behind it."""
+    """Pack each example's ε and the attack that gives it."""
     if table.family is None or table.positive is None or table.low is None or table.high is None:
         raise ValueError("the table has no rules: make it with rules=True")
-    # Rounded down, an ε stays in its bin.
+    # An ε that is rounded down stays in its bin.
     epsilon = np.where(np.isnan(table.epsilon), UNDEFINED, np.floor(table.epsilon / EPSILON_STEP + 1e-9))
     family = np.array([FAMILIES.index(name) for name in table.family])
     code = family + len(FAMILIES) * (table.positive == "unlearned")
@@ -69,7 +69,7 @@ def _steps(values: np.ndarray) -> np.ndarray:
 
 
 def _share(correct: np.ndarray | None, examples: int) -> np.ndarray:
-    """Of runs, in 200ths; 255 where unknown."""
+    """Pack accuracies of runs in 200ths; 255 if unknown."""
     return np.full(examples, 255, np.uint8) if correct is None else np.rint(200 * correct.mean(axis=0)).astype(np.uint8)
 
 

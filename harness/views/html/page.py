@@ -1,4 +1,4 @@
-"""The report: a folder with a page that opens from disk, offline. One candidate's runs are in memory at a time."""
+"""Writes the report, a folder with a page that opens offline, with one candidate's runs in memory at a time."""
 
 import json
 import os
@@ -40,13 +40,13 @@ def write_page(
     dataset: Dataset | None = None,
     command: str = "",
 ) -> int:
-    """Write the folder, in the place of an older report once it is whole; how many bytes it has.
+    """Write the folder, then replace an older report by it; return its size in bytes.
 
-    runs: N on each side; None: the most that a candidate and the reference have. partial: score short banks as well.
-    dataset: for the thumbnails. command: shown on the page.
+    runs: N on each side; None: the most that a candidate and the reference have. partial: also score banks with fewer
+    runs. dataset: for the thumbnails. command: shown on the page.
 
     Raises:
-        UserError: out holds something else, or the runs cannot be read or scored.
+        UserError: out holds other files, or the runs cannot be read or scored.
     """
     out = out.resolve()
     _check_folder(out)
@@ -77,7 +77,7 @@ def _write(
     for candidate, side in stored_rows(contents, reference, partial):
         name = candidate.row.algorithm
         found[name], keys[name] = candidate, f"c{len(found):03}"
-        if candidate.row.score:  # packed while the bank is in memory
+        if candidate.row.score:  # while the bank is in memory
             _script(out, keys[name], candidate_json(candidate, side, reference))
         del side
     floor = find_floor(contents.benchmark, [candidate.bank for candidate in found.values()])
@@ -113,11 +113,11 @@ def _writing(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"--out {out} cannot be written ({error.strerror}): give a folder that can.") from error
+        raise UserError(f"--out {out} cannot be written ({error.strerror}): give a writable folder.") from error
 
 
 def _check_folder(out: Path) -> None:
-    """Refuse a folder with anything in it that a report does not consist of: all of it is going to be replaced."""
+    """Refuse a folder that holds anything but a report, since its content will be replaced."""
     ours = {"index.html", "plotly.min.js", "data", *COPIED}
     try:
         names = {path.name for path in out.iterdir()} if out.is_dir() else set()
@@ -170,6 +170,6 @@ def _render(board: dict[str, Any], made: dict[str, Any], pictures: bool) -> str:
 
 
 def _script(out: Path, name: str, values: dict[str, Any]) -> None:
-    """A script file that hands its values over: a page on disk may load scripts, but not read files."""
+    """Write a script file that holds values: a page on disk may load scripts, but not read files."""
     text = json.dumps(values, separators=(",", ":"), allow_nan=False)  # ASCII
     (out / "data" / f"{name}.js").write_text(f'forget512.take("{name}",{text});\n', encoding="ascii")

@@ -1,4 +1,4 @@
-"""The values that the report's page shows: its board, its pairs, and each candidate's runs."""
+"""Collects the values for the report's page: its board, its pairs, and each candidate's runs."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -17,7 +17,7 @@ KINDS = ("retain", "test", "forget")  # of accuracies
 
 
 def runs_json(side: Side) -> dict[str, Any]:
-    """Examples as quantiles of the runs; run by run accuracies by kind, and seconds (null unless known of all runs)."""
+    """Pack a side: examples as quantiles of the runs, and each run's accuracies and seconds (null if not all known)."""
 
     def values(name: str, digits: int) -> list[float] | None:
         found = [getattr(reading, name) for reading in side.readings]
@@ -32,7 +32,7 @@ def runs_json(side: Side) -> dict[str, Any]:
 
 
 def candidate_json(candidate: StoredRow, side: Side, reference: Reference) -> dict[str, Any]:
-    """What the script file of a scored candidate holds."""
+    """Return the content of a scored candidate's script file."""
     score, retrained, unlearned = candidate.row.score, reference.side.columns, side.columns
     assert score and retrained and unlearned, "what has a score has runs"
     return {
@@ -46,9 +46,9 @@ def candidate_json(candidate: StoredRow, side: Side, reference: Reference) -> di
 
 
 def pairs_json(board: Board, keys: Mapping[str, str]) -> dict[str, str]:
-    """In words, for each two scored candidates: 'key key' -> their comparison, or why there is none.
+    """Describe the comparison of each two scored candidates, or why there is none, by 'key key'.
 
-    keys: by name, what a candidate's script file is named after.
+    keys: by name, the stem of a candidate's script file.
     """
     texts = {}
     for one, other in combinations([row for row in board.rows if row.score], 2):
@@ -68,7 +68,7 @@ def _not_compared(one: Row, other: Row) -> str:
 
 
 def board_json(board: Board, keys: Mapping[str, str]) -> dict[str, Any]:
-    """The board's rows, its ceiling and floor, and the largest number on the axis of scores."""
+    """Return the board's rows, its ceiling and floor, and the largest number on the axis of scores."""
     scores = [row.score for row in board.rows if row.score]
     ends = [score.interval[1] if score.interval else score.score for score in scores]
     ends += [board.ceiling.quality] if board.ceiling else []

@@ -1,4 +1,4 @@
-"""Small pictures of the forget examples, all in one image file."""
+"""Draws thumbnails of the forget examples in one image file."""
 
 import io
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from forget512.harness.errors import UserError
 from forget512.harness.store.benchmarks import StoredBenchmark
 
 LARGEST = 32  # pixels a side
-LOSSLESS = 500_000  # bytes: a larger file is kept with loss
+LOSSLESS = 500_000  # bytes: a larger file is compressed with loss
 QUALITY = 50  # of WebP, then
 
 
 @dataclass(frozen=True)
 class Sprite:
-    """One picture with `columns` examples a row, each width × height pixels, in the order of the forget indices."""
+    """Draw `columns` examples a row, each width × height pixels, in the order of the forget indices."""
 
     data: bytes
     suffix: str
@@ -29,14 +29,14 @@ class Sprite:
 
 
 def find_dataset(benchmark: StoredBenchmark, data_dir: Path) -> Dataset | None:
-    """The benchmark's data set where it is at hand without a download; None otherwise."""
+    """Load the benchmark's data set if that needs no download; else return None."""
     name = benchmark.name
     if name != "digits" and not (name in ("cifar10", "cifar10-mini") and _has_cifar10(data_dir)):
         return None
     try:
         found = load_dataset(name, data_dir)
     except UserError:
-        return None  # what lies there is something else
+        return None  # the files there are another data set
     return found if found.sha256 == benchmark.identity["data"]["sha256"] else None
 
 
@@ -45,7 +45,7 @@ def _has_cifar10(data_dir: Path) -> bool:
 
 
 def make_sprite(images: np.ndarray) -> Sprite:
-    """Of (n, H, W, channels) uint8 images; their first three channels, or the first as grey, stretched to white."""
+    """Convert (n, H, W, channels) uint8 images: three channels, or the first as grey, with full contrast."""
     images = images[..., : 3 if images.shape[-1] >= 3 else 1]
     count, height, width, channels = images.shape
     if channels == 1:

@@ -80,7 +80,7 @@ def test_files_that_do_not_fit_are_one_line(tmp_path, persons, change, said):
 @pytest.mark.parametrize(
     ("names", "options", "said"),
     [
-        (":p12", {}, "no group 'p12' in"),
+        (":p12", {}, "has no group 'p12'"),
         (":" + ",".join(f"p{i}" for i in range(12)), {}, "all 12 groups would be forgotten"),
         ("", {"forget_fraction": 0.99}, "all 12 groups would be forgotten"),
         ("", {"forget_fraction": 1.5}, "--forget-fraction 1.5"),

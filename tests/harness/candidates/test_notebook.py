@@ -165,9 +165,9 @@ def test_a_notebook_without_a_usable_function_is_one_line(notebook, cells, said)
         (
             "cfg = []",
             "for i in range(3):\n    cfg.append(i)",
-            "'cfg', which a `for` block outside of all",
+            "'cfg', which a `for` block outside any",
         ),
-        ("cfg = {}", "cfg.update(lr=5)", "'cfg', which `cfg.update(lr=5)` outside of all functions changes"),
+        ("cfg = {}", "cfg.update(lr=5)", "'cfg', which `cfg.update(lr=5)` outside any function changes"),
         ("cfg = {}", "for k in 'ab':\n    cfg[k] = 1", "'cfg', which a `for` block"),
         ("class cfg: pass", "with open('x') as f:\n    cfg.lr = f.read()", "'cfg', which a `with` block"),
         ("cfg = [1]", "while cfg[0] < 9:\n    cfg[0] += 1", "'cfg', which a `while` block"),

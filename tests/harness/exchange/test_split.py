@@ -110,7 +110,7 @@ def test_an_architecture_that_cannot_go_along_is_one_line(benchmark, original, t
 def test_a_folder_that_is_not_empty_is_left_as_it_is(out, benchmark, original, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     for taken in (out, out / "README.md"):
-        with pytest.raises(UserError, match="nothing is overwritten"):
+        with pytest.raises(UserError, match="is not empty: give a new folder"):
             write_split(taken, benchmark, original)
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
     (tmp_path / "empty").mkdir()
@@ -132,8 +132,8 @@ def test_a_network_of_the_users_goes_along(tmp_path, make_tiny):
 @pytest.mark.parametrize(
     ("name", "head", "said"),
     [
-        ("my-net.py", "", "my-net.py cannot be imported by its name"),
-        ("class.py", "", "class.py cannot be imported by its name"),
+        ("my-net.py", "", "my-net.py is not a valid module name"),
+        ("class.py", "", "class.py is not a valid module name"),
         (
             "my_net.py",
             "from forget512.algorithms import training\n",

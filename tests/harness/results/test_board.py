@@ -64,7 +64,7 @@ def test_scores_of_other_n_are_not_ranked_together(filled):
     # the better score, but of 40 runs: F falls with N
     assert [(row.algorithm, row.ranked) for row in board.rows] == [("forget_remember", True), ("finetune", False)]
     assert board.pairings == []
-    assert "finetune is not ranked with the others: its N is 40" in text_of(board, evaluation)
+    assert "finetune is not ranked: its N is 40" in text_of(board, evaluation)
 
 
 def test_the_ceiling_uses_all_that_the_reference_has(filled):
@@ -113,7 +113,7 @@ def test_a_short_candidate_is_named_and_does_not_hold_up_the_others(filled):
     evaluation.missing = lambda algorithm: []  # its other runs failed
     looks = Looks(evaluation, 0.1)
     list(evaluation.run(NOWHERE, grow=looks.grow))
-    assert looks.said == ["At N = 32: nothing to compare; forget_remember short of its runs."]
+    assert looks.said == ["At N = 32: nothing to compare; runs of forget_remember are missing."]
 
 
 def test_looks_start_with_what_the_store_has_and_the_board_shows_their_level(filled):
@@ -148,7 +148,7 @@ def test_looking_needs_two_candidates_and_a_share(filled):
     with pytest.raises(UserError, match="at least two algorithms"):
         Looks(evaluation, 0.1)
     both = filled(32, "certified", finetune=(1.0, 0.5, 32), forget_remember=(0.2, 0.9, 32))
-    with pytest.raises(UserError, match="needs intervals, which mode certified has not"):
+    with pytest.raises(UserError, match="needs intervals, which mode certified does not have"):
         Looks(both, 0.1)
     with pytest.raises(UserError, match="--width 2: give a share"):
         Looks(evaluation, 2.0)

@@ -149,7 +149,7 @@ def test_with_one_worker_a_doubtful_result_counts_at_once():
 
 def test_where_every_worker_fails_it_ends_with_the_reason():
     cluster = SimulatedCluster(2, outcome=lambda worker, unit: {"fault": "no driver"})
-    with pytest.raises(UserError, match=r"4 consecutive failures of the only worker left, worker .: no driver"):
+    with pytest.raises(UserError, match=r"4 consecutive failures of the only remaining worker, worker .: no driver"):
         finish(cluster, SHORT)
 
 

@@ -204,7 +204,7 @@ def test_actors_that_die_as_they_start_end_the_command_with_a_reason(ray_session
             os._exit(1)
 
     pool = Pool(Compute("cpu", 1, 0.0), Broken)
-    with pytest.raises(UserError, match=r"consecutive failures of the only worker left"):
+    with pytest.raises(UserError, match=r"consecutive failures of the only remaining worker"):
         executed(pool, [Tell(0), Tell(1)])
     pool.close()
 

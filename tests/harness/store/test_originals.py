@@ -130,13 +130,13 @@ def test_a_pickle_with_code_is_refused_and_the_code_not_run(benchmark, state, tm
         path.write_bytes(pickle.dumps(state))
     else:
         torch.save(state, path)
-    refusal(benchmark, path, "nothing of it was run")
+    refusal(benchmark, path, "no code was run")
     assert not trace.exists()
 
 
 def test_a_pickled_network_is_refused_with_what_to_do(benchmark, tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "model.pt")
-    refusal(benchmark, tmp_path / "model.pt", "asks for code", "it was not loaded")
+    refusal(benchmark, tmp_path / "model.pt", "needs code", "it was not loaded")
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])

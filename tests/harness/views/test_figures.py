@@ -113,7 +113,7 @@ def row(**values) -> str:
 )
 def test_what_is_not_a_reproduction_is_refused(text, tmp_path):
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(UserError, match="is not what `reproduce NAME --json` prints"):
+    with pytest.raises(UserError, match="is not the output of `reproduce NAME --json`"):
         read_reproduction(tmp_path / "x.json")
 
 

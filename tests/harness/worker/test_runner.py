@@ -170,7 +170,7 @@ def test_a_candidate_that_eats_more_than_its_actors_share_is_stopped(training, b
     record = decode(RunSeed(candidate(body, "import time"), Seeds("bank", 0)).perform(runner, original, None))
     runner.fork_server.close()
     assert failed(record)
-    assert record.error.endswith(f"a run may hold {runner.memory / 1e9:.2f} GB here")
+    assert record.error.endswith(f"the limit is {runner.memory / 1e9:.2f} GB here")
 
 
 def test_a_failure_of_ours_is_a_record_with_its_traceback(perform):

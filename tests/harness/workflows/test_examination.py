@@ -142,7 +142,7 @@ def test_the_bank_is_named_by_its_name_and_its_checkpoints(folder, examine, tmp_
     changed["fc.bias"] += 1
     (elsewhere / "net_0.safetensors").write_bytes(save(changed))
     assert Examination(benchmark, elsewhere, "outside", Folder(tmp_path / "other")).bank.key != bank.key
-    refusal(lambda: examine(elsewhere), "--as outside names other checkpoints", "choose another")
+    refusal(lambda: examine(elsewhere), "--as outside is the name of other checkpoints", "choose another")
 
 
 def test_a_checkpoint_that_changes_meanwhile_is_one_line(folder, benchmark, store):

@@ -124,13 +124,13 @@ def test_a_record_in_another_records_place_is_found(filled, fill):
     found = problems(filled)
     assert len(found) == 2
     assert any("belongs to another bank" in text for text in found.values())
-    assert any("it is the record 00000.finished" in text for text in found.values())
+    assert any("it holds the record 00000.finished" in text for text in found.values())
 
 
 def test_a_record_of_another_number_of_examples_is_found(filled, store, benchmark, retrain, make_record):
     bank = Bank(store, benchmark, retrain, None)
     filled.put_if_absent(f"{bank.folder}/00005.finished.safetensors", make_record(bank.key, 5, examples=4).encode())
-    assert list(problems(filled).values()) == ["its logits are (4, 3), and the benchmark's (6, 3)"]
+    assert list(problems(filled).values()) == ["its logits have shape (4, 3), but the benchmark's have (6, 3)"]
 
 
 def test_missing_descriptions_are_named(filled):
@@ -219,12 +219,12 @@ def test_what_cannot_be_run_again_is_named_with_the_reason(store, fill, benchmar
     assert work.filled == [] and len(work.left) == 4
     said = " ".join(work.left)
     reasons = "the source of finetune has changed", "no algorithm is called gone", "its checkpoints did not fit"
-    for part in (f"give the file that {candidate.name} is", *reasons):
+    for part in (f"give the file of {candidate.name}", *reasons):
         assert part in said
     now = write(path, f"{HEAD}): return net")
     [line] = Retry(benchmark, store, [], [now]).left
     assert f"its file is {now.name} now" in line
-    with pytest.raises(UserError, match="nothing of retrain failed"):
+    with pytest.raises(UserError, match="no runs of retrain failed"):
         Retry(benchmark, store, ["retrain"], [])
 
 

@@ -175,7 +175,7 @@ def test_a_breakpoint_reaches_the_terminal(tmp_path):
     assert "42" in seen and "Traceback" not in seen and "unlearned" in seen
 
 
-@pytest.mark.parametrize(("name", "said"), [("all", "takes one algorithm"), ("retrain", "is the reference")])
+@pytest.mark.parametrize(("name", "said"), [("all", "takes one algorithm"), ("retrain", "cannot run retrain")])
 def test_what_is_not_one_algorithm_that_unlearns_is_refused(benchmark, store, name, said):
     with pytest.raises(UserError, match=said):
         try_algorithm(name, [], "tiny", benchmark, store, 0, "cpu")

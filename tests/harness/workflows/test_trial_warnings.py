@@ -66,8 +66,8 @@ def test_a_step_of_training_is_nothing_to_warn_of(warnings_of):
     [
         (lambda net, retain: None, "the weights are unchanged"),
         (lambda net, retain: torch.nn.Module.train(net), "the weights are unchanged"),
-        (statistics_alone, "no parameter changed, only statistics of batch norms did"),
-        (in_evaluation, "the statistics of all 9 batch norms stand as they were"),
+        (statistics_alone, "no parameter changed, only statistics of batch norms"),
+        (in_evaluation, "the statistics of all 9 batch norms are still those of the original model"),
         (not_a_number, "1 tensors hold NaN or infinite values, the first is layer1.bn1.bias"),
         (freeze, "1 of 29 parameters have requires_grad=False, the first is conv1.weight"),
     ],

@@ -167,7 +167,7 @@ def test_an_algorithm_without_a_grid_needs_one(tmp_path):
     path = tmp_path / "idea.py"
     path.write_text("def unlearning(net, retain, forget, validation, lr=0.1): pass")
     algorithms = find_algorithms([str(path)], [], "digits")
-    with pytest.raises(UserError, match=r"idea@\w+ has no grid of its own: give --grid"):
+    with pytest.raises(UserError, match=r"idea@\w+ has no built-in grid: give --grid"):
         settings_of(algorithms, [], [], "digits")
     assert len(settings_of(algorithms, [], ["lr=1,2.5"], "digits")) == 2
 
@@ -189,7 +189,7 @@ def test_a_grid_of_one_algorithm_is_its_alone():
 
 @pytest.mark.parametrize("again", ["lr=0.3", "finetune.lr=0.3"])
 def test_values_given_twice_are_one_sentence(again):
-    with pytest.raises(UserError, match="gives lr of finetune twice: write all its values as one"):
+    with pytest.raises(UserError, match="gives lr of finetune twice: give all its values at once"):
         settings_of([built_in("finetune", "digits")], [], ["lr=0.1,0.2", again], "digits")
 
 

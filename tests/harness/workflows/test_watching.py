@@ -153,9 +153,9 @@ def test_a_store_that_is_gone_for_a_while_is_told_and_watched_on(bank, store, tm
 
     out = io.StringIO()
     show_watched(looks(), 9, "store", Console(file=out, width=100, force_terminal=terminal))
-    first, *others = out.getvalue().split("store cannot be read now: No such file or directory. Trying again.")
+    first, *others = out.getvalue().split("store cannot be read now: No such file or directory. Retrying.")
     assert "3 of 9" in first and len(others) == (2 if terminal else 1)
-    assert ("3 of 9" if terminal else "store can be read again.") in others[-1]
+    assert ("3 of 9" if terminal else "store is readable again.") in others[-1]
 
 
 def test_a_store_that_is_gone_at_the_first_look_is_refused(bank, store, tmp_path):

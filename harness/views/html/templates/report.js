@@ -12,7 +12,7 @@ const forget512 = (() => {
       const element = document.createElement("script");
       element.src = source;
       element.onload = done;
-      element.onerror = () => failed(new Error(`${source} is missing beside this page`));
+      element.onerror = () => failed(new Error(`${source} is missing in the folder of this page`));
       document.head.append(element);
     });
   }
@@ -85,7 +85,7 @@ const forget512 = (() => {
     try { localStorage.setItem("forget512-theme", name); } catch { /* a page on disk may have no storage */ }
     const button = document.getElementById("theme");
     button.textContent = `Theme: ${name}`;
-    button.setAttribute("aria-label", name === "auto" ? "Colours: as the system has them" : `Colours: ${name}`);
+    button.setAttribute("aria-label", name === "auto" ? "Colours: system setting" : `Colours: ${name}`);
   }
 
   document.addEventListener("DOMContentLoaded", () => {

@@ -110,7 +110,7 @@
   const line = (name, x, y, colour, more = {}) =>
     ({ name, x, y, mode: "lines", line: { color: colour, width: 2, ...more.line }, ...more.trace });
 
-  /* Retrained: filled, solid. Unlearned: dashed, no fill: told apart without colour. */
+  /* Retrained: filled, solid. Unlearned: dashed, no fill. They are distinguished without colour. */
   function twoSides(x, retrained, unlearned) {
     const c = colours();
     return [
@@ -192,7 +192,7 @@
     return button;
   }
 
-  const none = (body) => body.replaceChildren(make("p", { className: "note" }, "No candidate was scored: there is nothing to show yet."));
+  const none = (body) => body.replaceChildren(make("p", { className: "note" }, "No candidate has been scored yet."));
 
   /* ---- candidate ---- */
 
@@ -216,7 +216,7 @@
     fact("runs", String(row.runs));
     body.replaceChildren(facts);
     for (const text of row.warnings) body.append(make("p", { className: "warning" }, `⚠ ${text}`));
-    body.append(make("p", {}, make("a", { href: `#examples/${row.key}` }, "Its forget examples one by one")));
+    body.append(make("p", {}, make("a", { href: `#examples/${row.key}` }, "Its forget examples")));
     const charts = make("div", { className: "charts" });
     body.append(charts);
     const add = (title, note, traces, layout, summary) => {
@@ -241,7 +241,7 @@
     const weights = [...parts.map((part) => sum ? 100 * part / sum : 0), 0];
     const worth = [...e.worth.map((value) => value === 1 ? "1" : `1/${Math.round(1 / value)}`), "0"];
     drawn.push(add("ε of the forget examples, and what F is made of",
-      `bins of ${e.width}; an example in the first is worth 1, in each next half as much` + (e.undefined ? `; ${e.undefined} undefined count as beyond` : ""),
+      `bins of ${e.width}; an example in the first bin is worth 1, in each next bin half as much` + (e.undefined ? `; ${e.undefined} undefined count as beyond` : ""),
       [
         { type: "bar", name: "share of the examples", x: labels, y: shares, customdata: worth, marker: { color: c.retrained },
           hovertemplate: "%{y:.1f}% of the examples, worth %{customdata} each<extra></extra>" },
@@ -249,7 +249,7 @@
           marker: { color: c.unlearned, pattern: { shape: "/", bgcolor: c.unlearned, fgcolor: c.card, size: 6, solidity: 0.2 } } },
       ],
       { x: { text: "ε from", type: "category" }, y: { ticksuffix: "%" }, bargap: 0.15 },
-      `Histogram of epsilon: ${e.beyond} of ${total} examples are beyond the last bin and give nothing.`));
+      `Histogram of epsilon: ${e.beyond} of ${total} examples are beyond the last bin and give no points.`));
     const at = values.convergence;
     if (at.length) {
       const traces = [{
@@ -405,7 +405,7 @@
     const worse = known.filter((s) => a.epsilon[s] > b.epsilon[s]).length, better = known.filter((s) => a.epsilon[s] < b.epsilon[s]).length;
     const summary = `${first.name} has the smaller ε on ${better} of ${count} images, ${second.name} on ${worse}.`;
     const made = chart("ε against ε", "one mark an image; below the diagonal the second is the better one. "
-      + `Above ${cap - 0.5} both count as nothing: drawn at the edge.`, summary);
+      + `Above ${cap - 0.5} both give no points and are drawn at the edge.`, summary);
     const lists = make("div");
     body.replaceChildren(make("p", {}, make("b", {}, `${verdict.replace(/\.$/, "")}.`), ` ${summary}`), make("div", { className: "versus" }, made.figure, lists));
     const ticks = Array.from({ length: Math.floor(cap - 0.5) + 1 }, (_, k) => k);

@@ -118,7 +118,7 @@ def test_images_outside_0_to_255_are_refused(arrays, npz, value):
 
 
 def test_different_numbers_of_examples_are_refused(arrays, npz):
-    refusal(npz(y_test=arrays["y_test"][:-1]), "x_test has 24", "y_test 23", "equally many")
+    refusal(npz(y_test=arrays["y_test"][:-1]), "x_test has 24", "y_test 23", "the numbers must be equal")
 
 
 def test_images_of_two_sizes_are_refused(arrays, npz):
@@ -141,7 +141,7 @@ def test_a_negative_label_is_refused(arrays, npz):
 def test_a_test_label_that_no_training_image_has_is_refused(arrays, npz, label):
     labels = arrays["y_test"].astype(label.dtype)
     labels[0] = label
-    refusal(npz(y_test=labels), "y_test", "0 … 2" if label == 3 else "not a class number")
+    refusal(npz(y_test=labels), "y_test", "0 … 2" if label == 3 else "not a valid class number")
 
 
 def test_text_labels_are_refused(arrays, npz):

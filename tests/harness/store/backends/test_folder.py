@@ -80,7 +80,7 @@ def test_a_store_is_called_what_the_user_called_it(either, where):
 
 
 def test_a_store_without_runs_is_refused_where_one_is_needed(where):
-    with pytest.raises(UserError, match=re.escape(f"--store {where} does not exist: nothing was run with it yet.")):
+    with pytest.raises(UserError, match=re.escape(f"--store {where} does not exist: no runs were saved there yet.")):
         open_store(where, existing=True)
     open_store(where).put_if_absent("benchmarks/1.json", b"{}")
     assert open_store(where, existing=True).get("benchmarks/1.json") == b"{}"
