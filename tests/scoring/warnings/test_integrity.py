@@ -123,7 +123,7 @@ def test_the_untouched_original_has_zero_variance_on_all_examples():
     found = check(r, u)
     assert set(found) == {"zero-variance"} and found["zero-variance"].side == "unlearned"
     assert found["zero-variance"].numbers == {"count": 60, "share": 1.0, "examples": list(range(10))}
-    assert "no spread, as an untouched original" in found["zero-variance"].text
+    assert "no spread, like the original model" in found["zero-variance"].text
 
 
 def test_examples_without_variance_are_counted_and_make_no_duplicates():
