@@ -63,6 +63,7 @@ def execute(command: str, folder: Path) -> list[str]:
         **os.environ,
         "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
+        "CHECKOUT": str(ROOT),
         "COLUMNS": str(WIDTH),
         "NO_COLOR": "1",
     }
@@ -75,7 +76,8 @@ def execute(command: str, folder: Path) -> list[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    lines = [line.rstrip() for line in done.stdout.replace(str(folder), "…").splitlines() if not PROGRESS.search(line)]
+    printed = done.stdout.replace(str(folder), "…").replace(str(ROOT), "$CHECKOUT")
+    lines = [line.rstrip() for line in printed.splitlines() if not PROGRESS.search(line)]
     while lines and not lines[-1]:
         lines.pop()
     return lines
