@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 118
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<kind>\w+)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w./-]+\.\w+)\n")
-PROGRESS = re.compile(r"; about .* left$")
+PROGRESS = re.compile(r"^\S[^\n]* \d+/\d+[,;][^…]*?(?:left|time unknown)$\n", re.MULTILINE)
+BY_SPEED = re.compile(r" !$|, more than the .* that the competition allowed")  # of a loaded machine
 ANY = "…"
 
 
@@ -76,8 +77,8 @@ def execute(command: str, folder: Path) -> list[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    printed = done.stdout.replace(str(folder), "…").replace(str(ROOT), "$CHECKOUT")
-    lines = [line.rstrip() for line in printed.splitlines() if not PROGRESS.search(line)]
+    printed = PROGRESS.sub("", done.stdout.replace(str(folder), "…").replace(str(ROOT), "$CHECKOUT"))
+    lines = [line.rstrip() for line in printed.splitlines()]
     while lines and not lines[-1]:
         lines.pop()
     return lines
@@ -101,6 +102,7 @@ def run_page(page: str) -> Iterator[tuple[Block, list[str]]]:
 
 def matches(shown: list[str], printed: list[str]) -> bool:
     """Whether a page's lines fit what was printed, numbers aside; a line … stands for any lines."""
+    shown, printed = ([line for line in lines if not line.startswith("! slower")] for lines in (shown, printed))
     parts = [re.escape(mask(line)) if line.strip() != ANY else ".*" for line in shown]
     return (
         re.fullmatch("\n".join(parts).replace("\n.*", "(\n.*)?"), "\n".join(map(mask, printed)), re.DOTALL) is not None
@@ -108,10 +110,10 @@ def matches(shown: list[str], printed: list[str]) -> bool:
 
 
 def mask(line: str) -> str:
-    """A line without what differs between machines: numbers, hashes, and the width of columns."""
+    """A line without what differs between machines: numbers, hashes, marks of slowness, and the width of columns."""
     line = re.sub(r"\b[0-9a-f]*\d[0-9a-f]{6,}\b", "#", line)
     line = re.sub(r"(more than )?[-+]?\d[\d.,]*( ?%)?", "#", line)
-    return re.sub(r"[\s─]+", " ", line).strip()
+    return BY_SPEED.sub("", re.sub(r"[\s─]+", " ", line).strip())
 
 
 @click.command()

@@ -45,6 +45,7 @@ from forget512.scoring.score import Score, score
 from forget512.scoring.uncertainty import Ceiling, ceiling
 from forget512.scoring.warnings.findings import Finding
 from forget512.scoring.warnings.integrity import find_non_finite, integrity
+from forget512.scoring.warnings.plausibility import plausibility
 
 __all__ = [
     "COMPETITION_EPOCHS",
@@ -100,6 +101,7 @@ __all__ = [
     "most_certifiable",
     "not_forgotten",
     "per_example",
+    "plausibility",
     "project",
     "same_runs",
     "score",

@@ -32,19 +32,17 @@ def prepare(
     options: RunOptions,
     mode: str = "released",
     number: int = 0,
-    examine_original: bool = False,
 ) -> Evaluation:
     """An evaluation of which nothing has been run yet.
 
-    number: of the benchmark's own original models, where options.original is None. examine_original: whether the
-    original model's accuracies are wanted.
+    number: of the benchmark's own original models, where options.original is None.
 
     Raises:
         UserError: an option that does not fit.
     """
     start = number if options.original is None else read_original(Path(options.original), benchmark)
     store = open_store(options.store)
-    return Evaluation(benchmark, algorithms, options.runs, store, options.retry_failed, mode, start, examine_original)
+    return Evaluation(benchmark, algorithms, options.runs, store, options.retry_failed, mode, start)
 
 
 def prepare_originals(
@@ -59,8 +57,7 @@ def prepare_originals(
         raise UserError(
             f"--original {options.original} and --originals both choose where unlearning starts: give one of them."
         )
-    examine = options.original is not None or originals > 1
-    return (prepare(algorithms, benchmark, options, mode, number, examine) for number in range(originals))
+    return (prepare(algorithms, benchmark, options, mode, number) for number in range(originals))
 
 
 def run(

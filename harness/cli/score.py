@@ -194,7 +194,7 @@ def _show(results: Iterable[Any], as_json: bool) -> int:
         out = console()
         for board, evaluation in zip(boards, evaluations, strict=True):
             out.print(show_leaderboard(board, evaluation.benchmark))
-            if evaluation.original_accuracies:
+            if len(boards) > 1 or evaluation.original_number is None:
                 out.print(show_original(evaluation))
         if len(boards) > 1:
             out.print(show_spread(spread_over_originals(boards)))

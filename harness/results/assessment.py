@@ -12,12 +12,17 @@ from forget512.scoring import (
     MODES,
     Ceiling,
     Finding,
+    Joint,
+    NotForgotten,
     PerExample,
     Projection,
     Score,
     ScoringError,
     integrity,
+    joint,
+    not_forgotten,
     per_example,
+    plausibility,
     project,
     score,
 )
@@ -25,11 +30,17 @@ from forget512.scoring import (
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """A candidate's score, its projection to more runs (None: `why_not_projected` says why), and warnings."""
+    """A candidate's score and what was read beside it.
+
+    projected: F at more runs; None: `why_not_projected` says why. joint: None below 16 runs a side. not_forgotten: None
+    where the original model's outputs or those of the test set are unknown.
+    """
 
     score: Score
     projected: Projection | None
     why_not_projected: str
+    joint: Joint | None
+    not_forgotten: NotForgotten | None
     warnings: tuple[Finding, ...]
 
 
@@ -39,8 +50,11 @@ def assess(
     mode: str = "released",
     top: Ceiling | None = None,
     project_to: int | None = None,
+    original: Columns | None = None,
 ) -> Assessment:
     """Score two sides. top: their ceiling, if known. project_to: number of runs to project to, if they have fewer.
+
+    original: what the unlearned runs started from, one row a model.
 
     Raises:
         UserError: the arrays cannot be scored.
@@ -58,7 +72,10 @@ def assess(
         if project_to is not None and not why:
             projected = project(retrained.confidences, unlearned.confidences, to=project_to)
             why = "" if projected else f"{result.runs} runs a side are too few to project from"
-    return Assessment(result, projected, why, (*_few_runs(result), *found))
+        together = joint(retrained.confidences, unlearned.confidences)
+        memory = _not_forgotten(retrained, unlearned, original)
+        found = (*_few_runs(result), *found, *plausibility(result, together, memory))
+    return Assessment(result, projected, why, together, memory, found)
 
 
 @contextmanager
@@ -82,6 +99,15 @@ def example_table(retrained: Columns, unlearned: Columns, result: Score) -> PerE
             retrained_correct=retrained.correct,
             unlearned_correct=unlearned.correct,
         )
+
+
+def _not_forgotten(retrained: Columns, unlearned: Columns, original: Columns | None) -> NotForgotten | None:
+    sides = [
+        (side.confidences, side.test_probe)
+        for side in (retrained, unlearned, original)
+        if side is not None and side.test_probe is not None
+    ]
+    return not_forgotten(*sides) if len(sides) == 3 else None
 
 
 def _why_not(result: Score, to: int | None) -> str:

@@ -23,6 +23,8 @@ from forget512.scoring import (
     same_runs,
 )
 
+DISQUALIFYING = ("above-ceiling", "copied-runs", "duplicate-runs")  # independent runs cannot have these
+
 
 @dataclass(frozen=True)
 class Pairing:
@@ -138,7 +140,7 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
     """
     rows = list(rows)
     most = max((row.score.runs for row in rows if row.score), default=0)
-    marked = [replace(row, ranked=_is_ranked(row.score, most)) for row in rows]
+    marked = [replace(row, ranked=_is_ranked(row, most)) for row in rows]
     return sorted(marked, key=lambda row: (row.ranked, row.score.score if row.score else -1.0), reverse=True)
 
 
@@ -175,8 +177,15 @@ def score_banks(
     return make_board(reference, rows.values(), least, level)
 
 
-def _is_ranked(score: Score | None, most: int) -> bool:
-    return score is not None and same_runs(score.runs, most) and not MODES[score.mode].is_bound
+def disqualified(row: Row) -> list[str]:
+    """The names of the warnings for which a row is not ranked."""
+    return [warning.name for warning in row.warnings if warning.name in DISQUALIFYING and warning.side != "retrained"]
+
+
+def _is_ranked(row: Row, most: int) -> bool:
+    score = row.score
+    comparable = score is not None and same_runs(score.runs, most) and not MODES[score.mode].is_bound
+    return comparable and not disqualified(row)
 
 
 def _rank(row: Row, pairings: Sequence[Pairing]) -> int | None:

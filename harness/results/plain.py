@@ -40,6 +40,7 @@ def score_json(
             )
         },
         "runs": {"retrained": result.n_retrained, "unlearned": result.n_unlearned},
+        "not_forgotten": found.not_forgotten.plain() if found.not_forgotten else None,
         "ceiling": result.ceiling.quality if result.ceiling else None,
         "ceiling_spread": result.ceiling.spread if result.ceiling else None,
         "ceiling_runs": result.ceiling.runs if result.ceiling else None,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from forget512.harness.benchmark.benchmark import Described
 from forget512.harness.results.assessment import Assessment, assess, scoring_errors
@@ -10,8 +10,9 @@ from forget512.harness.results.cost import Cost, cost
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.import_notes import Origin
 from forget512.harness.store.listing import settings_tried
+from forget512.harness.store.originals import examined_originals
 from forget512.harness.store.record import Provenance
-from forget512.harness.store.runs import Columns, Failure, Reading, Runs
+from forget512.harness.store.runs import Columns, Failure, Reading, Runs, columns_of
 from forget512.scoring import COMPETITION_RUNS, Ceiling, Finding, Score, ceiling
 
 
@@ -21,7 +22,8 @@ class Side:
 
     columns: None without a run. seconds: of a run, the median; None where unknown. seeds, readings: of a bank's runs,
     in the order of the columns. origins: the bank's imports. failures: of seeds below N without a finished run.
-    source: the algorithm and the hash of its source, where they are known.
+    source: the algorithm and the hash of its source, where they are known. original: SHA-256 of the model that its runs
+    started from.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Side:
     readings: tuple[Reading, ...] = ()
     failures: tuple[Failure, ...] = ()
     source: tuple[str, str] | None = None
+    original: str | None = None
 
     @property
     def runs(self) -> int:
@@ -39,7 +42,7 @@ class Side:
 
     @property
     def provenance(self) -> list[Provenance]:
-        """The mean over the runs that have one."""
+        """The provenance of the runs that have one."""
         return [reading.provenance for reading in self.readings if reading.provenance]
 
 
@@ -50,7 +53,7 @@ class Reference:
     side: the retrained runs with seeds below `runs`, the N of the board. ceiling: from all runs that the reference has,
     None below 8. provenance: of all its runs. epochs: training epochs of the retraining recipe, None where unknown.
     project_to: number of runs that F is projected to; None: no projection. settings: how many hyper-parameter settings
-    of each (algorithm, source) were run on the benchmark.
+    of each (algorithm, source) were run on the benchmark. originals: what examining original models gave, by SHA-256.
     """
 
     side: Side
@@ -61,6 +64,7 @@ class Reference:
     epochs: int | None
     project_to: int | None
     settings: Mapping[tuple[str, str], int]
+    originals: Mapping[str, Columns] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +113,7 @@ def bank_side(bank: Runs, runs: int | None = None) -> Side:
         tuple(bank.readings[seed] for seed in seeds),
         tuple(f for f in bank.failures if (runs is None or f.seed < runs) and f.seed not in bank.readings),
         (bank.identity["algorithm"], bank.identity["source"]),
+        bank.identity["original"],
     )
 
 
@@ -131,7 +136,11 @@ def bank_reference(
     top = _ceiling(everything, runs, mode) if side.columns else None
     epochs = benchmark.identity["recipe"]["epochs"]
     settings = settings_tried(store, benchmark.fingerprint)
-    return Reference(side, runs, mode, top, everything.provenance, epochs, project_to, settings)
+    originals = {
+        digest: columns_of([bank.read(record)])
+        for digest, record in examined_originals(store, benchmark.fingerprint).items()
+    }
+    return Reference(side, runs, mode, top, everything.provenance, epochs, project_to, settings, originals)
 
 
 def side_reference(side: Side, runs: int, mode: str, epochs: int | None, project_to: int | None) -> Reference:
@@ -149,7 +158,8 @@ def candidate_row(side: Side, reference: Reference, partial: bool = False) -> Ro
     least = 2 if partial else reference.runs
     found = None
     if retrained and unlearned and min(side.runs, reference.side.runs) >= least:
-        found = assess(retrained, unlearned, reference.mode, reference.ceiling, reference.project_to)
+        original = reference.originals.get(side.original) if side.original else None
+        found = assess(retrained, unlearned, reference.mode, reference.ceiling, reference.project_to, original)
     warnings = (
         *(found.warnings if found else ()),
         *_mixed(side.provenance + reference.provenance),

@@ -13,7 +13,7 @@ from forget512.harness.store.bank import check_record
 from forget512.harness.store.benchmarks import StoredBenchmark, parse_benchmark
 from forget512.harness.store.import_notes import decode_origin
 from forget512.harness.store.listing import ListedBank, list_banks, parse_identity
-from forget512.harness.store.record import ACCURACIES, Damaged, decode, decode_confidences
+from forget512.harness.store.record import Damaged, decode, decode_confidences
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def _original(data: bytes, name: str, names: set[str]) -> None:
     if (digest := layout.parse_original(name)) is not None:
         if sha256(data) != digest:
             raise Damaged("its content does not match its name")
-    elif layout.is_accuracies(name):
-        if not all(0 <= json.loads(data)[each] <= 1 for each in ACCURACIES):
-            raise Damaged("its accuracies are not fractions between 0 and 1")
+    elif parsed := layout.parse_examined(name):
+        if not decode(data).bank.startswith(parsed[1]):
+            raise Damaged("it is the record of another original model")
     elif (target := layout.original_name(json.loads(data)["sha256"])) not in names:
         raise Damaged(f"it points to {target}, which is missing")
 

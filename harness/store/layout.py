@@ -9,7 +9,7 @@
                              confidences-512.safetensors    512 imported runs, of which only confidences are known
     originals/<64>.safetensors             an original model, named by its content
               <12>-<12>-0.json             a pointer to a benchmark's original model number 0
-              <12>-<12>-accuracies.json    an original model's accuracies on a benchmark
+              <12>-<12>-examined.safetensors    an original model's record on a benchmark
     damaged/<any of these>                 damaged files that were set aside
 
 <12>: the first 12 digits of a SHA-256 (of a benchmark's fingerprint, a bank's key, a file's content, …).
@@ -29,7 +29,8 @@ IDENTITY, SOURCE, EXAMINED = "bank.json", "source.json", "examined.json"  # file
 _RECORD = re.compile(r"(\d+)\.(?:finished|failed-(\d+))\.safetensors")
 _CONFIDENCES = re.compile(r"confidences-(\d+)\.safetensors")
 _IMPORT_NOTE = re.compile(r"origin-(.*)\.json")
-_ORIGINAL = re.compile(rf"{ORIGINALS}/(.*)\.safetensors")
+_ORIGINAL = re.compile(rf"{ORIGINALS}/([0-9a-f]{{64}})\.safetensors")
+_EXAMINED_ORIGINAL = re.compile(rf"{ORIGINALS}/([0-9a-f]{{12}})-([0-9a-f]{{12}})-examined\.safetensors")
 
 
 def benchmark_name(fingerprint: str) -> str:
@@ -114,14 +115,15 @@ def pointer_name(fingerprint: str, key: str, number: int) -> str:
     return f"{ORIGINALS}/{fingerprint[:12]}-{key[:12]}-{number}.json"
 
 
-def accuracies_name(fingerprint: str, digest: str) -> str:
-    """Name the file of the accuracies on a benchmark of the original model with this SHA-256."""
-    return f"{ORIGINALS}/{fingerprint[:12]}-{digest[:12]}-accuracies.json"
+def examined_name(fingerprint: str, digest: str) -> str:
+    """Name the record of the examination on a benchmark of the original model with this SHA-256."""
+    return f"{ORIGINALS}/{fingerprint[:12]}-{digest[:12]}-examined.safetensors"
 
 
-def is_accuracies(name: str) -> bool:
-    """Whether a file has the accuracies of an original model."""
-    return name.endswith("-accuracies.json")
+def parse_examined(name: str) -> tuple[str, str] | None:
+    """Parse the first digits of the benchmark and of the original model; None for other files."""
+    match = _EXAMINED_ORIGINAL.fullmatch(name)
+    return (match[1], match[2]) if match else None
 
 
 def aside_name(name: str, number: int) -> str:

@@ -1,13 +1,14 @@
 """Saves and loads original models, from which unlearning starts; each file is named by its content."""
 
 import json
+from contextlib import suppress
 
 from forget512.harness.benchmark.benchmark import Benchmark
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.hashing import canonical_json, sha256
 from forget512.harness.store.backends.contract import Store
-from forget512.harness.store.layout import accuracies_name, original_name, pointer_name
-from forget512.harness.store.record import ACCURACIES, RunRecord
+from forget512.harness.store.layout import ORIGINALS, examined_name, original_name, parse_examined, pointer_name
+from forget512.harness.store.record import Damaged, RunRecord, decode
 
 
 def original_key(benchmark: Benchmark, retrain: Algorithm) -> str:
@@ -47,19 +48,37 @@ def keep_given(store: Store, data: bytes) -> None:
     store.put_if_absent(original_name(sha256(data)), data)
 
 
-def load_accuracies(store: Store, benchmark: Benchmark, original: bytes) -> dict[str, float] | None:
-    """Load an original model's accuracies on the benchmark's sets by name; None if it must be examined."""
+def load_examination(store: Store, fingerprint: str, digest: str) -> RunRecord | None:
+    """Load the record of an original model's examination on a benchmark; None if it must be examined.
+
+    digest: the SHA-256 of the original model. A damaged record is set aside.
+    """
+    name = examined_name(fingerprint, digest)
     try:
-        found = json.loads(store.get(accuracies_name(benchmark.fingerprint, sha256(original))))
-        return {name: float(found[name]) for name in ACCURACIES}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        record = decode(store.get(name))
+    except FileNotFoundError:
         return None
+    except Damaged:
+        store.set_aside(name)
+        return None
+    return record if record.bank == digest else None
 
 
-def keep_accuracies(store: Store, benchmark: Benchmark, original: bytes, record: RunRecord) -> dict[str, float]:
-    """Save the accuracies of an original model's record."""
-    found = {name: getattr(record, name) for name in ACCURACIES}
-    store.put_if_absent(accuracies_name(benchmark.fingerprint, sha256(original)), canonical_json(found).encode())
+def keep_examination(store: Store, fingerprint: str, data: bytes) -> RunRecord:
+    """Save the encoded record of an original model's examination."""
+    record = decode(data)
+    store.put_if_absent(examined_name(fingerprint, record.bank), data)
+    return record
+
+
+def examined_originals(store: Store, fingerprint: str) -> dict[str, RunRecord]:
+    """Load the records of all original models that were examined on a benchmark, by their SHA-256; reads only."""
+    found = {}
+    for name, _ in store.list(ORIGINALS):
+        if (parsed := parse_examined(name)) and parsed[0] == fingerprint[:12]:
+            with suppress(Damaged, FileNotFoundError):  # `verify-store` reports it
+                record = decode(store.get(name))
+                found[record.bank] = record
     return found
 
 

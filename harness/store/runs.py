@@ -83,12 +83,16 @@ class Runs:
         if record.status != "finished":
             self.failures.append(Failure(record.seed, record.attempt, record.error, record.traceback, record.output))
             return
+        self.readings[record.seed] = self.read(record)
+
+    def read(self, record: RunRecord) -> Reading:
+        """Take from a finished record what scoring needs; its logits are those of this bank's benchmark."""
         confidence = MODES[self.mode].confidence
 
         def probe(logits: np.ndarray, classes: np.ndarray | None) -> np.ndarray | None:
             return None if classes is None else confidence(logits, classes)
 
-        self.readings[record.seed] = Reading(
+        return Reading(
             confidence(record.forget_logits, self.targets.forget),
             record.forget_logits.argmax(axis=1) == self.targets.forget,
             probe(record.probe_retain_logits, self.targets.retain_probe),
@@ -116,13 +120,8 @@ class Runs:
             self.readings[seed] = Reading(confidences, **known, **unknown)
 
     def columns(self, seeds: list[int]) -> Columns:
-        """Return the values of these seeds, in this order."""
-
-        def rows(name: str) -> np.ndarray | None:
-            values = [getattr(self.readings[seed], name) for seed in seeds]
-            return None if values[0] is None else np.array(values)
-
-        return Columns(**{field.name: rows(field.name) for field in fields(Columns)})  # type: ignore[arg-type]
+        """Stack the readings of these seeds, in this order."""
+        return columns_of([self.readings[seed] for seed in seeds])
 
     def seeds(self, runs: int) -> list[int]:
         """Return the finished seeds among 0 … runs-1."""
@@ -137,3 +136,13 @@ class Runs:
         timed = [(r.seconds, r.provenance) for r in self.readings.values() if r.seconds]
         times = [seconds for seconds, where in timed if where and where.share == 1] or [seconds for seconds, _ in timed]
         return float(np.median(times)) if times else None
+
+
+def columns_of(readings: Sequence[Reading]) -> Columns:
+    """Stack readings, one row each."""
+
+    def rows(name: str) -> np.ndarray | None:
+        values = [getattr(reading, name) for reading in readings]
+        return None if values[0] is None else np.array(values)
+
+    return Columns(**{field.name: rows(field.name) for field in fields(Columns)})  # type: ignore[arg-type]

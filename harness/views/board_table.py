@@ -10,9 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from forget512.harness.benchmark.benchmark import Described, title
-from forget512.harness.results.board import Board
+from forget512.harness.results.board import Board, disqualified
 from forget512.harness.results.rows import Row
-from forget512.harness.views.text import NONE, comparison_text, interval_text, level_text, number, projected_text
+from forget512.harness.views.text import (
+    NONE,
+    comparison_text,
+    interval_text,
+    level_text,
+    not_forgotten_text,
+    number,
+    projected_text,
+)
 from forget512.scoring import COMPETITION_SHARE, LEVEL, MODES, Score
 
 
@@ -23,8 +31,8 @@ def show_leaderboard(board: Board, benchmark: Described) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     table.add_column("rank", justify="right")
     table.add_column("algorithm", overflow="fold")
-    for name in ("score\n95 % interval", "F\nof ceiling", "retain acc\nratio", "test acc\nratio", "forget acc",
-                 "runs", "s/run", "of retrain\nof 30 epochs"):  # fmt: skip
+    for name in ("score\n95 % interval", "F\nof ceiling", "retain acc\nratio", "test acc\nratio",
+                 "forget acc\nnot forgotten", "runs\njoint AUC", "s/run", "of retrain\nof 30 epochs"):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
     for row in board.rows:
         table.add_row(rank_text(row, board), *_cells(row))
@@ -35,7 +43,7 @@ def show_leaderboard(board: Board, benchmark: Described) -> RenderableType:
     name = _flagged("retrain\n(the reference)", board.reference)
     table.add_row("", name, score, quality, *_accuracies(board.reference), *_cost(board.reference))
     if not MODES[board.mode].is_bound:
-        table.add_row("", "original\n(untouched)", "0.0000", "0.0000\n0.0%", *[""] * 6)
+        table.add_row("", "original\n(untouched)", "0.0000", "0.0000\n0.0%", "", "", "\n1.00", *[""] * 3)
     return Group(heading, table, *_notes(board))
 
 
@@ -66,15 +74,19 @@ def score_cell(result: Score | None) -> str:
 def _accuracies(row: Row) -> list[str]:
     """Format accuracies, each above its ratio if the row has a score."""
     retain_ratio, test_ratio = (row.score.retain_ratio, row.score.test_ratio) if row.score else (None, None)
-    values = (row.retain_accuracy, retain_ratio), (row.test_accuracy, test_ratio), (row.forget_accuracy, None)
-    return [number(accuracy, ".2%") + (f"\n{ratio:.4f}" if ratio is not None else "") for accuracy, ratio in values]
+    values = (row.retain_accuracy, retain_ratio), (row.test_accuracy, test_ratio)
+    cells = [number(accuracy, ".2%") + (f"\n{ratio:.4f}" if ratio is not None else "") for accuracy, ratio in values]
+    memory = not_forgotten_text(row.assessment.not_forgotten) if row.assessment else ""
+    return [*cells, f"{number(row.forget_accuracy, '.2%')}\n{memory}".rstrip()]
 
 
 def _cost(row: Row) -> list[str]:
+    together = row.assessment.joint if row.assessment else None
+    runs = runs_text(row) + (f"\n{together.auc:.2f}" if together else "")
     if row.cost is None:
-        return [runs_text(row), NONE, NONE]
+        return [runs, NONE, NONE]
     return [
-        runs_text(row),
+        runs,
         f"{row.cost.seconds:.2f}",
         f"{row.cost.share:.0%}\n{row.cost.share_of_30_epochs:.0%}{' !' if row.too_slow else ''}",
     ]
@@ -98,11 +110,19 @@ def _notes(board: Board) -> Iterator[RenderableType]:
         yield Text(f"F in mode {board.mode} is an upper bound: these rows are not ranked.")
     elif any(row.score for row in board.rows):
         yield Text(_floor(board))
+    if any(row.assessment and row.assessment.not_forgotten for row in board.rows):
+        yield Text(
+            "not forgotten: how much of what the original model knows of the forget set is left, whatever the recipe "
+            "(0 as retrained, 1 untouched; ± half of the 95 % interval)."
+        )
+    if any(row.assessment and row.assessment.joint for row in board.rows):
+        yield Text("joint AUC: how well runs as wholes are told from retrained ones (0.5 not at all).")
     for row in board.rows:
         if row.assessment and row.assessment.projected:
             yield Text(f"{row.algorithm}: F {projected_text(row.assessment)}.")
         if row.score is not None and not row.ranked and not MODES[board.mode].is_bound:
-            yield Text(f"{row.algorithm} is not ranked: its N is {row.score.runs}, and F falls with N.")
+            why = ", ".join(disqualified(row)) or f"its N is {row.score.runs}, and F falls with N"
+            yield Text(f"{row.algorithm} is not ranked: {why}.")
     if board.pairings and board.level > LEVEL:
         yield Text(
             "rank: 1 + the number of significantly better rows; = marks a shared rank. "

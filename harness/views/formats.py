@@ -63,9 +63,9 @@ def _markdown(board: StoredBoard) -> str:
     lines = [
         f"**{_escaped(title(board.benchmark))}, N = {board.board.reference.wanted}**",
         "",
-        "| rank | algorithm | score | 95 % interval | of ceiling | F | RA ratio | TA ratio | s/run | of retraining "
-        "| of 30 epochs | runs |",
-        "| --: | --- | --: | --- | --: | --: | --: | --: | --: | --: | --: | --: |",
+        "| rank | algorithm | score | 95 % interval | of ceiling | F | RA ratio | TA ratio | not forgotten | joint AUC "
+        "| s/run | of retraining | of 30 epochs | runs |",
+        "| --: | --- | --: | --- | --: | --: | --: | --: | --- | --: | --: | --: | --: | --: |",
     ]
     ranks = [rank_text(row, board.board) for row in board.board.rows]
     values = list(board_rows(board.board))
@@ -73,6 +73,8 @@ def _markdown(board: StoredBoard) -> str:
         mark = " \\*" if row.get("warnings") else ""
         ends = (row["low"], row["high"]) if row.get("low") is not None else None
         runs, wanted = row.get("runs"), row.get("wanted")
+        low = row.get("not_forgotten_low")
+        memory = None if low is None else (low, row["not_forgotten_high"])
         cells = [
             rank,
             _escaped(row["algorithm"]) + mark,
@@ -80,6 +82,8 @@ def _markdown(board: StoredBoard) -> str:
             interval_text(ends, none=""),
             number(row.get("of_ceiling"), ".1%", ""),
             *(number(row.get(name), ".4f", "") for name in ("F", "retain_ratio", "test_ratio")),
+            number(row.get("not_forgotten"), ".2f", "") + (f" ({memory[0]:.2f} … {memory[1]:.2f})" if memory else ""),
+            number(row.get("joint_auc"), ".2f", ""),
             number(row.get("seconds"), ".2f", ""),
             number(row.get("of_retraining"), ".0%", ""),
             number(row.get("of_30_epochs"), ".0%", "") + (" !" if row.get("too_slow") else ""),

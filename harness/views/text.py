@@ -6,7 +6,16 @@ from typing import Any
 from forget512.harness.results.assessment import Assessment
 from forget512.harness.results.cost import Cost
 from forget512.harness.results.rows import Row
-from forget512.scoring import COMPETITION_RUNS, COMPETITION_SHARE, LEVEL, MODES, Ceiling, Comparison, Score
+from forget512.scoring import (
+    COMPETITION_RUNS,
+    COMPETITION_SHARE,
+    LEVEL,
+    MODES,
+    Ceiling,
+    Comparison,
+    NotForgotten,
+    Score,
+)
 
 NONE = "–"  # an unknown number
 NO_ACCURACY = "unknown (no accuracies given)"
@@ -20,6 +29,13 @@ def number(value: float | None, form: str = ".4f", none: str = NONE) -> str:
 def interval_text(interval: tuple[float, float] | None, none: str = NONE) -> str:
     """Format an interval: '0.0971 … 0.1160'; `none` if there is none."""
     return f"{interval[0]:.4f} … {interval[1]:.4f}" if interval else none
+
+
+def not_forgotten_text(found: NotForgotten | None) -> str:
+    """Format '0.74 ± 0.26', with half of its interval; '' where it is unknown."""
+    if found is None or found.interval is None:
+        return ""
+    return f"{found.share:.2f} ± {(found.interval[1] - found.interval[0]) / 2:.2f}"
 
 
 def score_text(row: Row) -> str:
@@ -40,6 +56,8 @@ def score_text(row: Row) -> str:
         f"  F {result.forgetting_quality:.6f}, " + _ceiling(result),
         f"  retain ratio {ratios[0]}, test ratio {ratios[1]}",
     ]
+    if found.not_forgotten:
+        lines += [f"  {line}" for line in found.not_forgotten.lines()]
     if found.projected:
         lines.append(f"  F {projected_text(found)}")
     elif result.runs < COMPETITION_RUNS:

@@ -15,7 +15,8 @@ from forget512.harness.scheduling.events import Event
 from forget512.harness.scheduling.queue import Work
 from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.originals import keep_given, load_accuracies, load_original
+from forget512.harness.store.originals import keep_given, load_examination, load_original
+from forget512.harness.store.record import ACCURACIES
 from forget512.harness.store.reference import choose_reference, imported_references
 from forget512.harness.store.runs import Runs
 from forget512.harness.worker.runner import ExamineOriginal, RunSeed
@@ -39,10 +40,9 @@ class Evaluation(Filling):
         retry_failed: bool = False,
         mode: str = "released",
         original: int | bytes = 0,
-        examine_original: bool = False,
     ):
         """mode: the definition of the score. original: the model that unlearning starts from, by its number or as a
-        user's safetensors bytes. examine_original: measure its accuracies if they are unknown.
+        user's safetensors bytes.
 
         Raises:
             UserError: runs is below 2, `retrain` is a candidate, or an algorithm or a name is given twice.
@@ -77,7 +77,6 @@ class Evaluation(Filling):
                 self.reference = best
         self.banks: dict[str, Bank] = {}
         self.floor: Bank | None = None  # finetune's runs in the store, with its preset
-        self._examine_original = examine_original
         self._only_first = False
         self._grow: Callable[[], int | None] = lambda: None
         if isinstance(original, bytes):
@@ -116,6 +115,12 @@ class Evaluation(Filling):
     def original_sha256(self) -> str:
         """The SHA-256 of the original model; empty if there is none yet."""
         return sha256(self.original) if self.original is not None else ""
+
+    @property
+    def original_accuracies(self) -> dict[str, float] | None:
+        """The original model's accuracies by name; None if it was not examined yet."""
+        record = self.original_record
+        return {name: getattr(record, name) for name in ACCURACIES} if record else None
 
     @property
     def complete(self) -> bool:
@@ -182,7 +187,7 @@ class Evaluation(Filling):
     def _start_from(self, original: bytes) -> None:
         digest = sha256(original)
         self.originals[digest] = original
-        self.original_accuracies = load_accuracies(self.store, self.benchmark, original)
+        self.original_record = load_examination(self.store, self.benchmark.fingerprint, digest)
         self.banks = {a.name: Bank(self.store, self.benchmark, a, digest, self.mode) for a in self.algorithms}
         for bank in self.banks.values():
             bank.refresh()
@@ -195,8 +200,8 @@ class Evaluation(Filling):
             self.floor.refresh()
 
     def _examination(self) -> list[Work]:
-        """Return the examination of the original model, if its accuracies are wanted and unknown."""
-        wanted = self._examine_original and self.original_accuracies is None and not self._only_first
+        """Return the examination of the original model, if it was not examined yet."""
+        wanted = self.original_record is None and not self._only_first
         return [ExamineOriginal(self.original_sha256)] if wanted and self.original is not None else []
 
     def _missing_units(self, banks: Sequence[Bank]) -> list[Work]:

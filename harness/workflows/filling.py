@@ -20,8 +20,8 @@ from forget512.harness.scheduling.queue import Done, Lost, Schedule, Work
 from forget512.harness.scheduling.ray_pool import Pool
 from forget512.harness.store.backends.contract import Store, StoreUnavailable
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.originals import keep_accuracies, keep_original, original_key
-from forget512.harness.store.record import decode
+from forget512.harness.store.originals import keep_examination, keep_original, original_key
+from forget512.harness.store.record import RunRecord
 from forget512.harness.worker.runner import ExamineOriginal, Runner, RunSeed, TrainOriginal
 from forget512.harness.worker.seeds import Seeds
 
@@ -38,8 +38,8 @@ class Filling(ABC):
     of each bank (`progress`). `run` executes the units and saves their results. The store is the only state.
 
     runs: N, or the number of wanted runs if banks have no common N. algorithms: those whose runs are executed,
-    without `retrain`. units: unassigned work. original, original_accuracies: the safetensors bytes
-    of the benchmark's original model, and its accuracies; None if unknown. originals: the models that
+    without `retrain`. units: unassigned work. original, original_record: the safetensors bytes
+    of the benchmark's original model, and its examination; None if unknown. originals: the models that
     units start from, by SHA-256. workers, waiting: numbers of workers, and of unfinished units, during `run`.
     """
 
@@ -53,7 +53,7 @@ class Filling(ABC):
         self.retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
         self.units: list[Work] = []
         self.original: bytes | None = None
-        self.original_accuracies: dict[str, float] | None = None
+        self.original_record: RunRecord | None = None
         self.originals: dict[str, bytes] = {}
         self.workers: int | None = None
         self.waiting = 0
@@ -224,8 +224,7 @@ class Filling(ABC):
             if bank and isinstance(work, RunSeed) and self._lost[work.kind] >= FIRST_RUNS and not bank.readings:
                 yield from self._dropped(bank, result.reason)
         elif isinstance(work, ExamineOriginal):
-            original = self.originals[work.original]
-            self.original_accuracies = keep_accuracies(self.store, self.benchmark, original, decode(result))
+            self.original_record = keep_examination(self.store, self.benchmark.fingerprint, result)
         elif result is None:
             yield Event("finished", work.name, work.seed, "by another command")
         else:

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 from scipy.special import ndtri, stdtrit
-from scipy.stats import rankdata
 
 from forget512.scoring.conventions import LEVEL, seeded
 from forget512.scoring.errors import FloatArray, check_both
+from forget512.scoring.ranks import midranks
 
 LEAST_JOINT = 16  # runs a side
 COMPONENTS = 20  # principal components that the classifier sees
@@ -101,7 +101,7 @@ def joint(
 
 def normal_scores(confidences: FloatArray) -> FloatArray:
     """Each column's ranks among the runs as quantiles of the normal distribution; 0 where all runs agree."""
-    return np.asarray(ndtri((rankdata(confidences, axis=0) - 0.5) / len(confidences)))
+    return np.asarray(ndtri((midranks(confidences.T).T - 0.5) / len(confidences)))
 
 
 def _dimension(products: FloatArray) -> float:
@@ -132,7 +132,7 @@ def _cross_fitted_auc(features: FloatArray, rng: np.random.Generator) -> float:
         weights = np.linalg.solve(within, sides[1].mean(axis=0) - sides[0].mean(axis=0))
         found = features @ weights
         decisions[held] = (found[held] - found[fitted].mean()) / (found[fitted].std() + 1e-12)
-    ranks = rankdata(decisions)
+    [ranks] = midranks(decisions[None])
     return float((ranks[unlearned].sum() - runs * (runs + 1) / 2) / runs**2)
 
 

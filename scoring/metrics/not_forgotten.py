@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, stdtrit
-from scipy.stats import rankdata
 
 from forget512.scoring.conventions import LEVEL, seeded
 from forget512.scoring.errors import FloatArray, ScoringError, check_confidences
+from forget512.scoring.ranks import midranks
 
 PERMUTATIONS = 1999
 LEAST_OF_KIND = 8  # forget examples, and test examples
@@ -104,7 +104,7 @@ def not_forgotten(
         return None
     sides = [np.concatenate(pair, axis=1) for pair in given]
     known = expit(sides[0]).mean(axis=0)
-    ranks = [(rankdata(side, axis=1) - 0.5) / (forget + test) for side in sides]
+    ranks = [(midranks(side) - 0.5) / (forget + test) for side in sides]
     change, reference = [side.mean(axis=0) - ranks[0].mean(axis=0) for side in ranks[1:]], ranks[0]
     seen = np.arange(forget + test) < forget
 

@@ -35,11 +35,12 @@ def candidate_json(candidate: StoredRow, side: Side, reference: Reference) -> di
     """Return the content of a scored candidate's script file."""
     score, retrained, unlearned = candidate.row.score, reference.side.columns, side.columns
     assert score and retrained and unlearned, "what has a score has runs"
+    memory = candidate.row.assessment and candidate.row.assessment.not_forgotten
     return {
         "densities": {name: density_json(each) for name, each in candidate.densities.items()},
         "epsilon": epsilon_json(score.epsilon, score.bins),
         "convergence": [[at.runs, at.quality, at.spread] for at in candidate.convergence],
-        "readings": readings_lines(other_readings(retrained, unlearned)),
+        "readings": [*(memory.lines() if memory else ()), *readings_lines(other_readings(retrained, unlearned))],
         "rules": pack_rules(example_table(retrained, unlearned, score)),
         **runs_json(side),
     }

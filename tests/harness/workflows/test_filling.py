@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from forget512.harness.api import run
+from forget512.harness.api.running import run
 from forget512.harness.candidates.files import load_candidates
 from forget512.harness.hashing import sha256
 from forget512.harness.scheduling.compute import Compute
