@@ -8,7 +8,7 @@ counters), means that there is no plan, and the network runs eagerly.
 import copy
 import operator
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
@@ -54,8 +54,11 @@ class Plan:
 _plans: dict[Any, Plan | None] = {}  # by structure: the networks of a worker's runs are alike
 
 
-def plan_of(net: nn.Module, shape: Sequence[int]) -> Plan | None:
-    """The plan of net for inputs (b, *shape), or None. Modules' modes and parameters' requires_grad are part of it."""
+def plan_of(net: nn.Module, shape: Sequence[int], right: Callable[[nn.Module, Plan], bool]) -> Plan | None:
+    """The plan of net for inputs (b, *shape), or None. Modules' modes and parameters' requires_grad are part of it.
+
+    right: asked once of a new plan, whether it gives what net gives: a trace takes what is done in place for new values
+    """
     if any(_GLOBAL_HOOKS) or any(getattr(module, name) for module in net.modules() for name in _HOOKS):
         return None
     if any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in net.parameters()):
@@ -64,7 +67,8 @@ def plan_of(net: nn.Module, shape: Sequence[int]) -> Plan | None:
     if key[0] is None:
         return None
     if key not in _plans:
-        _plans[key] = _read(net, tuple(shape))
+        plan = _read(net, tuple(shape))
+        _plans[key] = plan if plan is not None and right(net, plan) else None
     return _plans[key]
 
 
@@ -188,14 +192,12 @@ class _Reader:
         return z
 
     def relu(self, node: torch.fx.Node, layer: nn.ReLU | None, x: _Value) -> _Value:
-        self._check_overwritten(node, layer.inplace if layer else any(node.kwargs.values()) or len(node.args) > 1)
         row = self._made_for(node.args[0]) or self._add(k.SUM, x, self._new(x.channels, x.height, x.width))
         row[k.RELU] = 1
         return replace(x, slot=row[k.Z])
 
     def sum(self, node: torch.fx.Node, layer: None, x: _Value) -> _Value:
         _check(len(node.args) == 2 and not node.kwargs and node.args[1] in self.values)
-        self._check_overwritten(node, node.target is operator.iadd)
         y = self.values[node.args[1]]  # type: ignore[index]
         _check(replace(x, slot=y.slot) == y)
         for argument, other in zip(node.args, (y, x), strict=True):
@@ -229,12 +231,6 @@ class _Reader:
         return x
 
     # --- what they share
-
-    def _check_overwritten(self, node: torch.fx.Node, in_place: bool) -> None:
-        """What a node overwrites must not be wanted by others."""
-        first: Any = node.args[0]
-        alone = len(first.users) == 1 and self.values[first].slot not in self.shared and first.op != "placeholder"
-        _check(not in_place or alone)
 
     def _made_for(self, argument: Any) -> list[int] | None:
         """The norm or sum that makes a node's argument, for it alone and without a ReLU yet."""

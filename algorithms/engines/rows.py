@@ -6,6 +6,7 @@ and optimizers see logits and gradients as ever. Meanwhile parameters and runnin
 A plain optimizer steps one tensor instead of dozens; what it remembers is split among the parameters at the end.
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -180,7 +181,22 @@ def _plan_for(net: nn.Module, inputs: Tensor) -> Plan | None:
         type(t) in (Tensor, nn.Parameter) and t.dtype == inputs.dtype and t.device.type == "cpu" for t in tensors
     )
     apart = len({tensor.data_ptr() for tensor in tensors}) == len(tensors)
-    return plan_of(net, inputs.shape[1:]) if tensors and known and apart and _usable(inputs) else None
+    return plan_of(net, inputs.shape[1:], _is_right) if tensors and known and apart and _usable(inputs) else None
+
+
+@torch.no_grad()
+def _is_right(net: nn.Module, plan: Plan) -> bool:
+    """Whether the kernels give the logits of a network like net, with random values, for a few random images."""
+    draws = torch.Generator().manual_seed(0)
+    net = copy.deepcopy(net)
+    for tensor in (*net.parameters(), *(each for each in net.buffers() if each.is_floating_point())):
+        tensor.copy_(0.5 + torch.rand(tensor.shape, generator=draws))  # variances are positive
+    for parameter in net.parameters():
+        parameter.copy_(torch.randn(parameter.shape, generator=draws))
+    inputs = torch.randn(5, *plan.shape, generator=draws).to(next(net.parameters()).dtype)
+    wanted, network = net(inputs), _FlatNetwork(net, plan)
+    network.bind()
+    return torch.allclose(network.forward(inputs), wanted, rtol=0, atol=1e-3 * wanted.abs().max().item())
 
 
 def _usable(inputs: Tensor) -> bool:
@@ -238,7 +254,7 @@ class _FlatNetwork:
         if not _usable(inputs) or inputs.dtype != self.dtype:
             return False
         if self._modes() != self.modes:
-            self._adopt(plan_of(self.net, inputs.shape[1:]))
+            self._adopt(plan_of(self.net, inputs.shape[1:], _is_right))
         if not self.fits or inputs.shape[1:] != self.plan.shape or len(inputs) == 0:
             return False
         if len(inputs) * self.plan.fewest == 1:  # a norm would have no variance to take
