@@ -92,7 +92,7 @@ def read_side(path: Path, option: str, mode: str = "released") -> ArraySide:
     except ScoringError as error:
         raise UserError(f"{option} {path}: {error}") from error
     columns = Columns(confidences, correct, **{name: arrays.get(name) for name in SCORED_ACCURACIES})
-    seconds = _seconds(arrays["seconds"], len(confidences), f"{option} {path}") if "seconds" in arrays else None
+    seconds = _seconds(arrays["seconds"], len(confidences), f"{option} {path}") if "seconds" in arrays else ()
     return ArraySide(path.stem, columns, seconds, classes=classes, targets=targets, all_seconds=arrays.get("seconds"))
 
 
@@ -133,13 +133,13 @@ def _check_targets(targets: Any, confidences: np.ndarray, where: str) -> None:
         )
 
 
-def _seconds(values: np.ndarray, runs: int, where: str) -> float:
+def _seconds(values: np.ndarray, runs: int, where: str) -> tuple[float, ...]:
     if values.dtype.kind not in "fiu" or values.shape != (runs,) or not (values >= 0).all() or np.isinf(values).any():
         raise UserError(
             f"{where}: `seconds` are {values.dtype} of shape {values.shape}, but ({runs},) finite numbers of at least "
             "0 are needed: one for each run."
         )
-    return float(np.median(values))
+    return tuple(values.tolist())
 
 
 def _read_bank(folder: Path, option: str, mode: str) -> ArraySide:
@@ -160,7 +160,7 @@ def _read_bank(folder: Path, option: str, mode: str) -> ArraySide:
     return ArraySide(
         bank.name,
         bank.columns(sorted(bank.readings)),
-        bank.median_seconds(),
+        tuple(bank.cost_seconds()),
         tuple(bank.readings),
         tuple(bank.origins),
         benchmark=benchmark.identity,

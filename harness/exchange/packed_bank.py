@@ -25,7 +25,7 @@ from forget512.harness.store.record import (
 )
 from forget512.harness.store.runs import Runs
 
-NUMBERS = {"seed": np.int64, "attempt": np.int64, "seconds": np.float64}
+NUMBERS = {"seed": np.int64, "attempt": np.int64, "seconds": np.float64, "eager_seconds": np.float64}
 NUMBERS |= dict.fromkeys(ACCURACIES, np.float64)
 LONGEST = 255  # of a name in a bundle: the limit of file names
 IDENTITY = {"benchmark", "algorithm", "hyper_parameters", "source", "original"}
@@ -126,6 +126,7 @@ def _records(
         or (seeds < 0).any()
         or (seeds >= MOST_RUNS).any()
         or (arrays["seconds"] < 0).any()
+        or (arrays["eager_seconds"] < 0).any()
         or (where < 0).any()
     ):
         raise Damaged("its seeds are not distinct numbers from 0 on, or its seconds or provenance are negative")

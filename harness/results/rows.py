@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from statistics import fmean, median
 
 from forget512.harness.benchmark.benchmark import Described
 from forget512.harness.results.assessment import Assessment, assess, scoring_errors
@@ -15,12 +16,15 @@ from forget512.harness.store.record import Provenance
 from forget512.harness.store.runs import Columns, Failure, Reading, Runs, columns_of
 from forget512.scoring import COMPETITION_RUNS, Ceiling, Finding, Score, ceiling
 
+LEAST_RUNS = 8  # whose seconds may be called uneven
+UNEVEN = 2.0  # times the median
+
 
 @dataclass(frozen=True, eq=False)
 class Side:
     """The runs on one side of a score: a bank's runs with seeds below N, or the rows of a file's arrays.
 
-    columns: None without a run. seconds: of a run, the median; None where unknown. seeds, readings: of a bank's runs,
+    columns: None without a run. seconds: of the runs whose cost is known. seeds, readings: of a bank's runs,
     in the order of the columns. origins: the bank's imports. failures: of seeds below N without a finished run.
     source: the algorithm and the hash of its source, where they are known. original: SHA-256 of the model that its runs
     started from.
@@ -28,7 +32,7 @@ class Side:
 
     name: str
     columns: Columns | None
-    seconds: float | None = None
+    seconds: tuple[float, ...] = ()
     seeds: tuple[int, ...] = ()
     origins: tuple[Origin, ...] = ()
     readings: tuple[Reading, ...] = ()
@@ -107,7 +111,7 @@ def bank_side(bank: Runs, runs: int | None = None) -> Side:
     return Side(
         bank.name,
         bank.columns(seeds) if seeds else None,
-        bank.median_seconds(),
+        tuple(bank.cost_seconds()),
         tuple(seeds),
         tuple(bank.origins),
         tuple(bank.readings[seed] for seed in seeds),
@@ -164,6 +168,8 @@ def candidate_row(side: Side, reference: Reference, partial: bool = False) -> Ro
         *(found.warnings if found else ()),
         *_mixed(side.provenance + reference.provenance),
         *_shared(side),
+        *_examined(side),
+        *_uneven(side),
         *_imported(reference.side, of_reference=True),
         *_imported(side, of_reference=False),
         *_several_settings(side, reference),
@@ -206,7 +212,7 @@ def _row(side: Side, reference: Reference, found: Assessment | None, warnings: t
 
 
 def _mixed(provenance: list[Provenance]) -> Iterator[Finding]:
-    for name in ("torch", "device", "engine"):
+    for name in ("torch", "device"):
         counts = Counter(str(getattr(each, name)) for each in provenance)
         if len(counts) > 1:
             text = f"Runs of different {name}: " + ", ".join(f"{n} × {value}" for value, n in counts.items()) + "."
@@ -216,6 +222,21 @@ def _mixed(provenance: list[Provenance]) -> Iterator[Finding]:
 def _shared(side: Side) -> Iterator[Finding]:
     if side.provenance and not any(each.share == 1 for each in side.provenance):
         yield Finding("shared-device", "unlearned", "Its seconds were measured on a shared device.", {})
+
+
+def _examined(side: Side) -> Iterator[Finding]:
+    count = sum(each.engine == "examined" for each in side.provenance)
+    if count:
+        text = f"{count} of {side.runs} networks were made by another program: their seconds are unknown."
+        yield Finding("examined", "unlearned", text, {"runs": count})
+
+
+def _uneven(side: Side) -> Iterator[Finding]:
+    """A finding if most runs take much less time than the mean, which the cost is."""
+    if len(side.seconds) >= LEAST_RUNS and fmean(side.seconds) > UNEVEN * median(side.seconds):
+        mean, middle, slowest = fmean(side.seconds), median(side.seconds), max(side.seconds)
+        text = f"A run takes {mean:.2f} s on average, but the median is {middle:.2f} s and the slowest {slowest:.2f} s."
+        yield Finding("uneven-seconds", "unlearned", text, {"mean": mean, "median": middle, "slowest": slowest})
 
 
 def _imported(side: Side, of_reference: bool) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from dataclasses import astuple, dataclass
 
 import torch
 
+from forget512.algorithms.engines.choice import CHOICES
 from forget512.harness.errors import UserError, one_of
 from forget512.harness.scheduling.options import WorkerOptions
 from forget512.harness.scheduling.ray_session import join, nodes
@@ -17,7 +18,8 @@ class Compute:
     """Where runs are executed. gpus_per_run: 1/k, or 0 on the CPU, where a worker has one core.
 
     actors: number of workers; on the cluster at `address`, as many as it had room for when the command began. most: the
-    number that the command asks for; None: as many as there is room for.
+    number that the command asks for; None: as many as there is room for. engine: what carries out
+    training steps: "auto" or "eager".
     """
 
     device: str
@@ -25,6 +27,7 @@ class Compute:
     gpus_per_run: float
     address: str | None = None
     most: int | None = None
+    engine: str = "auto"
 
     @property
     def share(self) -> float:
@@ -45,8 +48,9 @@ def choose_compute(options: WorkerOptions) -> Compute:
         UserError: there is no such device or cluster, a fraction is not 1/k, or the number of workers is below 1 or
             needs more GPUs than there are.
     """
-    device, actors, gpus_per_run, address = astuple(options)
+    device, actors, gpus_per_run, engine, address = astuple(options)
     one_of("--device", device, DEVICES)
+    one_of("--engine", engine, CHOICES)
     if actors is not None and actors < 1:
         raise UserError(f"--actors {actors}: at least 1 is needed.")
     k = 1 if gpus_per_run is None else _check_fraction(gpus_per_run)
@@ -62,7 +66,7 @@ def choose_compute(options: WorkerOptions) -> Compute:
             why = "--device cpu uses no GPU" if device == "cpu" else f"{here} has no GPU"
             raise UserError(f"--gpus-per-run {gpus_per_run:g}: {why}.")
         count = actors or cores  # on this machine there may be more workers than cores
-        return Compute("cpu", count if address is None else min(count, cores), 0.0, address, actors)
+        return Compute("cpu", count if address is None else min(count, cores), 0.0, address, actors, engine)
     room = gpus * k
     if address is None and not gpus:  # a cluster's GPUs may still join
         raise UserError(f"--device cuda: {here} has no GPU that torch can use. Use --device cpu.")
@@ -71,7 +75,7 @@ def choose_compute(options: WorkerOptions) -> Compute:
             f"--actors {actors} with --gpus-per-run {1 / k:.4g} needs {actors / k:.4g} GPUs: {here} "
             f"has {gpus}, room for {room} workers."
         )
-    return Compute("cuda", min(room, actors or room), 1 / k, address, actors)
+    return Compute("cuda", min(room, actors or room), 1 / k, address, actors, engine)
 
 
 def _check_fraction(share: float) -> int:

@@ -45,7 +45,8 @@ class RunRecord:
 
     forget_logits (S, C), probe_retain_logits (≤ 1000, C), probe_test_logits (≤ 1000, C): float32, in the order of the
     benchmark's indices; empty (0, 0) where the attempt failed. Accuracies are fractions. seconds: wall time of the
-    algorithm alone; 0 if unknown (an examined checkpoint). error: one line, with its traceback; empty if it
+    algorithm alone; 0 if unknown (an examined checkpoint). eager_seconds: the same of a second execution in plain
+    PyTorch, for its cost; 0 if there was none. error: one line, with its traceback; empty if it
     finished. output: the end of a candidate's output.
     """
 
@@ -55,6 +56,7 @@ class RunRecord:
     status: str  # finished | failed
     provenance: Provenance
     seconds: float
+    eager_seconds: float = 0.0
     retain_accuracy: float = 0.0
     forget_accuracy: float = 0.0
     validation_accuracy: float = 0.0

@@ -13,6 +13,8 @@ from forget512.harness.store.layout import bank_folder
 from forget512.harness.store.record import PER_RUN, Damaged, Provenance, RunRecord
 from forget512.scoring import MODES
 
+EAGER = "eager"  # the engine that is plain PyTorch, by which costs are compared
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -31,6 +33,13 @@ class Reading:
     test_accuracy: float | None
     seconds: float | None
     provenance: Provenance | None
+    eager_seconds: float | None = None
+
+    def seconds_by(self, engine: str) -> float | None:
+        """Seconds with this engine and a device of its own; None if it was not timed so."""
+        if self.provenance is None or self.provenance.share < 1:
+            return None
+        return self.seconds if self.provenance.engine == engine else self.eager_seconds if engine == EAGER else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +111,7 @@ class Runs:
             record.test_accuracy,
             record.seconds,
             record.provenance,
+            record.eager_seconds or None,
         )
 
     def take_confidences(self, arrays: Mapping[str, np.ndarray]) -> None:
@@ -136,6 +146,15 @@ class Runs:
         timed = [(r.seconds, r.provenance) for r in self.readings.values() if r.seconds]
         times = [seconds for seconds, where in timed if where and where.share == 1] or [seconds for seconds, _ in timed]
         return float(np.median(times)) if times else None
+
+    def cost_seconds(self) -> list[float]:
+        """Return the seconds that the cost is computed from: those in plain PyTorch, or else all known seconds."""
+        return self.seconds_by(EAGER) or [r.seconds for r in self.readings.values() if r.seconds]
+
+    def seconds_by(self, engine: str) -> list[float]:
+        """Return the seconds of the runs that were timed with this engine and a device of their own."""
+        found = [reading.seconds_by(engine) for reading in self.readings.values()]
+        return [seconds for seconds in found if seconds]
 
 
 def columns_of(readings: Sequence[Reading]) -> Columns:

@@ -73,7 +73,7 @@ def show_tried(trial: TriedRun, benchmark: Benchmark) -> RenderableType:
         if trial.retrained:
             cells.append(number(trial.retrained.get(kind), ".2%"))
         table.add_row(kind.removesuffix("_accuracy"), *cells)
-    spent = cost(trial.retraining, trial.seconds, benchmark.recipe.epochs)
+    spent = cost([trial.retraining], [trial.seconds], benchmark.recipe.epochs)
     assert spent, "a retraining takes time"
     mark = f", more than the {COMPETITION_SHARE:.0%} that the competition allowed" if spent.too_slow else ""
     return Group(

@@ -17,7 +17,7 @@ from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.errors import MachineFault
 from forget512.harness.isolation.environment import environment, python
 from forget512.harness.worker.seeds import Seeds
-from forget512.harness.worker.unlearn import State
+from forget512.harness.worker.unlearn import Unlearned
 
 KEPT_OUTPUT = 4000  # bytes of a run's last output
 # Signals by which the kernel's out-of-memory killer, Slurm and spot machines end processes.
@@ -47,6 +47,7 @@ class Request:
     folder: str  # for the result
     timeout: float  # seconds
     memory: float  # bytes
+    engine: str  # "auto" or "eager", for training steps
 
 
 class ForkServer:
@@ -66,11 +67,12 @@ class ForkServer:
         self._send((training, device))
 
     def run(
-        self, algorithm: Algorithm, seeds: Seeds, original: bytes, timeout: float | None = None
-    ) -> tuple[State, float]:
-        """Execute a run; return the unlearned network's state and the seconds.
+        self, algorithm: Algorithm, seeds: Seeds, original: bytes, timeout: float | None = None, engine: str = "auto"
+    ) -> Unlearned:
+        """Execute a run.
 
         original: the safetensors bytes of the model that it starts from. timeout: seconds that the whole run may take.
+        engine: "auto" or "eager", for training steps.
 
         Raises:
             ChildFailed: the candidate raised, returned no network, ended its process, or was stopped at a limit.
@@ -79,7 +81,7 @@ class ForkServer:
         with tempfile.TemporaryDirectory(prefix="forget512-") as name:
             folder = Path(name)
             limit = math.inf if timeout is None else timeout
-            self._send(Request(algorithm, seeds, original, name, limit, self.memory))
+            self._send(Request(algorithm, seeds, original, name, limit, self.memory, engine))
             assert self.process.stdout
             reply = self.process.stdout.readline()
             if not reply:
@@ -88,7 +90,8 @@ class ForkServer:
             if (folder / RESULT).exists():
                 with safe_open(folder / RESULT, "pt") as file:
                     state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  it is not a mapping
-                    return state, float(file.metadata()["seconds"])
+                    known = file.metadata()
+                    return Unlearned(state, float(known["seconds"]), known["engine"])
             if (folder / ERROR).exists():
                 answer = json.loads((folder / ERROR).read_text())
                 if answer["machine"]:

@@ -145,14 +145,15 @@ def perform(unlearner: Unlearner, request: Request) -> None:
     try:
         sys.path.insert(0, algorithm.folder)
         function = getattr(import_files(algorithm.folder, algorithm.files, sources), ENTRY)
-        state, seconds = unlearner.unlearn(
+        found = unlearner.unlearn(
             function,
             changed(function, algorithm.hyper_parameters),
             request.seeds,
             request.original,
             algorithm.batch_format,
+            request.engine,
         )
-        _leave(folder / RESULT, save(state, metadata={"seconds": repr(seconds)}))
+        _leave(folder / RESULT, save(found.state, metadata={"seconds": repr(found.seconds), "engine": found.engine}))
     except BaseException as error:  # SystemExit and KeyboardInterrupt are also failures of the candidate
         text = "".join(traceback.format_exception(error)).replace(f"{sources}{os.sep}", "")
         answer = {

@@ -15,14 +15,15 @@ from forget512.harness.candidates.user_file import describe_error
 from forget512.harness.errors import Doubtful, MachineFault
 from forget512.harness.isolation.process_tree import machine_memory
 from forget512.harness.store.record import Provenance, RunRecord, failed
+from forget512.harness.store.runs import EAGER
 from forget512.harness.worker.examine import Examiner, NotExaminable, NotFinite
 from forget512.harness.worker.faults import of_the_accelerator, out_of_memory
 from forget512.harness.worker.fork_client import ChildFailed, ForkServer
 from forget512.harness.worker.seeds import Seeds
-from forget512.harness.worker.unlearn import NotANetwork, State, Unlearner, set_up_torch
+from forget512.harness.worker.unlearn import NotANetwork, Unlearned, Unlearner, set_up_torch
 
 MEMORY_FOR_RUNS = 0.9  # of the machine's, for the runs of users' code of all workers together
-ENGINE = "eager"  # one network at a time, as PyTorch runs it
+TIMED = 3  # runs of a bank that are also executed in plain PyTorch, for their seconds: costs are compared by these
 
 
 @dataclass(frozen=True)
@@ -90,16 +91,22 @@ class Runner:
     """
 
     def __init__(
-        self, training: TrainingPart, examination: ExaminationPart, device: str, share: float, workers: int = 1
+        self,
+        training: TrainingPart,
+        examination: ExaminationPart,
+        device: str,
+        share: float,
+        workers: int = 1,
+        engine: str = "auto",
     ):
         set_up_torch()
         self.device = torch.device(device)
-        self.unlearner = Unlearner(training, self.device, images_on=self.device)
+        self.unlearner = Unlearner(training, self.device, images_on=self.device, engine=engine)
         self.examiner = Examiner(training, examination, self.unlearner.images, self.device)
         self.fork_server: ForkServer | None = None
         self.memory = MEMORY_FOR_RUNS * machine_memory() / workers  # bytes that a candidate's run may use
         name = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"
-        self.provenance = Provenance(torch.__version__, torch.version.cuda, name, share, ENGINE, socket.gethostname())
+        self.provenance = Provenance(torch.__version__, torch.version.cuda, name, share, EAGER, socket.gethostname())
 
     def run(self, work: RunSeed, original: bytes | None, limit: float | None = None) -> RunRecord:
         """Unlearn and examine. A failure of the algorithm gives a record; a failure of the machine raises.
@@ -113,8 +120,11 @@ class Runner:
         record = RunRecord(work.seeds.key, work.seeds.seed, work.attempt, "finished", self.provenance, seconds=0.0)
         start, doubtful = time.perf_counter(), False
         try:
-            state, seconds = self._unlearn(work, original, limit)
-            return self.examiner.examine(state, replace(record, seconds=seconds, output=self._output(work)))
+            found = self._unlearn(work, original, limit)
+            provenance = replace(self.provenance, engine=found.engine)
+            record = replace(record, seconds=found.seconds, output=self._output(work), provenance=provenance)
+            finished = self.examiner.examine(found.state, record)
+            return replace(finished, eager_seconds=self._eager_seconds(work, original, limit, found.engine))
         except ChildFailed as error:
             reason, trace, output = str(error), error.traceback, error.output
             doubtful = error.doubtful
@@ -136,12 +146,25 @@ class Runner:
         """Return the end of a candidate's output in the run that has just ended."""
         return self.fork_server.output if work.algorithm.files and self.fork_server else ""
 
-    def _unlearn(self, work: RunSeed, original: bytes | None, limit: float | None) -> tuple[State, float]:
+    def _eager_seconds(self, work: RunSeed, original: bytes | None, limit: float | None, engine: str) -> float:
+        """Execute one of a bank's first runs in plain PyTorch, for its seconds alone; 0 if that is not needed."""
+        if work.seed >= TIMED or engine == EAGER or self.provenance.share < 1:
+            return 0.0
+        try:
+            return self._unlearn(work, original, limit, EAGER).seconds
+        except (ChildFailed, NotANetwork, MachineFault, OSError):
+            return 0.0  # the run itself has finished, and it is what counts
+
+    def _unlearn(
+        self, work: RunSeed, original: bytes | None, limit: float | None, engine: str | None = None
+    ) -> Unlearned:
         algorithm = work.algorithm
         if not algorithm.files:
             start = None if algorithm.from_scratch else original
-            return self.unlearner.unlearn(algorithm.function, algorithm.hyper_parameters, work.seeds, start)
+            return self.unlearner.unlearn(
+                algorithm.function, algorithm.hyper_parameters, work.seeds, start, engine=engine
+            )
         assert original is not None, "a candidate starts from the original model"
         if self.fork_server is None or not self.fork_server.alive():
             self.fork_server = ForkServer(self.unlearner.training, str(self.device), self.memory)
-        return self.fork_server.run(algorithm, work.seeds, original, limit)
+        return self.fork_server.run(algorithm, work.seeds, original, limit, engine or self.unlearner.engine)

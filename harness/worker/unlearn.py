@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
+from forget512.algorithms.engines.choice import choosing
 from forget512.algorithms.training import Images
 from forget512.harness.benchmark import networks
 from forget512.harness.benchmark.benchmark import Examples, TrainingPart
+from forget512.harness.store.runs import EAGER
 from forget512.harness.worker.kaggle_batches import kaggle_images
 from forget512.harness.worker.seeds import Seeds
 
@@ -30,11 +32,22 @@ class NotANetwork(Exception):
     """An algorithm returned something else than a network."""
 
 
-class Unlearner:
-    """The training part, resident on one device for all runs."""
+class Unlearned(NamedTuple):
+    """What a run gives. state: the network's, on the CPU. seconds: wall time of the call.
 
-    def __init__(self, training: TrainingPart, device: torch.device, images_on: torch.device):
-        self.training, self.device = training, device
+    engine: what carried out its training steps, "eager" if it has none by `train()`; several are joined by "+".
+    """
+
+    state: State
+    seconds: float
+    engine: str
+
+
+class Unlearner:
+    """The training part, resident on one device for all runs. engine: "auto" or "eager", for training steps."""
+
+    def __init__(self, training: TrainingPart, device: torch.device, images_on: torch.device, engine: str = "auto"):
+        self.training, self.device, self.engine = training, device, engine
         self.images = {
             name: make_images(examples, training, images_on)
             for name, examples in (
@@ -51,11 +64,12 @@ class Unlearner:
         seeds: Seeds,
         original: bytes | None,
         batch_format: str = "tuples",
-    ) -> tuple[State, float]:
+        engine: str | None = None,
+    ) -> Unlearned:
         """Call function under its seed, from the original model (a fresh network where that is None).
 
-        batch_format: of what its loaders give when they are iterated: tuples, or Kaggle's dicts.
-        Returns the network's state on the CPU and the wall seconds of the call.
+        batch_format: of what its loaders give when they are iterated: tuples, or Kaggle's dicts. engine: for this run;
+        None: the Unlearner's.
         """
         seeds.apply()
         net = fresh_network(self.training, self.device)
@@ -65,14 +79,14 @@ class Unlearner:
         sets = kaggle_images(self.images) if batch_format == "kaggle" else self.images
         loaders = [make_loader(images, size, name, seeds) for name, images in sets.items()]
         start = time.perf_counter()
-        with self.precision():
+        with self.precision(), choosing(engine or self.engine) as used:
             result = function(net, *loaders, **hyper_parameters)
         if result is None:
             result = net  # changed in place
         if not isinstance(result, nn.Module):
             raise NotANetwork(f"it returned {type(result).__name__}, not a network (torch.nn.Module)")
         state = portable_state(result)  # waits for the device
-        return state, time.perf_counter() - start
+        return Unlearned(state, time.perf_counter() - start, "+".join(sorted(used)) or EAGER)
 
     def train_original(self, function: Callable, hyper_parameters: dict[str, Any], seeds: Seeds) -> State:
         """The same function as a retraining's, on retain and forget set together."""
@@ -86,7 +100,7 @@ class Unlearner:
         seeds.apply()
         net = fresh_network(self.training, self.device)
         loader = make_loader(everything, self.training.recipe.batch_size, "retain", seeds)
-        with self.precision():
+        with self.precision(), choosing(self.engine):
             return portable_state(function(net, loader, None, None, **hyper_parameters))
 
     def precision(self) -> torch.autocast:

@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from forget512.algorithms import ALGORITHMS
 from forget512.harness.benchmark.benchmark import Benchmark
@@ -145,7 +146,8 @@ class Filling(ABC):
         if not first:
             return
         self._timeout = timeout
-        pool = Pool(compute, Runner, self.benchmark.training_part, self.benchmark.examination_part)
+        runner = partial(Runner, engine=compute.engine)
+        pool = Pool(compute, runner, self.benchmark.training_part, self.benchmark.examination_part)
         pool.originals = self.originals
         self._schedule = schedule = Schedule(
             pool,

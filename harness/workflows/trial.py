@@ -33,8 +33,8 @@ from forget512.harness.store.backends.contract import Store
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.originals import keep_given, keep_original, load_original, original_key
 from forget512.harness.store.record import ACCURACIES, SCORED_ACCURACIES, Provenance, RunRecord
+from forget512.harness.store.runs import EAGER
 from forget512.harness.worker.examine import Examiner, NotExaminable
-from forget512.harness.worker.runner import ENGINE
 from forget512.harness.worker.seeds import Seeds
 from forget512.harness.worker.unlearn import NotANetwork, State, Unlearner, set_up_torch
 from forget512.harness.workflows.trial_warnings import Watch, weight_warnings
@@ -113,7 +113,7 @@ def try_algorithm(
     else:
         watch = Watch(function)
         values = changed(function, algorithm.hyper_parameters)
-    state, seconds = _call(
+    state, seconds, engine = _call(
         name, lambda: unlearner.unlearn(watch, values, seeds, original, algorithm.batch_format), bool(function)
     )
     examiner = Examiner(benchmark.training_part, benchmark.examination_part, resident.images, where)
@@ -124,7 +124,7 @@ def try_algorithm(
         raise TrialFailed(f"{name}: {error}.") from error
     reference = Bank(store, benchmark, retrain, None)
     reference.refresh()
-    retraining, timed = _retraining(reference, resident, retrain, seeds, say)
+    retraining, timed = _retraining(reference, resident, retrain, seeds, engine, say)
     warnings = [*weight_warnings(load(original), state, watch.net), *watch.warnings]
     retrained = {
         kind: statistics.fmean(getattr(reading, kind) for reading in reference.readings.values())
@@ -188,20 +188,26 @@ def _original(
 
 
 def _examine(examiner: Examiner, state: State) -> dict[str, float]:
-    record = RunRecord("", 0, 1, "finished", Provenance("", None, "", 1.0, ENGINE, ""), seconds=0.0)
+    record = RunRecord("", 0, 1, "finished", Provenance("", None, "", 1.0, EAGER, ""), seconds=0.0)
     found = examiner.examine(state, record)
     return {kind: getattr(found, kind) for kind in ACCURACIES}
 
 
 def _retraining(
-    reference: Bank, unlearner: Unlearner, retrain: Algorithm, seeds: Seeds, say: Callable[[str], None]
+    reference: Bank,
+    unlearner: Unlearner,
+    retrain: Algorithm,
+    seeds: Seeds,
+    engine: str,
+    say: Callable[[str], None],
 ) -> tuple[float, str]:
-    """Return the seconds of a retraining: of the reference's runs, or else of one epoch times the epochs."""
-    known = reference.median_seconds()
-    if known is not None:
-        return known, f"the median of {len(reference.readings)} retrained runs in the store"
+    """Return a retraining's seconds by the same engine: of the reference's runs, or of one epoch times the epochs."""
+    known = reference.seconds_by(engine)
+    if known:
+        return statistics.median(known), f"the median of {len(known)} retrained runs in the store"
     epochs = unlearner.training.recipe.epochs
     say("the store has no retrained runs to compare the time with: timing one epoch of retraining")
     start = time.perf_counter()
-    unlearner.unlearn(retrain.function, {**retrain.hyper_parameters, "epochs": 1}, seeds, None)
+    by = EAGER if engine == EAGER else None
+    unlearner.unlearn(retrain.function, {**retrain.hyper_parameters, "epochs": 1}, seeds, None, engine=by)
     return (time.perf_counter() - start) * epochs, f"one epoch of retraining timed just now, times {epochs}"

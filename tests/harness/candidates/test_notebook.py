@@ -209,7 +209,7 @@ def test_a_competition_notebook_runs_as_it_is(server, training):
     """Dict batches, its own DataLoader over the data set, a deep copy of the network, `.to(DEVICE)`."""
     algorithm = load_candidates([FIXTURE])[0]
     assert algorithm.batch_format == "kaggle"
-    state, _ = server.run(algorithm, Seeds("bank", 0))
+    state, *_ = server.run(algorithm, Seeds("bank", 0))
     other, _ = server.run(algorithm, Seeds("bank", 1))
     again, _ = server.run(algorithm, Seeds("bank", 0))
     net = fresh_network(training, "cpu")
@@ -225,7 +225,7 @@ for sample in retain: assert sample["age_class"].dtype is torch.int64
 from forget512.algorithms import finetune
 return finetune(net, retain, forget, validation)"""
     algorithm = candidate(body, head="import torch", parameters=", lr=0.1")
-    state, _ = server.run(dataclasses.replace(algorithm, batch_format="kaggle"), Seeds("bank", 0))
+    state, *_ = server.run(dataclasses.replace(algorithm, batch_format="kaggle"), Seeds("bank", 0))
     assert "conv1.weight" in state
 
 

@@ -59,14 +59,14 @@ for inputs, targets in retain:
 
 
 def test_a_candidate_returns_a_state_of_the_architecture_and_its_seconds(server, candidate, training, original):
-    state, seconds = server.run(candidate(TRAIN + "return net"), Seeds("bank", 0))
+    state, seconds, _ = server.run(candidate(TRAIN + "return net"), Seeds("bank", 0))
     load_strictly(fresh_network(training, torch.device("cpu")), state)
     assert not equal(state, load(original))
     assert 0 < seconds < 60
 
 
 def test_the_seconds_are_those_of_the_call(server, candidate):
-    _, seconds = server.run(candidate("import time; time.sleep(0.3)"), Seeds("bank", 0))
+    _, seconds, _ = server.run(candidate("import time; time.sleep(0.3)"), Seeds("bank", 0))
     assert seconds >= 0.3
 
 
@@ -193,7 +193,7 @@ def test_helpers_beside_the_file_can_be_imported_also_later_and_as_they_were(ser
     (algorithm,) = load_candidates([folder / "idea.py"])
     (folder / "helper.py").write_text("def step(net): raise SystemExit('edited')")
     (folder / "idea.py").write_text("raise SystemExit('edited')")
-    state, _ = server.run(algorithm, Seeds("bank", 0))
+    state, *_ = server.run(algorithm, Seeds("bank", 0))
     assert state["fc.bias"].eq(2).all()
     (folder / "idea.py").unlink()
     (folder / "helper.py").unlink()

@@ -28,9 +28,9 @@ def equal(one: State, other: State) -> bool:
 )
 def test_a_seed_gives_the_same_bits_whatever_ran_before(unlearner, original, function, settings):
     start = None if function is retrain else original
-    first, _ = unlearner.unlearn(function, settings, Seeds("bank", 1), start)
-    other, _ = unlearner.unlearn(function, settings, Seeds("bank", 2), start)
-    again, seconds = unlearner.unlearn(function, settings, Seeds("bank", 1), start)
+    first, *_ = unlearner.unlearn(function, settings, Seeds("bank", 1), start)
+    other, *_ = unlearner.unlearn(function, settings, Seeds("bank", 2), start)
+    again, seconds, _ = unlearner.unlearn(function, settings, Seeds("bank", 1), start)
     assert equal(first, again) and not equal(first, other) and seconds > 0
     assert all(torch.isfinite(value).all() for value in first.values())
 
@@ -72,7 +72,7 @@ def test_an_algorithm_gets_a_contiguous_network_before_and_after_our_training_lo
         prune.remove(net.layer1.conv1, "weight")
         return net
 
-    state, _ = unlearner.unlearn(look, {}, Seeds("bank", 0), original)
+    state, *_ = unlearner.unlearn(look, {}, Seeds("bank", 0), original)
     assert seen == [True, True] and (state["layer1.conv1.weight"] == 0).sum() == 288
 
 
@@ -81,7 +81,7 @@ def test_unlearning_starts_from_the_original_model_or_from_a_fresh_network(unlea
         return net
 
     assert equal(unlearner.unlearn(nothing, {}, Seeds("bank", 0), original)[0], load(original))
-    fresh, _ = unlearner.unlearn(nothing, {}, Seeds("bank", 0), None)
+    fresh, *_ = unlearner.unlearn(nothing, {}, Seeds("bank", 0), None)
     assert not equal(fresh, load(original))
     assert not equal(fresh, unlearner.unlearn(nothing, {}, Seeds("bank", 1), None)[0])
 
@@ -97,7 +97,7 @@ def test_none_means_changed_in_place_and_anything_else_must_be_a_network(unlearn
 
 def test_a_state_stands_for_itself(unlearner, original):
     kept = []
-    state, _ = unlearner.unlearn(lambda net, *loaders: kept.append(net), {}, Seeds("bank", 0), original)
+    state, *_ = unlearner.unlearn(lambda net, *loaders: kept.append(net), {}, Seeds("bank", 0), original)
     kept[0].fc.bias.data.fill_(9)
     assert not state["fc.bias"].eq(9).any()
     assert all(value.is_contiguous() and value.device == CPU for value in state.values())
@@ -132,7 +132,7 @@ def test_bfloat16_trains_in_bfloat16_and_keeps_float32_weights(training, unlearn
         each.unlearn(look, {}, Seeds("bank", 0), original)
     assert kinds == [torch.float32, torch.bfloat16]
     seeds, settings = Seeds("bank", 0), {"epochs": 1, "lr": 0.01}
-    (plain, _), (found, _) = (each.unlearn(finetune, settings, seeds, original) for each in (unlearner, half))
+    (plain, *_), (found, *_) = (each.unlearn(finetune, settings, seeds, original) for each in (unlearner, half))
     assert found["fc.weight"].dtype == torch.float32 and not equal(plain, found)
     assert torch.allclose(plain["fc.weight"], found["fc.weight"], atol=0.02)
 

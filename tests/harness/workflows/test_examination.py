@@ -185,4 +185,4 @@ def test_a_zip_of_half_precision_is_examined_on_actors_and_stands_on_the_board(
         reference.add(make_record(reference, seed).encode())
     board = leaderboard(examination.evaluation())
     assert board.rows[0].algorithm == "outside" and board.rows[0].score.runs == 8 and board.rows[0].cost is None
-    assert "mixed-engine" in [warning.name for warning in board.rows[0].warnings]
+    assert "examined" in [warning.name for warning in board.rows[0].warnings]

@@ -21,7 +21,7 @@ def warnings_of(unlearner, original):
 
     def run(change):
         watch = Watch(lambda net, retain, forget, validation: change(net, retain))
-        state, _ = unlearner.unlearn(watch, {}, Seeds("bank", 0), original)
+        state, *_ = unlearner.unlearn(watch, {}, Seeds("bank", 0), original)
         return [*weight_warnings(load(original), state, watch.net), *watch.warnings]
 
     return run
