@@ -13,6 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
+from forget512.algorithms.engines.choice import carry
+from forget512.algorithms.tools.layout import laid_out
+
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -142,6 +145,9 @@ def train(
     parameters: those that are trained; all of net's if None
     frozen: modules that stay bit for bit as they are: no gradient, and evaluation mode for their batch norms
     optimizer: makes one from the parameters; SGD with lr, momentum and weight_decay if None
+
+    The steps are carried out by the fastest engine that can do this: `engines/choice.py`. Meanwhile the network's
+    tensors may lie in other memory and in channels_last layout; afterwards they are as they were, with new values.
     """
     frozen = list(frozen)
     held = [p for module in frozen for p in module.parameters() if p.requires_grad]
@@ -158,18 +164,18 @@ def train(
     net.train()
     for module in frozen:
         module.eval()
-    for progress, inputs, targets in _passes(loader, epochs, device):
-        for group in steps.param_groups:
-            group["lr"] = lr * schedule(progress)
-        if augment is not None:
-            inputs = augment(inputs)
-        logits = net(inputs)
-        value = F.cross_entropy(logits, targets) if loss is None else loss(logits, inputs, targets)
-        steps.zero_grad()
-        value.backward()
-        if adjust is not None:
-            adjust()
-        steps.step()
+    with carry(net, steps, watched=loss is not None or adjust is not None) as engine:
+        for progress, inputs, targets in _passes(loader, epochs, device):
+            for group in steps.param_groups:
+                group["lr"] = lr * schedule(progress)
+            if augment is not None:
+                inputs = augment(inputs)
+            logits = engine.forward(inputs)
+            value = F.cross_entropy(logits, targets) if loss is None else loss(logits, inputs, targets)
+            engine.backward(value)
+            if adjust is not None:
+                adjust()
+            engine.step()
     for parameter in held:
         parameter.requires_grad_(True)
     return net
@@ -224,18 +230,21 @@ def reinitialise(layer: nn.Module) -> None:
     """Draw a convolution or linear layer anew as torchvision's ResNets do at construction.
 
     Convolutions: Kaiming normal over the fan-out, bias 0; any other layer: PyTorch's own reset. So it is in every
-    network, whatever that network's own initialisation.
+    network, whatever that network's own initialisation. Weights are drawn in the order of their indices, whatever their
+    layout in memory.
 
     Raises:
         ValueError: as `check_own_weight`; nothing is changed then.
     """
     check_own_weight(layer)
     if isinstance(layer, nn.Conv2d):
-        nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        with laid_out([layer.weight], torch.contiguous_format):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
     else:
-        layer.reset_parameters()  # type: ignore[operator]
+        with laid_out(layer.parameters(recurse=False), torch.contiguous_format):
+            layer.reset_parameters()  # type: ignore[operator]
 
 
 def check_own_weight(layer: nn.Module) -> None:

@@ -17,6 +17,7 @@ FOLDER = Path(__file__).resolve().parent
 FILE = FOLDER / "versions.toml"
 UNRECORDED = 0  # the version of a module that is not in versions.toml yet; nothing runs it
 UNVERSIONED = ("__init__", "catalogue", "code_hash", "record", "versions")  # no run executes them
+ENGINES = FOLDER / "engines"  # these change how fast runs are, not what they are: a record's provenance names them
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def recorded() -> dict[str, Recorded]:
 def files() -> dict[str, Path]:
     """The files of the modules that have a version, by module."""
     paths = (path for path in sorted(FOLDER.rglob("*.py")) if not path.name.startswith("."))  # an editor's own files
-    return {path.stem: path for path in paths if path.stem not in UNVERSIONED}
+    return {path.stem: path for path in paths if path.stem not in UNVERSIONED and path.parent != ENGINES}
 
 
 def _with_imports(modules: set[str]) -> dict[str, int]:
@@ -92,7 +93,7 @@ def _imported(source: bytes) -> set[str]:
 def _modules(name: str) -> Iterable[str]:
     """The modules that an import of this full name may need: all, where it names none of them."""
     _, folder, *rest = name.split(".") if "." in name else (name, "algorithms")
-    if folder != "algorithms":
+    if folder != "algorithms" or rest[:1] == [ENGINES.name]:
         return []
     if len(rest) == 1 and rest[0] in ALGORITHMS:
         return [ALGORITHMS[rest[0]].module]

@@ -47,7 +47,8 @@ def kookmin(
             new = torch.zeros(gradient.numel(), dtype=torch.bool, device=gradient.device)
             new[smallest] = True
             new = new.view(gradient.shape)
-            drawn = nn.init.kaiming_normal_(torch.empty_like(layer.weight), mode="fan_out", nonlinearity="relu")
+            drawn = layer.weight.new_empty(layer.weight.shape)  # empty_like would draw in the order of memory
+            nn.init.kaiming_normal_(drawn, mode="fan_out", nonlinearity="relu")
             layer.weight.copy_(torch.where(new, drawn, layer.weight))
             scales[layer] = torch.where(new, 1.0, kept_rate)
 

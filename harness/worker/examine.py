@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from forget512.algorithms.engines.choice import inference
 from forget512.algorithms.training import Images
 from forget512.harness.benchmark.benchmark import ExaminationPart, TrainingPart
 from forget512.harness.store.record import RunRecord
@@ -33,7 +34,9 @@ class Examiner:
         self.probe = examination
         self.images = {**images, "test": make_images(examination.test, training, device)}
         with torch.random.fork_rng():
-            self.net = fresh_network(training, device).eval()
+            net = fresh_network(training, device).eval()
+        self.net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.forward = inference(self.net, self.images["test"].batch([0])[0])
 
     def examine(self, state: State, record: RunRecord) -> RunRecord:
         """The record with its logits and accuracies filled in.
@@ -65,7 +68,7 @@ class Examiner:
     @torch.inference_mode()
     def _logits(self, images: Images) -> Tensor:
         """(n, C) float32."""
-        return torch.cat([self.net(images.batch(slice(i, i + BATCH))[0]) for i in range(0, len(images), BATCH)])
+        return torch.cat([self.forward(images.batch(slice(i, i + BATCH))[0]) for i in range(0, len(images), BATCH)])
 
 
 def load_strictly(net: nn.Module, state: State) -> None:

@@ -98,9 +98,8 @@ class Unlearner:
 
 
 def fresh_network(training: TrainingPart, device: torch.device) -> nn.Module:
-    """The architecture, newly initialised from torch's global generator, channels_last."""
-    net = networks.build(training.model, training.classes, training.image_shape)
-    return net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """The architecture, newly initialised from torch's global generator; its tensors are contiguous."""
+    return networks.build(training.model, training.classes, training.image_shape).to(device)
 
 
 def make_images(examples: Examples, training: TrainingPart, device: torch.device) -> Images:

@@ -51,8 +51,7 @@ def make_net() -> Callable[..., nn.Module]:
     def make(name: str = "resnet8-thin", size: int = 8, channels: int = 1, seed: int = 0) -> nn.Module:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            net = networks.build(name, 3, (size, size, channels))
-        return net.to(memory_format=torch.channels_last)
+            return networks.build(name, 3, (size, size, channels))
 
     return make
 

@@ -19,7 +19,7 @@ from forget512.algorithms import ALGORITHMS
 from forget512.algorithms.training import Images
 from forget512.harness.candidates.user_file import defaults, fractional
 from forget512.harness.isolation.environment import ROOT
-from support.running import changed, is_finite, run
+from support.running import changed, differences, in_float64, is_finite, run
 
 each = pytest.mark.parametrize("name", ALGORITHMS)
 
@@ -147,6 +147,17 @@ def test_the_same_seed_gives_the_same_bits(small_sets, make_loader, make_origina
     sets = dict(zip(("retain", "forget", "validation"), small_sets, strict=True))
     one, other = (perform(name, make_original(), {s: make_loader(i) for s, i in sets.items()}) for _ in range(2))
     assert not changed(one, other) and has_changed(name, one, make_original())
+
+
+@each
+def test_its_draws_do_not_depend_on_the_layout_in_memory(small_sets, make_loader, make_original, name):
+    """In float64, where another order of sums makes no difference that training could enlarge."""
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        sets = zip(("retain", "forget", "validation"), map(in_float64, small_sets), strict=True)
+        net = make_original().double().to(memory_format=layout)
+        found.append(perform(name, net, {s: make_loader(images) for s, images in sets}))
+    assert differences(*found) < 1e-6
 
 
 @each

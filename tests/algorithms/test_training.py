@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
+from forget512.algorithms.engines.choice import choosing
 from forget512.algorithms.training import (
     Images,
     batches,
@@ -70,16 +72,17 @@ def test_training_gives_the_weights_of_a_plain_loop_over_the_loader_to_the_last_
     make_images, make_loader, make_net, channels
 ):
     images, epochs = make_images(channels=channels), 3
-    found = train(
-        make_net(channels=channels),
-        make_loader(images),
-        epochs=epochs,
-        lr=0.05,
-        momentum=0.8,
-        weight_decay=0.01,
-        schedule=cosine(epochs),
-    )
-    net, loader = make_net(channels=channels), make_loader(images)
+    with choosing("eager"):
+        found = train(
+            make_net(channels=channels),
+            make_loader(images),
+            epochs=epochs,
+            lr=0.05,
+            momentum=0.8,
+            weight_decay=0.01,
+            schedule=cosine(epochs),
+        )
+    net, loader = make_net(channels=channels).to(memory_format=torch.channels_last), make_loader(images)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.8, weight_decay=0.01, fused=True)
     step, steps = 0, epochs * len(loader)
     for _ in range(epochs):
@@ -369,6 +372,20 @@ def test_a_convolution_is_drawn_anew_as_resnets_draw_theirs():
     assert not torch.equal(conv.weight, before) and conv.bias.eq(0).all()
     assert conv.weight.mean().item() == pytest.approx(0, abs=1e-3)
     assert conv.weight.std().item() == pytest.approx(math.sqrt(2 / (128 * 9)), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(3, 4, 3), nn.Linear(3, 4)], ids=lambda layer: type(layer).__name__
+)
+def test_draws_follow_the_order_of_indices_whatever_the_layout_in_memory(layer):
+    other = copy.deepcopy(layer)
+    other.weight.data = other.weight.data.transpose(0, -1).contiguous().transpose(0, -1)
+    strides = other.weight.stride()
+    for each in (layer, other):
+        torch.manual_seed(0)
+        reinitialise(each)
+    assert torch.equal(layer.weight, other.weight) and torch.equal(layer.bias, other.bias)
+    assert other.weight.stride() == strides != layer.weight.stride()
 
 
 @pytest.mark.parametrize("layer", [nn.Conv2d(2, 3, 3), nn.Linear(2, 3)], ids=["convolution", "linear"])

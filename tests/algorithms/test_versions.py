@@ -48,9 +48,16 @@ def test_the_folders_of_modules_are_known():
     assert {*FOLDERS, versions.FOLDER.name} == {path.parent.name for path in versions.files().values()}
 
 
+def test_engines_change_no_result_and_have_no_version():
+    assert list(versions.ENGINES.glob("*.py")) and not {path.stem for path in versions.ENGINES.glob("*.py")} & {
+        *versions.files(),
+        *versions.recorded(),
+    }
+
+
 def test_a_method_uses_its_module_and_what_that_imports():
-    assert versions.of_method("retrain") == {"retrain": 1, "training": 1}
-    assert versions.of_method("eu_k") == dict.fromkeys(("freeze", "layers", "teachers", "training"), 1)
+    assert versions.of_method("retrain") == {"layout": 1, "retrain": 1, "training": 2}
+    assert versions.of_method("eu_k").keys() == {"freeze", "layers", "layout", "teachers", "training"}
     assert all(method.module in versions.of_method(name) for name, method in ALGORITHMS.items())
 
 
@@ -60,11 +67,13 @@ def test_a_method_uses_its_module_and_what_that_imports():
         ("import os", set()),
         ("import forget512.scoring as s\nfrom forget512 import evaluate\nfrom forget512.scoring import score", set()),
         ("from .forget512.algorithms import finetune", set()),
-        ("from forget512.algorithms import finetune\nimport torch", {"finetune", "training"}),
-        ("def f():\n    import forget512.algorithms.training as t", {"training"}),
-        ("from forget512.algorithms.training import Images", {"training"}),
+        ("from forget512.algorithms import finetune\nimport torch", {"finetune", "layout", "training"}),
+        ("def f():\n    import forget512.algorithms.training as t", {"layout", "training"}),
+        ("from forget512.algorithms.training import Images", {"layout", "training"}),
         ("from forget512.algorithms.tools import checks", {"checks"}),
-        ("from forget512.algorithms.literature.freeze import *", {"freeze", "layers", "teachers", "training"}),
+        ("from forget512.algorithms.literature.freeze import *", {"freeze", "layers", "layout", "teachers", "training"}),
+        ("from forget512.algorithms.engines.choice import choosing", set()),
+        ("from forget512.algorithms import engines", set()),
     ],
 )
 def test_of_our_modules_a_file_uses_those_that_it_imports_and_their_imports(text, modules):
