@@ -1,4 +1,4 @@
-"""Convolutions on maps of up to four pixels as matrix products over their live taps, while a network is trained.
+"""The live-taps engine: convolutions on maps of up to four pixels as matrix products, for any network and device.
 
 On a map of one pixel the middle tap of a 3 × 3 kernel is the only one that meets data. The others, *dead* taps, get the
 gradient 0, and only weight decay and momentum change them. In torchvision's ResNet-18 at 32 × 32 they are 62 % of the
@@ -11,78 +11,99 @@ end the dead taps are multiplied by it. Otherwise weights and gradients stay who
 may act on them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import MethodType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from forget512.algorithms.engines import eager
 from forget512.algorithms.engines.small_convolutions import Found, find, forwards, plan_for
 from forget512.algorithms.engines.small_maps import Plan, SmallMap
 
+NAME = "live_taps"
 
-@dataclass(frozen=True)
-class Lent:
-    """What the optimizer shall step in the context. active: whether any convolution is carried out differently"""
 
-    parameters: list[nn.Parameter]
-    active: bool
+def offer(
+    net: nn.Module, steps: torch.optim.Optimizer, inputs: Tensor, watched: bool
+) -> AbstractContextManager["LiveTaps"] | None:
+    """An engine for net, or None: no convolution profits, or net cannot be followed (`small_convolutions.find`)."""
+    found = find(net, inputs)
+    return _carry(net, steps, inputs, watched, found) if found else None
 
 
 @contextmanager
-def live_taps(
-    net: nn.Module, trained: Sequence[nn.Parameter], batch: Tensor, *, plain_sgd: bool = False
-) -> Iterator[Lent]:
-    """Carry out net's convolutions on small maps as matrix products, as long as the context lasts.
+def _carry(
+    net: nn.Module, steps: torch.optim.Optimizer, inputs: Tensor, watched: bool, found: dict[nn.Conv2d, Found]
+) -> Iterator["LiveTaps"]:
+    apart = [] if watched else _separable(net, steps, found)
+    with eager.offer(net, steps):
+        split = {each: _Split(each, found[each].plan) for each in apart}
+        chosen: dict[nn.Module, Callable[..., Tensor]] = {each: MethodType(_whole, each) for each in found}
+        chosen.update({each: parts.forward for each, parts in split.items()})
+        engine = LiveTaps(net, steps, inputs, list(split.values()))
+        try:
+            with forwards(chosen):
+                yield engine
+        finally:
+            engine.join()
 
-    trained: the parameters that are to be trained; the context gives those that the optimizer shall step instead
-    batch: inputs (b, channels, H, W), of which shape and dtype count
-    plain_sgd: the optimizer is a new torch.optim.SGD with one group, the loss depends on the parameters through the
-        network's outputs alone, all batches have maps of one size, and nothing else reads or writes weights or
-        gradients in the context: then those of `split` convolutions are only right after it
+
+class LiveTaps(eager.Eager):
+    """The steps of one `train()` call."""
+
+    def __init__(self, net: nn.Module, steps: torch.optim.Optimizer, inputs: Tensor, split: list["_Split"]):
+        super().__init__(net, steps)
+        self.shape, self.split = inputs.shape[1:], split
+        if split:
+            (group,) = steps.param_groups
+            self.parameters = group["params"]
+            whole = {id(each.convolution.weight) for each in split}
+            parts = [p for each in split for p in (each.taps, each.factor)]
+            group["params"] = [p for p in self.parameters if id(p) not in whole] + parts
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs (b, channels, H, W) -> logits (b, C)."""
+        if inputs.shape[1:] != self.shape:
+            self.join()  # other taps may be dead now
+        return self.net(inputs)
+
+    def join(self) -> None:
+        """From now on weights, gradients and what the optimizer remembers are whole, as a plain loop has them."""
+        if self.split:
+            (group,) = self.steps.param_groups
+            group["params"] = self.parameters
+            for each in self.split:
+                each.join(self.steps.state)
+            self.split = []
+
+
+def _separable(net: nn.Module, steps: torch.optim.Optimizer, found: dict[nn.Conv2d, Found]) -> list[nn.Conv2d]:
+    """The convolutions whose dead taps a number may stand for.
+
+    Their weight is used once, and stepped by an SGD that is linear in it: one that remembers nothing of it yet.
     """
-    found = find(net, batch)
-    split = {each: _Split(each, found[each].plan) for each in _separable(net, trained, found)} if plain_sgd else {}
-    apart = {id(each.weight) for each in split}
-    stepped = [p for p in trained if id(p) not in apart]
-    stepped += [p for each in split.values() for p in (each.taps, each.factor)]
-    chosen: dict[nn.Module, Callable[..., Tensor]] = {each: MethodType(_whole, each) for each in found}
-    chosen.update({each: parts.forward for each, parts in split.items()})
-    try:
-        with forwards(chosen):
-            yield Lent(stepped, bool(found))
-    finally:
-        for each in split.values():
-            each.join()
-
-
-def _separable(net: nn.Module, trained: Sequence[nn.Parameter], found: dict[nn.Conv2d, Found]) -> Iterator[nn.Conv2d]:
-    """The convolutions whose dead taps a number may stand for: trained, and with a weight that is used once."""
-    steps = {id(p) for p in trained if p.requires_grad}
+    hooks = steps._optimizer_step_pre_hooks or steps._optimizer_step_post_hooks
+    if type(steps) is not torch.optim.SGD or len(steps.param_groups) != 1 or hooks:
+        return []
+    stepped = {id(p) for p in steps.param_groups[0]["params"] if not steps.state.get(p)}
     held = [id(p) for module in net.modules() for p in module.parameters(recurse=False)]
-    for convolution, each in found.items():
-        weight = id(convolution.weight)
-        if each.alone and len(each.shapes) == 1 and weight in steps and held.count(weight) == 1:
-            yield convolution
 
+    def separable(convolution: nn.Conv2d, each: Found) -> bool:
+        weight = convolution.weight
+        once = each.alone and len(each.shapes) == 1 and held.count(id(weight)) == 1
+        return once and id(weight) in stepped and weight.requires_grad
 
-def _whole(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
-    """The forward of a convolution whose weight stays whole, chosen anew for each map."""
-    how = plan_for(convolution, inputs.shape)
-    weight, dtype = convolution.weight, _dtype(inputs)
-    ordinary = type(inputs) is Tensor and not torch._C._are_functorch_transforms_active()
-    if how is None or not ordinary or dtype != _dtype(weight) or inputs.device != weight.device:
-        return nn.Conv2d.forward(convolution, inputs)
-    return _biased(SmallMap.apply(inputs, weight.permute(0, 2, 3, 1), None, how, dtype), convolution)
+    return [convolution for convolution, each in found.items() if separable(convolution, each)]
 
 
 class _Split:
     """A convolution whose live taps are trained apart from its dead ones."""
 
     def __init__(self, convolution: nn.Conv2d, how: Plan):
-        self.convolution, self.plan = convolution, how
+        self.convolution, self.plan, self.joined = convolution, how, False
         live = self._live(convolution.weight.detach()).permute(0, 2, 3, 1)
         self.taps = nn.Parameter(live.clone(memory_format=torch.contiguous_format))
         self.factor = nn.Parameter(torch.ones((), dtype=torch.float64, device=live.device))
@@ -92,23 +113,42 @@ class _Split:
         return kernel[:, :, slice(*rows), slice(*columns)]
 
     def forward(self, inputs: Tensor) -> Tensor:
+        if self.joined:
+            return _whole(self.convolution, inputs)
         if plan_for(self.convolution, inputs.shape) != self.plan:
             raise RuntimeError(
-                f"A convolution met inputs of shape {tuple(inputs.shape)}, other maps than live_taps was entered with. "
-                "With plain_sgd=True their size must stay: give plain_sgd=False."
+                f"A convolution met inputs of shape {tuple(inputs.shape)}, other maps than at the first step, although "
+                "the network's inputs have the same shape. Such a network is trained with the engine eager."
             )
-        outputs = SmallMap.apply(inputs, self.taps, self.factor, self.plan, _dtype(inputs))
-        return _biased(outputs, self.convolution)
+        return _biased(SmallMap.apply(inputs, self.taps, self.factor, self.plan, _dtype(inputs)), self.convolution)
 
     @torch.no_grad()
-    def join(self) -> None:
-        """Write weight and gradient to where a plain loop leaves them."""
-        weight = self.convolution.weight
-        weight.mul_(self.factor.to(weight.dtype))
-        self._live(weight).copy_(self.taps.permute(0, 3, 1, 2))
+    def join(self, state: dict[Any, Any]) -> None:
+        """Write weight, gradient and the optimizer's memory to where a plain loop has them."""
+        weight, self.joined = self.convolution.weight, True
+        still = state.pop(self.factor, {})
+        for key, value in state.pop(self.taps, {}).items():
+            remembered = isinstance(value, Tensor) and value.shape == self.taps.shape
+            state[weight][key] = self._joined(weight, still[key], value) if remembered else value
         if self.taps.grad is not None:
-            weight.grad = torch.zeros_like(weight)
-            self._live(weight.grad).copy_(self.taps.grad.permute(0, 3, 1, 2))
+            weight.grad = self._joined(weight, torch.zeros_like(self.factor), self.taps.grad)
+        weight.copy_(self._joined(weight, self.factor, self.taps))
+
+    def _joined(self, kernel: Tensor, factor: Tensor, live: Tensor) -> Tensor:
+        """A whole kernel: factor times this one, and these live taps (O, rows, columns, I)."""
+        whole = kernel.detach() * factor.detach().to(kernel.dtype)
+        self._live(whole).copy_(live.permute(0, 3, 1, 2))
+        return whole
+
+
+def _whole(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
+    """The forward of a convolution whose weight is whole, chosen anew for each map."""
+    how = plan_for(convolution, inputs.shape)
+    weight, dtype = convolution.weight, _dtype(inputs)
+    ordinary = type(inputs) is Tensor and not torch._C._are_functorch_transforms_active()
+    if how is None or not ordinary or dtype != _dtype(weight) or inputs.device != weight.device:
+        return nn.Conv2d.forward(convolution, inputs)
+    return _biased(SmallMap.apply(inputs, weight.permute(0, 2, 3, 1), None, how, dtype), convolution)
 
 
 def _biased(outputs: Tensor, convolution: nn.Conv2d) -> Tensor:

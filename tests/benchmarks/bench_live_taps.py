@@ -1,6 +1,6 @@
-"""Images/s of one core with live taps, beside a plain loop, one in channels_last and today's `train()`.
+"""Images/s of one core with the live-taps engine, beside a plain loop, one in channels_last and `train()`.
 
-    python tests/benchmarks/bench_live_taps.py [--rounds 5] [--models resnet18,resnet18-cifar] [--steps 6] [--profile]
+    python tests/benchmarks/bench_live_taps.py [--rounds 5] [--models resnet18,resnet18-cifar] [--steps 8] [--profile]
 
 All train the same network on 32 × 32 × 3 random images with batch 128 and SGD (momentum, weight decay). Rounds
 alternate, and times are the process's own (CPU), so that others at work disturb all alike. --profile prints instead
@@ -16,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader
 
-from forget512.algorithms.engines.live_taps import live_taps
+from forget512.algorithms.engines import live_taps
+from forget512.algorithms.engines.choice import choosing
+from forget512.algorithms.engines.eager import Eager
 from forget512.algorithms.training import Images, train
 from forget512.harness.benchmark import networks
 
@@ -26,51 +28,51 @@ SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
 
 def contiguous(net, inputs, targets, steps):
     """What a tutorial writes."""
-    optimizer = torch.optim.SGD(net.parameters(), **SGD)
-    loop(net, optimizer, inputs.contiguous(), targets, steps)
+    loop(Eager(net, torch.optim.SGD(net.parameters(), **SGD)), inputs.contiguous(), targets, steps)
 
 
 def channels_last(net, inputs, targets, steps):
-    optimizer = torch.optim.SGD(net.parameters(), **SGD, fused=True)
-    loop(net, optimizer, inputs.contiguous(memory_format=torch.channels_last), targets, steps)
+    loop(Eager(net, torch.optim.SGD(net.parameters(), **SGD, fused=True)), inputs, targets, steps)
 
 
-def trained(net, inputs, targets, steps):
-    pixels = torch.randint(256, (steps * BATCH, 32, 32, 3), dtype=torch.uint8)
-    images = Images(pixels, targets.repeat(steps), (125.0,) * 3, (60.0,) * 3)
-    train(net, DataLoader(images, BATCH), epochs=1, lr=SGD["lr"])
+def trained(engine):
+    def epoch(net, inputs, targets, steps):
+        pixels = torch.randint(256, (steps * BATCH, 32, 32, 3), dtype=torch.uint8)
+        images = Images(pixels, targets.repeat(steps), (125.0,) * 3, (60.0,) * 3)
+        with choosing(engine):
+            train(net, DataLoader(images, BATCH), epochs=1, lr=SGD["lr"])
+
+    return epoch
 
 
-def whole_weights(net, inputs, targets, steps):
-    """As with an `adjust` callback or Adam: dead taps stay in the optimizer."""
-    with live_taps(net, list(net.parameters()), inputs) as lent:
-        channels_last_with(net, lent.parameters, inputs, targets, steps)
+def live(watched):
+    """watched: with a callback on weights, so that dead taps stay in the optimizer."""
+
+    def epoch(net, inputs, targets, steps):
+        optimizer = torch.optim.SGD(net.parameters(), **SGD, fused=True)
+        offered = live_taps.offer(net, optimizer, inputs, watched)
+        if offered is None:
+            loop(Eager(net, optimizer), inputs, targets, steps)
+        else:
+            with offered as engine:
+                loop(engine, inputs, targets, steps)
+
+    return epoch
 
 
-def live(net, inputs, targets, steps):
-    with live_taps(net, list(net.parameters()), inputs, plain_sgd=True) as lent:
-        channels_last_with(net, lent.parameters, inputs, targets, steps)
-
-
-def channels_last_with(net, parameters, inputs, targets, steps):
-    optimizer = torch.optim.SGD(parameters, **SGD, fused=True)
-    loop(net, optimizer, inputs.contiguous(memory_format=torch.channels_last), targets, steps)
-
-
-def loop(net, optimizer, inputs, targets, steps):
+def loop(engine, inputs, targets, steps):
     for _ in range(steps):
-        loss = F.cross_entropy(net(inputs), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        engine.backward(F.cross_entropy(engine.forward(inputs), targets))
+        engine.step()
 
 
 LOOPS = {
     "plain loop": contiguous,
     "plain loop, channels_last": channels_last,
-    "train()": trained,
-    "live taps, whole weights": whole_weights,
-    "live taps": live,
+    "train(), eager": trained("eager"),
+    "train(), auto": trained("auto"),
+    "live taps, watched": live(watched=True),
+    "live taps": live(watched=False),
 }
 
 
@@ -79,8 +81,13 @@ def build(model, loop):
     return networks.build(model, 10, (32, 32, 3)).to(memory_format=layout).train()
 
 
+def data():
+    inputs = torch.randn(BATCH, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    return inputs, torch.randint(10, (BATCH,))
+
+
 def compare(model, rounds, steps):
-    inputs, targets = torch.randn(BATCH, 3, 32, 32), torch.randint(10, (BATCH,))
+    inputs, targets = data()
     ways = list(itertools.product(("float32", "bfloat16"), LOOPS))
     nets = {way: build(model, LOOPS[way[1]]) for way in ways}
     rates = {way: [] for way in ways}
@@ -103,13 +110,13 @@ def compare(model, rounds, steps):
 
 
 def profile(model, steps):
-    inputs, targets = torch.randn(BATCH, 3, 32, 32), torch.randint(10, (BATCH,))
+    inputs, targets = data()
     for dtype in ("float32", "bfloat16"):
-        net = build(model, live)
+        net, epoch = build(model, live), live(watched=False)
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bfloat16", cache_enabled=False):
-            live(net, inputs, targets, 2)
+            epoch(net, inputs, targets, 2)
             with torch.profiler.profile() as found:
-                live(net, inputs, targets, steps)
+                epoch(net, inputs, targets, steps)
         print(f"{model}, {dtype}, {steps} steps")
         print(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=22, max_name_column_width=40))
 
@@ -117,7 +124,7 @@ def profile(model, steps):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--models", default="resnet18,resnet18-cifar")
     parser.add_argument("--profile", action="store_true")
     arguments = parser.parse_args()

@@ -3,82 +3,52 @@
 from __future__ import annotations
 
 import copy
-import random
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.data import DataLoader, RandomSampler
 
-from forget512.algorithms.engines.live_taps import live_taps
+from forget512.algorithms.engines import live_taps
+from forget512.algorithms.engines.choice import choosing
+from forget512.algorithms.engines.eager import Eager
+from forget512.algorithms.training import Images, cosine, train
 from forget512.harness.benchmark import networks
+from support.small_maps import CARRIED, SmallMaps, data, make
 
-BATCH = 64
 SGD = partial(torch.optim.SGD, lr=0.05, momentum=0.9, weight_decay=0.05)
 
 
-class Net(nn.Module):
-    """Convolutions on maps of 8, 4, 2 and 1 pixels a side."""
-
-    def __init__(self, middle: nn.Module | None = None):
-        super().__init__()
-        self.stem = nn.Conv2d(3, 128, 3, 2, 1)
-        self.several = nn.Conv2d(128, 256, 3, 2, 1, bias=False)  # 4 × 4 -> 2 × 2
-        self.dense = nn.Conv2d(256, 64, 3, 1, 1)  # 2 × 2
-        self.halved = nn.Conv2d(64, 64, 3, 2, 1, bias=False)  # 2 × 2 -> 1 × 1
-        self.middle = nn.Conv2d(64, 64, 3, 1, 1, bias=False) if middle is None else middle  # 1 × 1
-        self.shortcut = nn.Conv2d(64, 64, 1, 2, bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in (128, 256, 64, 64, 64))
-        self.fc = nn.Linear(64, 5)
-
-    def forward(self, x):
-        for layer, norm in zip((self.stem, self.several, self.dense), self.norms, strict=False):
-            x = F.relu(norm(layer(x)))
-        y = F.relu(self.norms[3](self.halved(x)))
-        return self.fc((F.relu(self.norms[4](self.middle(y))) + self.shortcut(x)).mean((2, 3)))
-
-
-CARRIED = ("several", "dense", "halved", "middle", "shortcut")
-
-
-def make(net=Net, dtype=torch.float64, layout=torch.channels_last):
-    torch.manual_seed(0)
-    return net().to(dtype).to(memory_format=layout).train()
-
-
-def data(steps, dtype=torch.float64, size=8, classes=5):
-    generator = torch.Generator().manual_seed(1)
-    for _ in range(steps):
-        inputs = torch.randn(BATCH, 3, size, size, generator=generator, dtype=dtype)
-        yield inputs.to(memory_format=torch.channels_last), torch.randint(classes, (BATCH,), generator=generator)
-
-
-def fit(net, batches, parameters, optimizer=SGD, adjust=None, penalty=None):
-    steps = optimizer(parameters)
+def fit(net, batches, engine, adjust=None, penalty=None, fall=1.0):
     for inputs, targets in batches:
-        loss = F.cross_entropy(net(inputs), targets)
+        loss = F.cross_entropy(engine.forward(inputs), targets)
         if penalty is not None:
             loss = loss + penalty(net)
-        steps.zero_grad()
-        loss.backward()
+        engine.backward(loss)
         if adjust is not None:
             adjust(net)
-        steps.step()
+        engine.step()
+        for group in engine.steps.param_groups:
+            group["lr"] *= fall
     return net
 
 
-def plainly(net, batches, **options):
-    return fit(net, batches, list(net.parameters()), **options)
+def plainly(net, batches, optimizer=SGD, **options):
+    return fit(net, batches, Eager(net, optimizer(net.parameters())), **options)
 
 
-def lively(net, batches, plain_sgd=False, **options):
+def lively(net, batches, watched=True, optimizer=SGD, **options):
     batches = list(batches)
-    with live_taps(net, list(net.parameters()), batches[0][0], plain_sgd=plain_sgd) as lent:
-        assert lent.active
-        return fit(net, batches, lent.parameters, **options)
+    steps = optimizer(net.parameters())
+    with live_taps.offer(net, steps, batches[0][0], watched) as engine:
+        assert bool(engine.split) == (not watched and type(steps) is torch.optim.SGD)
+        return fit(net, batches, engine, **options)
+
+
+def offered(net, inputs, watched=True, optimizer=SGD):
+    return live_taps.offer(net, optimizer([p for p in net.parameters() if p.requires_grad]), inputs, watched)
 
 
 def difference(one, other):
@@ -108,60 +78,54 @@ def test_states_and_gradients_are_those_of_a_plain_loop(name):
     optimizer = OPTIMIZERS[name]
     expected = plainly(make(), data(4), optimizer=optimizer)
     assert difference(lively(make(), data(4), optimizer=optimizer), expected) < 1e-9
-    if not name.startswith("Adam"):
-        assert difference(lively(make(), data(4), plain_sgd=True, optimizer=optimizer), expected) < 1e-9
+    assert difference(lively(make(), data(4), False, optimizer=optimizer), expected) < 1e-9
 
 
-@pytest.mark.parametrize("plain_sgd", [False, True])
-def test_a_contiguous_network_is_trained_as_in_a_plain_loop(plain_sgd):
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_contiguous_network_is_trained_as_in_a_plain_loop(watched):
     expected = plainly(make(layout=torch.contiguous_format), data(3))
-    assert difference(lively(make(layout=torch.contiguous_format), data(3), plain_sgd), expected) < 1e-9
+    assert difference(lively(make(layout=torch.contiguous_format), data(3), watched), expected) < 1e-9
 
 
-@pytest.mark.parametrize("plain_sgd", [False, True])
-def test_a_changing_rate_reaches_the_dead_taps(plain_sgd):
-    class Falling(torch.optim.SGD):
-        def step(self, *arguments):
-            super().step(*arguments)
-            self.param_groups[0]["lr"] *= 0.7
-
-    optimizer = partial(Falling, lr=0.2, momentum=0.9, weight_decay=0.3, nesterov=True)
-    expected = plainly(make(), data(5), optimizer=optimizer)
-    assert difference(lively(make(), data(5), plain_sgd, optimizer=optimizer), expected) < 1e-9
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_changing_rate_reaches_the_dead_taps(watched):
+    optimizer = partial(torch.optim.SGD, lr=0.2, momentum=0.9, weight_decay=0.3, nesterov=True)
+    expected = plainly(make(), data(5), optimizer=optimizer, fall=0.7)
+    assert difference(lively(make(), data(5), watched, optimizer=optimizer, fall=0.7), expected) < 1e-9
 
 
-@pytest.mark.parametrize("plain_sgd", [False, True])
-def test_a_resnet18_is_trained_as_in_a_plain_loop(plain_sgd):
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_resnet18_is_trained_as_in_a_plain_loop(watched):
     def net():
         return networks.build("resnet18", 10, (32, 32, 3))
 
     expected = plainly(make(net), data(2, size=32, classes=10))
-    found = lively(make(net), data(2, size=32, classes=10), plain_sgd)
+    found = lively(make(net), data(2, size=32, classes=10), watched)
     assert difference(found, expected) < 1e-9
 
 
-@pytest.mark.parametrize("plain_sgd", [False, True])
-def test_float32_differs_by_rounding(plain_sgd):
+@pytest.mark.parametrize("watched", [False, True])
+def test_float32_differs_by_rounding(watched):
     expected = plainly(make(dtype=torch.float32), data(1, torch.float32))
-    assert 0 < difference(lively(make(dtype=torch.float32), data(1, torch.float32), plain_sgd), expected) < 2e-5
+    assert 0 < difference(lively(make(dtype=torch.float32), data(1, torch.float32), watched), expected) < 2e-5
 
 
-@pytest.mark.parametrize("plain_sgd", [False, True])
-def test_bfloat16_autocast_is_as_near_to_float32_as_in_a_plain_loop(plain_sgd):
+@pytest.mark.parametrize("watched", [False, True])
+def test_bfloat16_autocast_is_as_near_to_float32_as_in_a_plain_loop(watched):
     def gradients(way):
         net = way(make(dtype=torch.float32), data(1, torch.float32))
         return [getattr(net, name).weight.grad for name in ("stem", *CARRIED)]
 
     exact = gradients(plainly)
     with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
-        theirs, ours = gradients(plainly), gradients(partial(lively, plain_sgd=plain_sgd))
+        theirs, ours = gradients(plainly), gradients(partial(lively, watched=watched))
     for their, our, true in zip(theirs, ours, exact, strict=True):
         assert our.dtype == torch.float32
         assert 0 < (our - true).norm() < 1.3 * (their - true).norm()
 
 
 def test_the_same_run_has_the_same_bits():
-    nets = [lively(make(dtype=torch.float32), data(3, torch.float32), plain_sgd=True) for _ in range(2)]
+    nets = [lively(make(dtype=torch.float32), data(3, torch.float32), watched=False) for _ in range(2)]
     assert difference(*nets) == 0
 
 
@@ -170,8 +134,8 @@ def test_batches_may_differ_in_size():
         return [(inputs[:size], targets[:size]) for (inputs, targets), size in zip(data(3), (64, 64, 5), strict=True)]
 
     expected = plainly(make(), batches())
-    for plain_sgd in (False, True):
-        assert difference(lively(make(), batches(), plain_sgd), expected) < 1e-9
+    for watched in (False, True):
+        assert difference(lively(make(), batches(), watched), expected) < 1e-9
 
 
 # --- what others see meanwhile ---
@@ -205,7 +169,7 @@ def test_a_penalty_on_weights_counts():
 
 def test_a_copy_made_meanwhile_computes_with_its_own_weights():
     (inputs, _), net = next(data(1)), make().eval()
-    with live_taps(net, list(net.parameters()), inputs):
+    with offered(net, inputs):
         twin = copy.deepcopy(net)
         nn.init.zeros_(net.middle.weight)
         nn.init.zeros_(net.several.weight)
@@ -224,26 +188,47 @@ def test_second_derivatives_and_transforms_of_functions_work_meanwhile():
         return second, each
 
     expected = gradients()
-    with live_taps(net, list(net.parameters()), inputs):
+    with offered(net, inputs):
         found = gradients()
     for one, other in zip(found, expected, strict=True):
         assert torch.allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("plain_sgd", [False, True])
-def test_a_weight_that_is_not_trained_stays(plain_sgd):
-    net, (first, *_) = make(), (batches := list(data(3)))
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_weight_that_is_not_trained_stays(watched):
+    net, batches = make(), list(data(3))
     net.middle.weight.requires_grad_(False)
-    before = net.middle.weight.clone()
-    trained = [p for p in net.parameters() if p is not net.dense.weight and p.requires_grad]
-    dense = net.dense.weight.detach().clone()
-    with live_taps(net, trained, first[0], plain_sgd=plain_sgd) as lent:
-        fit(net, batches, lent.parameters)
+    before, dense = net.middle.weight.clone(), net.dense.weight.detach().clone()
+    steps = SGD([p for p in net.parameters() if p is not net.dense.weight and p.requires_grad])
+    with live_taps.offer(net, steps, batches[0][0], watched) as engine:
+        fit(net, batches, engine)
     assert torch.equal(net.middle.weight, before) and net.middle.weight.grad is None
     assert torch.equal(net.dense.weight, dense) and net.dense.weight.grad is not None
 
 
-class Twice(Net):
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_optimizer_goes_on_with_what_it_remembers(watched):
+    """As methods do that keep one optimizer for several trainings."""
+
+    def twice(carried):
+        net = make()
+        steps = SGD(net.parameters(), nesterov=True)
+        for batches in (list(data(3)), list(data(2))):
+            if carried:
+                with live_taps.offer(net, steps, batches[0][0], watched) as engine:
+                    fit(net, batches, engine)
+            else:
+                fit(net, batches, Eager(net, steps))
+        assert [id(p) for p in steps.param_groups[0]["params"]] == [id(p) for p in net.parameters()]
+        assert {*steps.state} == {*net.parameters()}
+        return net, [steps.state[p]["momentum_buffer"] for p in net.parameters()]
+
+    (expected, theirs), (found, ours) = twice(False), twice(True)
+    assert difference(found, expected) < 1e-9
+    assert all(torch.allclose(a, b, rtol=0, atol=1e-9) for a, b in zip(ours, theirs, strict=True))
+
+
+class Twice(SmallMaps):
     """The same convolution on maps of 2 × 2 and of one pixel."""
 
     def forward(self, x):
@@ -251,52 +236,65 @@ class Twice(Net):
         return self.fc(self.middle(F.relu(self.halved(F.relu(self.middle(x))))).mean((2, 3)))
 
 
-class Beside(Net):
+class Beside(SmallMaps):
     """A convolution whose weight the forward also uses otherwise."""
 
     def forward(self, x):
         return super().forward(x) + self.middle.weight.square().mean()
 
 
-def shared() -> Net:
-    net = Net()
+def shared() -> SmallMaps:
+    net = SmallMaps()
     net.middle.weight = net.halved.weight
     return net
 
 
-@pytest.mark.parametrize("plain_sgd", [False, True])
+@pytest.mark.parametrize("watched", [False, True])
 @pytest.mark.parametrize("net", [Twice, Beside, shared])
-def test_a_weight_that_is_used_twice_is_trained_as_in_a_plain_loop(net, plain_sgd):
-    def step(net, way):
-        used = [p for name, p in net.named_parameters() if net is not Twice or "norms" not in name]
-        batches = list(data(4))
-        if way is None:
-            return fit(net, batches, used)
-        with live_taps(net, used, batches[0][0], plain_sgd=way) as lent:
-            assert lent.active and any(p is net.middle.weight for p in lent.parameters)
-            return fit(net, batches, lent.parameters)
-
-    expected, found = step(make(net), None), step(make(net), plain_sgd)
+def test_a_weight_that_is_used_twice_is_trained_as_in_a_plain_loop(net, watched):
+    found, expected, batches = make(net), make(net), list(data(4))
+    with live_taps.offer(found, SGD(found.parameters()), batches[0][0], watched) as engine:
+        assert any(p is found.middle.weight for p in engine.steps.param_groups[0]["params"])
+        fit(found, batches, engine)
+    plainly(expected, batches)
     for one, other in zip(found.state_dict().values(), expected.state_dict().values(), strict=True):
-        assert torch.allclose(one.double(), other.double(), rtol=0, atol=1e-9)
+        assert torch.allclose(one, other, rtol=0, atol=1e-9)
 
 
-def test_other_maps_than_before_are_refused_where_taps_are_apart_and_taken_otherwise():
-    (inputs, _), net = next(data(1)), make().eval()
-    large = torch.randn(2, 3, 16, 16, dtype=torch.float64)
-    expected = net(large)
-    with live_taps(net, list(net.parameters()), inputs):
-        assert torch.allclose(net(large), expected, atol=1e-12)
-    with live_taps(net, list(net.parameters()), inputs, plain_sgd=True), pytest.raises(RuntimeError, match="maps"):
-        net(large)
+@pytest.mark.parametrize("watched", [False, True])
+def test_inputs_may_change_their_size(watched):
+    """Other taps are dead then."""
+
+    def batches():
+        small, large, again = data(1), data(1, size=16), data(2)
+        return [*small, *((inputs[:8], targets[:8]) for inputs, targets in large), *again]
+
+    assert difference(lively(make(), batches(), watched), plainly(make(), batches())) < 1e-9
+
+
+class Growing(SmallMaps):
+    """Its convolutions meet larger maps at the second call, for the same inputs."""
+
+    called = 0
+
+    def forward(self, x):
+        if not x.is_meta:
+            self.called += 1
+        return super().forward(F.interpolate(x, scale_factor=2) if self.called == 2 else x)
+
+
+def test_maps_that_change_although_the_inputs_do_not_are_refused_where_taps_are_apart():
+    assert difference(lively(make(Growing), data(3)), plainly(make(Growing), data(3))) < 1e-9
+    with pytest.raises(RuntimeError, match="other maps"):
+        lively(make(Growing), data(3), watched=False)
 
 
 # --- what is left as it was ---
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("plain_sgd", [False, True])
-def test_the_network_is_a_plain_one_after_the_context_and_after_an_exception(plain_sgd, layout):
+@pytest.mark.parametrize("watched", [False, True])
+def test_the_network_is_a_plain_one_after_the_context_and_after_an_exception(watched, layout):
     net, (inputs, targets) = make(layout=layout), next(data(1))
     twin = copy.deepcopy(net)
 
@@ -305,8 +303,8 @@ def test_the_network_is_a_plain_one_after_the_context_and_after_an_exception(pla
         return strides, [(type(module), sorted(vars(module))) for module in net.modules()]
 
     before = look()
-    with pytest.raises(ZeroDivisionError), live_taps(net, list(net.parameters()), inputs, plain_sgd=plain_sgd) as lent:
-        fit(net, [(inputs, targets)], lent.parameters)
+    with pytest.raises(ZeroDivisionError), offered(net, inputs, watched) as engine:
+        fit(net, [(inputs, targets)], engine)
         raise ZeroDivisionError
     assert look() == before
     plainly(twin, [(inputs, targets)])
@@ -315,91 +313,36 @@ def test_the_network_is_a_plain_one_after_the_context_and_after_an_exception(pla
     assert difference(found, expected) < 1e-9
 
 
-class Drawing(Net):
-    """Draws from every global generator."""
-
-    def forward(self, x):
-        scale = 1 + 0.1 * (random.random() + np.random.rand() + torch.rand(1).item())
-        return super().forward(F.dropout(x * scale, 0.2))
+# --- through train() ---
 
 
-def test_finding_the_convolutions_changes_neither_random_states_nor_statistics():
-    net, (inputs, _) = make(Drawing), next(data(1))
-    state = copy.deepcopy(net.state_dict())
-    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
-    with live_taps(net, list(net.parameters()), inputs) as lent:
-        assert lent.active
-    assert (random.getstate(), np.random.get_state()[1].tolist()) == before[:2]
-    assert torch.equal(torch.get_rng_state(), before[2])
-    assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), state.values(), strict=True))
-    assert all(p.grad is None for p in net.parameters())
+@pytest.mark.parametrize("optimizer", [None, partial(torch.optim.AdamW, lr=0.01, weight_decay=0.5)])
+@pytest.mark.parametrize("adjusted", [False, True])
+def test_train_uses_it_and_gives_the_weights_of_the_eager_engine(adjusted, optimizer):
+    def trained(engine):
+        net = make()
+        generator = torch.Generator().manual_seed(0)
+        pixels = torch.randint(256, (150, 8, 8, 3), generator=generator, dtype=torch.uint8)
+        images = Doubles(pixels, torch.arange(150) % 5, [120.0] * 3, [70.0] * 3)
+        order = RandomSampler(images, generator=generator)
+
+        def clip():
+            nn.utils.clip_grad_norm_(net.parameters(), 0.5)
+
+        with choosing(engine) as used:
+            options = {"adjust": clip if adjusted else None, "optimizer": optimizer, "schedule": cosine(2)}
+            train(net, DataLoader(images, 64, sampler=order), epochs=2, lr=0.05, weight_decay=0.05, **options)
+        return net, used
+
+    (found, used), (expected, _) = trained("auto"), trained("eager")
+    assert used == {"live_taps"}
+    assert difference(found, expected) < 1e-9
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in found.parameters() if p.dim() == 4)
 
 
-def hooked(kind):
-    def build():
-        net = Net()
-        if kind == "forward":
-            net.middle.register_forward_hook(lambda *_: None)
-        elif kind == "pre":
-            net.norms[0].register_forward_pre_hook(lambda *_: None)
-        else:
-            net.middle.register_full_backward_hook(lambda *_: None)
-        return net
+class Doubles(Images):
+    """Images in float64."""
 
-    return build
-
-
-class Outside(Net):
-    """Cannot be followed without data."""
-
-    def forward(self, x):
-        return super().forward(x * (2 if x.sum().item() > 0 else 3))
-
-
-def narrow():
-    return networks.build("resnet8-thin", 5, (8, 8, 3))
-
-
-@pytest.mark.parametrize("plain_sgd", [False, True])
-@pytest.mark.parametrize("net", [hooked("forward"), hooked("pre"), hooked("backward"), Outside, narrow])
-def test_a_network_that_cannot_be_helped_is_left_alone_to_the_last_bit(net, plain_sgd):
-    expected, found, batches = plainly(make(net), data(2)), make(net), list(data(2))
-    with live_taps(found, parameters := list(found.parameters()), batches[0][0], plain_sgd=plain_sgd) as lent:
-        assert not lent.active and all(a is b for a, b in zip(lent.parameters, parameters, strict=True))
-        assert not any("forward" in vars(module) for module in found.modules())
-        fit(found, batches, lent.parameters)
-    assert difference(found, expected) == 0
-
-
-class Own(nn.Conv2d):
-    pass
-
-
-OTHERS = {
-    "groups": partial(nn.Conv2d, 64, 64, 3, 1, 1, groups=4),
-    "dilation": partial(nn.Conv2d, 64, 64, 3, 1, 2, dilation=2),
-    "padding by name": partial(nn.Conv2d, 64, 64, 3, padding="same"),
-    "padding with values": partial(nn.Conv2d, 64, 64, 3, 1, 1, padding_mode="circular"),
-    "parametrised": lambda: weight_norm(nn.Conv2d(64, 64, 3, 1, 1)),
-    "a class of its own": partial(Own, 64, 64, 3, 1, 1),
-    "padding alone": partial(nn.Conv2d, 64, 64, 3, 3, 3),
-}
-
-
-@pytest.mark.parametrize("name", OTHERS)
-def test_another_kind_of_convolution_is_left_alone(name):
-    def net():
-        return Net(nn.Sequential(OTHERS[name](), nn.AdaptiveAvgPool2d(1)))
-
-    found = make(net)
-    with live_taps(found, list(found.parameters()), next(data(1))[0]):
-        assert "forward" in vars(found.halved) and "forward" not in vars(found.middle[0])
-    assert difference(lively(make(net), data(3), True), plainly(make(net), data(3))) < 1e-9
-
-
-def test_which_convolutions_are_carried():
-    net = make()
-    with live_taps(net, list(net.parameters()), next(data(1))[0]):
-        assert [name for name, module in net.named_modules() if "forward" in vars(module)] == list(CARRIED)
-    with live_taps(net, list(net.parameters()), next(data(1))[0][:2]) as lent:
-        assert not lent.active  # two images: calls cost more than they save
+    def batch(self, indices):
+        inputs, targets = super().batch(indices)
+        return inputs.double(), targets
