@@ -124,7 +124,9 @@ def _number(value):
 
 def _make_weighted_rows(tiles):
     @intrinsic
-    def weighted_rows(typing, x, x_0, x_step, channels, pixels, taps, first, last, w, w_0, w_step, pitch, y, y_0, y_step):
+    def weighted_rows(
+        typing, x, x_0, x_step, channels, pixels, taps, first, last, w, w_0, w_step, pitch, y, y_0, y_step
+    ):
         """y[i] = Σ_c Σ_j w[c, taps[j], i] x[c, pixels[j]] for four rows i, `tiles` vectors wide; j: first … last - 1."""
         n = types.int64
         signature = types.void(x, n, n, n, pixels, taps, n, n, w, n, n, n, y, n, n)
@@ -233,7 +235,9 @@ def _weight_slopes(d, x, g, inputs, outputs, taps, pixels_in, pixels_out, begins
         for c in range(0, outputs, GROUP):
             for i in range(0, inputs, GROUP):
                 if begins[t] < begins[t + 1]:
-                    _products(d, c * d_step, d_step, x, i * x_step, x_step, spans, begins[t], begins[t + 1], pitch, found)
+                    _products(
+                        d, c * d_step, d_step, x, i * x_step, x_step, spans, begins[t], begins[t + 1], pitch, found
+                    )
                 for r in range(min(GROUP, outputs - c)):
                     for s in range(min(GROUP, inputs - i)):
                         g[((c + r) * inputs + i + s) * taps + t] = found[GROUP * r + s]
@@ -408,7 +412,9 @@ def _forward(table, rates, theta, stats, pointers, pixels, which, values, moment
             _mean(x, z, channels, q[BEFORE], pitch)
 
 
-def _backward(table, theta, grad, pointers, pixels, which, spans, values, slopes, moments, packed, spare, n, pitch, lanes):
+def _backward(
+    table, theta, grad, pointers, pixels, which, spans, values, slopes, moments, packed, spare, n, pitch, lanes
+):
     """Write the parameters' gradients into grad (as theta) from that of the output, which stands in its rows of slopes.
 
     After `_forward` with the same values and moments. spare: memory for the largest gradient.

@@ -5,6 +5,7 @@ means over the pixels, and flattening. Anything else, and whatever a trace does 
 counters), means that there is no plan, and the network runs eagerly.
 """
 
+import copy
 import operator
 import random
 from collections.abc import Sequence
@@ -81,24 +82,17 @@ def structure(net: nn.Module) -> Any:
 
 
 def _read(net: nn.Module, shape: tuple[int, ...]) -> Plan | None:
-    before = structure(net), *_generators()
+    python, torchs = random.getstate(), torch.get_rng_state()
     try:
-        graph = torch.fx.Tracer().trace(net)
-    except Exception:  # a forward function may raise anything when it is given no real tensor
-        graph = None
-    after = structure(net), *_generators()
-    if after[:2] != before[:2] or not torch.equal(after[2], before[2]):  # its next call may compute something else
-        random.setstate(before[1])
-        torch.set_rng_state(before[2])
+        traced = copy.deepcopy(net)  # what tracing changes is changed there
+        graph = torch.fx.Tracer().trace(traced)
+        if random.getstate() == python and torch.equal(torch.get_rng_state(), torchs):
+            return _Reader(net, shape).read(graph) if structure(traced) == structure(net) else None
+    except Exception:  # it is _UnknownError, or what a forward function raises when it is given no real tensor
         return None
-    try:
-        return _Reader(net, shape).read(graph) if graph else None
-    except _UnknownError:
-        return None
-
-
-def _generators() -> tuple[Any, torch.Tensor]:
-    return random.getstate(), torch.get_rng_state()
+    random.setstate(python)
+    torch.set_rng_state(torchs)
+    return None
 
 
 class _UnknownError(Exception):
@@ -139,7 +133,7 @@ class _Reader:
         self.rates: dict[int, tuple[float, float]] = {}  # by a norm's output slot
         self.geometries: dict[tuple[int, ...], tuple[int, ...]] = {}
         self.lists: dict[str, list[int]] = {"pointers": [], "pixels": [], "which": [], "spans": []}
-        self.layers: list[nn.Module] = []  # that hold parameters, in the order of their use
+        self.used: list[nn.Parameter] = []  # in the order of their use
         self.norms: list[str] = []
         self.stats = self.packed = 0
 
@@ -241,8 +235,9 @@ class _Reader:
         known = {k.KIND: kind, k.X: x.slot, k.Z: z.slot, k.INPUTS: x.channels, k.OUTPUTS: z.channels,
                  k.BEFORE: x.pixels, k.AFTER: z.pixels, k.RELU: 0, **(columns or {})}  # fmt: skip
         if layer is not None:
-            _check(layer not in self.layers and id(layer.weight) in self.places)
-            self.layers.append(layer)
+            own = [layer.weight, *([] if layer.bias is None else [layer.bias])]
+            _check(all(id(p) in self.places and all(p is not other for other in self.used) for p in own))
+            self.used += own
             known |= {k.W: self.places[id(layer.weight)], k.GRAD_W: int(layer.weight.requires_grad)}
             if layer.bias is not None:
                 known |= {k.B: self.places[id(layer.bias)], k.GRAD_B: int(layer.bias.requires_grad)}
@@ -258,7 +253,9 @@ class _Reader:
         height, width, into, back, spans = self.geometries[key]
         z, taps = self._new(outputs, height, width), window[0] * window[1]
         self._add(k.CONVOLUTION, x, z, layer, {k.TAPS: taps, k.INTO: into, k.BACK: back, k.SPANS: spans})
-        self.packed = max(self.packed, *(k.grouped.py_func(a) * b * taps for a, b in ((outputs, x.channels), (x.channels, outputs))))
+        self.packed = max(
+            self.packed, *(k.grouped.py_func(a) * b * taps for a, b in ((outputs, x.channels), (x.channels, outputs)))
+        )
         return z
 
     def _geometry(
@@ -311,12 +308,11 @@ class _Reader:
         for row in self.table:
             for column in (k.X, k.R, k.Z):
                 row[column] = begins[row[column]] if row[column] >= 0 else -1
-        used = [self.names[id(p)] for layer in self.layers for p in layer.parameters()]
         return Plan(
             table=np.array(self.table),
             rates=np.array(rates),
             **{name: np.array(numbers, dtype=np.int64) for name, numbers in self.lists.items()},
-            used=tuple(used),
+            used=tuple(self.names[id(p)] for p in self.used),
             norms=tuple(self.norms),
             trains=np.array([self.modules[name].training for name in self.norms], dtype=np.int64),
             fewest=min((row[k.AFTER] for row in self.table if row[k.TRAINING] == 1), default=0),

@@ -88,6 +88,7 @@ class Rows(Eager):
 
     def step(self) -> None:
         if self.flat is not None and self.watched:
+            self.network.bind()
             gradients = [p.grad for p in self.parameters]
             if any(gradient is None for gradient in gradients):
                 self.step_each()  # a parameter without a gradient is left alone
@@ -167,7 +168,9 @@ class _Passes(torch.autograd.Function):
 
 def _plan_for(net: nn.Module, inputs: Tensor) -> Plan | None:
     tensors = [*net.parameters(), *(each for each in net.buffers() if each.is_floating_point())]
-    known = all(type(t) in (Tensor, nn.Parameter) and t.dtype == inputs.dtype and t.device.type == "cpu" for t in tensors)
+    known = all(
+        type(t) in (Tensor, nn.Parameter) and t.dtype == inputs.dtype and t.device.type == "cpu" for t in tensors
+    )
     apart = len({tensor.data_ptr() for tensor in tensors}) == len(tensors)
     return plan_of(net, inputs.shape[1:]) if tensors and known and apart and _usable(inputs) else None
 
@@ -221,7 +224,7 @@ class _FlatNetwork:
         return [begin + pointer for *_, pointer in self.places[: len(self.shapes)]]
 
     def takes(self, inputs: Tensor) -> bool:
-        """Whether the kernels can compute this batch. All tensors are views then, whoever has put others there."""
+        """Whether the kernels can compute this batch; they are ready for it then."""
         if not _usable(inputs) or inputs.dtype != self.dtype:
             return False
         if self._modes() != self.modes:
@@ -230,12 +233,16 @@ class _FlatNetwork:
             return False
         if len(inputs) * self.plan.fewest == 1:  # a norm would have no variance to take
             return False
+        self.bind()
+        return True
+
+    def bind(self) -> None:
+        """Make all tensors views, whoever has put others in their places."""
         for held, key, view, pointer in self.places:
             tensor = held[key]
             if tensor.data_ptr() != pointer:
                 self.own.append((tensor, tensor.data))
                 tensor.data = view.copy_(tensor.data)
-        return True
 
     def release(self) -> None:
         """Give all tensors the memory back that they had, with their new values."""
