@@ -28,7 +28,7 @@ ELEMENTWISE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)  # these tr
 def offer(
     net: nn.Module, steps: torch.optim.Optimizer, inputs: Tensor, watched: bool
 ) -> AbstractContextManager["Rows"] | None:
-    """An engine for net, or None: it has no plan for such inputs, or they and it are not float32 or float64 on a CPU."""
+    """An engine for net, or None: it has no plan for such inputs, or is not, as they are, in float32 or float64 on a CPU."""
     plan = _plan_for(net, inputs)
     return None if plan is None else _carry(net, steps, watched, plan)
 
@@ -206,6 +206,7 @@ class _FlatNetwork:
         self.used_places = [self._place(name) for name in plan.used]
         self.own: list[tuple[Tensor, Tensor]] = []  # tensors, and the memory that they had
         self.passes, self.memory = 0, torch.empty(0, dtype=self.dtype)
+        kernels.compile_for(self.theta.numpy().dtype)
         self._adopt(plan)
 
     def _place(self, name: str) -> tuple[dict[str, Any], str]:
@@ -266,7 +267,8 @@ class _FlatNetwork:
         """Have memory for n images. What is left there of others is overwritten, or never reaches a result."""
         pitch = kernels.pitch_of(n, self.moments.dtype)
         if pitch != self.pitch:
-            sizes = [rows * pitch for rows in self.plan.rows]
+            every, largest = self.plan.rows
+            sizes = [every * pitch, every * pitch, largest * pitch]
             if sum(sizes) > len(self.memory):
                 self.memory = torch.zeros(sum(sizes), dtype=self.dtype)
             self.pitch = pitch
@@ -290,22 +292,20 @@ class _FlatNetwork:
         if plan.fewest:
             self.counts += self.trains
         self.passes += 1
-        classes, first, _ = plan.logits
+        classes, first = plan.logits
         return self._images(self.values, first, classes)[:, :n].t().clone(memory_format=torch.contiguous_format)
 
     def backward(self, slope: Tensor) -> None:
         """Set `slope` from the gradient (n, C) of the last forward pass's logits."""
         plan, n = self.plan, self.n
-        classes, _, first = plan.logits
+        classes, first = plan.logits
         self.slope = torch.empty_like(self.theta)  # a new one: whoever keeps gradients may
-        if first >= 0:
-            logits = self._images(self.slopes, first, classes)
-            logits[:, :n] = slope.t()
-            logits[:, n:] = 0
-            kernels.backward(plan.table, self.theta.numpy(), self.slope.numpy(), plan.pointers, plan.pixels,
-                             plan.which, plan.spans, self.values.numpy(), self.slopes.numpy(), self.moments,
-                             self.packed, self.spare.numpy(), n, self.pitch,
-                             kernels.LANES[self.moments.dtype])  # fmt: skip
+        logits = self._images(self.slopes, first, classes)
+        logits[:, :n] = slope.t()
+        logits[:, n:] = 0
+        kernels.backward(plan.table, self.theta.numpy(), self.slope.numpy(), plan.pointers, plan.pixels, plan.which,
+                         plan.spans, self.values.numpy(), self.slopes.numpy(), self.moments, self.packed,
+                         self.spare.numpy(), n, self.pitch, kernels.LANES[self.moments.dtype])  # fmt: skip
 
     def slopes_of(self, parameters: Sequence[Tensor]) -> list[Tensor | None]:
         """The parts of `slope` that belong to the parameters that take part, or all of it if these are one tensor."""

@@ -33,7 +33,7 @@ class Mean(nn.Module):
 
 
 def convolution(channels, *arguments, **options):
-    """A convolution to those channels behind one that has a gradient to receive, and before one that has one to give."""
+    """A convolution to so many channels, behind one that its gradient goes to and before one that gives it one."""
     return nn.Sequential(nn.Conv2d(2, 5, 1), nn.Conv2d(5, channels, *arguments, **options), nn.Conv2d(channels, 2, 1))
 
 

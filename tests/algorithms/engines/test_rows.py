@@ -291,8 +291,8 @@ class Cast(nn.Module):
 
 UNKNOWN = [
     "statistics that are not tracked", "cumulative statistics", "group norm", "groups", "many channels",
-    "a layer twice", "a shared weight", "a computed weight", "a hook", "a parameter's hook", "another precision", "a branch on values",
-    "random numbers", "a counter", "dropout",
+    "a layer twice", "a shared weight", "a computed weight", "a hook", "a parameter's hook", "another precision",
+    "a branch on values", "random numbers", "a counter", "dropout",
 ]  # fmt: skip
 
 
