@@ -28,7 +28,7 @@ FOR_NUMBERS = f"{FOR_RUNS} scoring"
 FOR_EXCHANGE = f"{FOR_NUMBERS} harness.worker harness.scheduling harness.results"
 FOR_VIEWS = f"{FOR_EXCHANGE} harness.exchange harness.workflows"
 RULES = {  # a part of the tree: the other parts that it may import, and the packages from elsewhere
-    "algorithms": ("", "numba numpy torch torchvision"),
+    "algorithms": ("", "llvmlite numba numpy torch torchvision"),
     "scoring": ("", "numba numpy scipy"),
     "harness.errors": ("", ""),
     "harness.hashing": ("", ""),

@@ -19,9 +19,9 @@ from support.interpreters import interpreters
 
 FINGERPRINT = "a83e752f047c281bb58326742e7bc58b9702a5142cbc0d75358690a2ac803c9b"
 KEYS = {
-    "retrain": "409922aa91388646e1ec89d323bd3ca109b1668399c7b88637900e4434068bb3",
-    "finetune": "0ed73f7a20527ddb769a3cec155eb07e38d0344d7d20526b9f75f4750d9076df",
-    "forget_remember": "98d98784828651857edce7dd08852cd3d6933ed151f3e9409b9a83257577ba94",
+    "retrain": "232ad06397c5558450e04964abb540e4e746c1cb284df6ee29752dff04885b73",
+    "finetune": "7ba0056892d8360837a89566eba4c9a0051ca9100c54f0182cb8f2142dd95d6f",
+    "forget_remember": "1940d2fa0ee650e1fbe0d4bd027431d1653e9f39e3e45b79824cd5c9aefd8194",
 }
 ORIGINAL = "0" * 64  # of an original model
 PRINT = """

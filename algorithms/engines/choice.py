@@ -4,9 +4,9 @@
         train(net, …)
     used  # {"rows"}: the engines that carried steps
 
-An engine is a module with a function `offer(net, steps, inputs, watched)`: a context manager that gives an `Engine`, or
-None where it cannot do all that is asked for. Whatever it does to the network's memory meanwhile, it undoes at its end. Engines differ in speed alone: they are part of a run's
-provenance, not of its identity, and have no versions.
+An engine is a module with a function `offer(net, steps, inputs, watched)`: a context manager that gives an `Engine`,
+or None where it cannot do all that is asked for. Whatever it does to the network's memory, it undoes at its end.
+Engines differ in speed alone: they are part of a run's provenance, not of its identity, and have no versions.
 """
 
 import importlib

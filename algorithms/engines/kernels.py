@@ -10,6 +10,8 @@ rows, so that a table serves every number of images. Numba needs no compiler on 
 compiled on disk, all in this file: it would not notice a change in another one.
 """
 
+from contextlib import suppress
+
 import numba as nb
 import numpy as np
 from llvmlite import ir
@@ -19,18 +21,18 @@ from numba.extending import intrinsic
 
 GROUP = 4  # channels that a micro-kernel takes at once
 COLUMNS = (
-    "KIND", "X", "R", "Z",  # the operation; its inputs' and output's first rows in `values` (R: what is added, or -1)
-    "DX", "DR", "DZ",  # the first rows of their gradients in `slopes`, or -1 where none is needed
-    "ADD_X", "ADD_R",  # whether the gradient is added to what is there already
+    "KIND", "X", "R", "Z",  # the operation; the first rows of its input, of what is added (-1: nothing), of its output
+    "TO_X", "TO_R", "SLOPE",  # what is done with the gradients of X and R; whether Z has one
     "INPUTS", "OUTPUTS", "BEFORE", "AFTER",  # channels, and pixels of a channel
-    "W", "B", "GRAD_W", "GRAD_B",  # where weight and bias begin in `theta` (B -1: none); whether gradients are needed
+    "W", "B", "GRAD_W", "GRAD_B",  # where weight and bias (-1: none) begin in `theta`; whether gradients are needed
     "STATS",  # where a norm's running mean and variance begin in `stats`, and what it used of a batch in `moments`
     "TRAINING", "RELU",  # whether a norm takes the batch's moments; whether a ReLU follows
     "TAPS", "INTO", "BACK", "SPANS",  # taps of a kernel; where `pointers` begin: by output pixel, input pixel, tap
 )  # fmt: skip
-(KIND, X, R, Z, DX, DR, DZ, ADD_X, ADD_R, INPUTS, OUTPUTS, BEFORE, AFTER, W, B, GRAD_W, GRAD_B, STATS, TRAINING, RELU,
+(KIND, X, R, Z, TO_X, TO_R, SLOPE, INPUTS, OUTPUTS, BEFORE, AFTER, W, B, GRAD_W, GRAD_B, STATS, TRAINING, RELU,
  TAPS, INTO, BACK, SPANS) = range(len(COLUMNS))  # fmt: skip
-CONVOLUTION, NORM, SUM, MEAN = range(4)
+CONVOLUTION, NORM, SUM, MEAN = range(4)  # kinds
+WRITTEN, ADDED = 1, 2  # gradients: the first one, and others of the same tensor
 
 _FEATURES = cpu_target.target_context.codegen().magic_tuple()[2]
 BITS = 512 if "+avx512f" in _FEATURES else 256 if "+avx2" in _FEATURES else 128  # of a vector register
@@ -124,8 +126,10 @@ def _number(value):
 
 def _make_weighted_rows(tiles):
     @intrinsic
-    def weighted_rows(typing, x, x_0, x_step, channels, pixels, taps, first, last, w, w_0, w_step, pitch, y, y_0, y_step):
-        """y[i] = Σ_c Σ_j w[c, taps[j], i] x[c, pixels[j]] for four rows i, `tiles` vectors wide; j: first … last - 1."""
+    def weighted_rows(
+        typing, x, x_0, x_step, channels, pixels, taps, first, last, w, w_0, w_step, pitch, y, y_0, y_step
+    ):
+        """y[i] = Σ_c Σ_j w[c, taps[j], i] x[c, pixels[j]] for 4 rows i, `tiles` vectors wide; j: first … last - 1."""
         n = types.int64
         signature = types.void(x, n, n, n, pixels, taps, n, n, w, n, n, n, y, n, n)
 
@@ -202,25 +206,36 @@ _part = nb.njit(**_OPTIONS)
 
 
 @_part
-def _convolve(x, packed, y, inputs, taps, groups, pixels_in, pixels_out, begins, pixels, which, pitch, lanes):
-    """Rows of x -> groups of four rows of y. packed: (groups, inputs, taps, 4) weights."""
-    wide = _TILES * lanes
+def _pack(weights, packed, outputs, inputs, taps, back):
+    """(outputs, inputs, taps) as (groups, others, taps, 4): groups of four outputs, or on the way back of inputs."""
+    packed[: grouped(inputs if back else outputs) * (outputs if back else inputs) * taps] = 0
+    for c in range(outputs):
+        for i in range(inputs):
+            row, other, others = (i, c, outputs) if back else (c, i, inputs)
+            at = ((row // GROUP) * others + other) * taps * GROUP + row % GROUP
+            for t in range(taps):
+                packed[at + t * GROUP] = weights[(c * inputs + i) * taps + t]
+
+
+@_part
+def _convolve(x, packed, y, inputs, outputs, taps, pixels_in, pixels_out, begins, pixels, which, pitch, lanes):
+    wide, x_step, y_step, w_step = _TILES * lanes, pixels_in * pitch, pixels_out * pitch, taps * GROUP
     for n in range(0, pitch, wide):
         for o in range(pixels_out):
             first, last = begins[o], begins[o + 1]
-            for g in range(groups):
-                at = (GROUP * g * pixels_out + o) * pitch + n
+            for g in range(0, outputs, GROUP):
+                at, w = (g * pixels_out + o) * pitch + n, g * inputs * taps
                 if first == last:
                     for i in range(GROUP):
-                        y[at + i * pixels_out * pitch : at + i * pixels_out * pitch + min(wide, pitch - n)] = 0
+                        y[at + i * y_step : at + i * y_step + min(wide, pitch - n)] = 0
                 elif n + wide <= pitch:
-                    _wide_rows(x, n, pixels_in * pitch, inputs, pixels, which, first, last, packed,
-                               g * inputs * taps * GROUP, taps * GROUP, pitch, y, at, pixels_out * pitch)  # fmt: skip
+                    _wide_rows(
+                        x, n, x_step, inputs, pixels, which, first, last, packed, w, w_step, pitch, y, at, y_step
+                    )
                 else:
                     for m in range(0, pitch - n, lanes):
-                        _narrow_rows(x, n + m, pixels_in * pitch, inputs, pixels, which, first, last, packed,
-                                     g * inputs * taps * GROUP, taps * GROUP, pitch, y, at + m,
-                                     pixels_out * pitch)  # fmt: skip
+                        _narrow_rows(x, n + m, x_step, inputs, pixels, which, first, last, packed, w, w_step, pitch,
+                                     y, at + m, y_step)  # fmt: skip
 
 
 @_part
@@ -229,11 +244,12 @@ def _weight_slopes(d, x, g, inputs, outputs, taps, pixels_in, pixels_out, begins
     found = np.empty(GROUP * GROUP, d.dtype)
     d_step, x_step = pixels_out * pitch, pixels_in * pitch
     for t in range(taps):
+        first, last = begins[t], begins[t + 1]
         found[:] = 0
         for c in range(0, outputs, GROUP):
             for i in range(0, inputs, GROUP):
-                if begins[t] < begins[t + 1]:
-                    _products(d, c * d_step, d_step, x, i * x_step, x_step, spans, begins[t], begins[t + 1], pitch, found)
+                if first < last:
+                    _products(d, c * d_step, d_step, x, i * x_step, x_step, spans, first, last, pitch, found)
                 for r in range(min(GROUP, outputs - c)):
                     for s in range(min(GROUP, inputs - i)):
                         g[((c + r) * inputs + i + s) * taps + t] = found[GROUP * r + s]
@@ -362,12 +378,12 @@ def _mean_slopes(d, dx, channels, pixels, pitch):
 
 
 @_part
-def _accumulate(target, source, length, adds):
-    if adds:
+def _pass_on(source, target, length, how):
+    if how == WRITTEN:
+        target[:length] = source[:length]
+    elif how == ADDED:
         for i in range(length):
             target[i] += source[i]
-    else:
-        target[:length] = source[:length]
 
 
 # --- Whole networks ---------------------------------------------------------------------------------------------------
@@ -376,84 +392,71 @@ def _accumulate(target, source, length, adds):
 def _forward(table, rates, theta, stats, pointers, pixels, which, values, moments, packed, n, pitch, lanes):
     """Compute all values from the inputs, which stand in their rows, and update running statistics.
 
-    table: (operations, columns) int64; rates: (operations, 2), momentum and eps of norms. theta: all parameters.
-    packed: memory for the largest kernel's weights.
+    table: (operations, columns) int64. rates: (operations, 2), momentum and eps of norms. theta: all parameters.
+    packed: memory for the largest kernel
     """
+    zero = values.dtype.type(0)
     for op in range(len(table)):
         q = table[op]
-        x, z, channels, after = values[q[X] * pitch :], values[q[Z] * pitch :], q[OUTPUTS], q[AFTER]
+        x, z, r = values[q[X] * pitch :], values[q[Z] * pitch :], values[max(q[R], 0) * pitch :]
+        inputs, outputs, before, after = q[INPUTS], q[OUTPUTS], q[BEFORE], q[AFTER]
         if q[KIND] == CONVOLUTION:
-            inputs, taps = q[INPUTS], q[TAPS]
-            per_output = inputs * taps
-            groups = grouped(channels) // GROUP
-            packed[: groups * per_output * GROUP] = 0
-            for c in range(channels):
-                for k in range(per_output):
-                    packed[((c // GROUP) * per_output + k) * GROUP + c % GROUP] = theta[q[W] + c * per_output + k]
-            _convolve(x, packed, z, inputs, taps, groups, q[BEFORE], after, pointers[q[INTO] :], pixels, which, pitch,
+            _pack(theta[q[W] :], packed, outputs, inputs, q[TAPS], False)
+            _convolve(x, packed, z, inputs, outputs, q[TAPS], before, after, pointers[q[INTO] :], pixels, which, pitch,
                       lanes)  # fmt: skip
             if q[B] >= 0:
-                _add_bias(z, theta[q[B] :], channels, after, n, pitch)
+                _add_bias(z, theta[q[B] :], outputs, after, n, pitch)
         elif q[KIND] == NORM:
-            r = values[max(q[R], 0) * pitch :]
-            _normalise(x, r, z, q[R] >= 0, q[RELU] == 1, q[TRAINING] == 1, channels, after, n, pitch, theta[q[W] :],
+            _normalise(x, r, z, q[R] >= 0, q[RELU] == 1, q[TRAINING] == 1, outputs, after, n, pitch, theta[q[W] :],
                        theta[q[B] :], stats[q[STATS] :], moments[q[STATS] :], rates[op, 0], rates[op, 1])  # fmt: skip
         elif q[KIND] == SUM:
-            length, zero = channels * after * pitch, values.dtype.type(0)
-            r = values[max(q[R], 0) * pitch :]
-            for i in range(length):
+            for i in range(outputs * after * pitch):
                 value = x[i] + r[i] if q[R] >= 0 else x[i]
                 z[i] = zero if q[RELU] == 1 and value <= zero else value
         else:
-            _mean(x, z, channels, q[BEFORE], pitch)
+            _mean(x, z, outputs, before, pitch)
 
 
-def _backward(table, theta, grad, pointers, pixels, which, spans, values, slopes, moments, packed, spare, n, pitch, lanes):
+def _backward(
+    table, theta, grad, pointers, pixels, which, spans, values, slopes, moments, packed, spare, n, pitch, lanes
+):
     """Write the parameters' gradients into grad (as theta) from that of the output, which stands in its rows of slopes.
 
-    After `_forward` with the same values and moments. spare: memory for the largest gradient.
+    After `_forward` with the same values and moments. slopes: as values. spare: memory for the largest tensor
     """
     for op in range(len(table) - 1, -1, -1):
         q = table[op]
-        x, z, d = values[q[X] * pitch :], values[q[Z] * pitch :], slopes[q[DZ] * pitch :]
-        channels, before, after = q[OUTPUTS], q[BEFORE], q[AFTER]
-        if q[DZ] < 0:
+        if q[SLOPE] != 1:
             continue
-        adds = q[ADD_X] == 1
-        dx = spare if adds or q[DX] < 0 else slopes[q[DX] * pitch :]
+        x, z, d = values[q[X] * pitch :], values[q[Z] * pitch :], slopes[q[Z] * pitch :]
+        inputs, outputs, before, after = q[INPUTS], q[OUTPUTS], q[BEFORE], q[AFTER]
+        target = slopes[q[X] * pitch :]
+        dx = target if q[TO_X] == WRITTEN else spare
         if q[RELU] == 1:
-            _mask(d, z, channels * after * pitch)
+            _mask(d, z, outputs * after * pitch)
         if q[KIND] == CONVOLUTION:
-            inputs, taps = q[INPUTS], q[TAPS]
             if q[GRAD_B] == 1:
-                _bias_slopes(d, grad[q[B] :], channels, after * pitch)
+                _bias_slopes(d, grad[q[B] :], outputs, after * pitch)
             if q[GRAD_W] == 1:
-                _weight_slopes(d, x, grad[q[W] :], inputs, channels, taps, before, after, pointers[q[SPANS] :], spans,
+                _weight_slopes(d, x, grad[q[W] :], inputs, outputs, q[TAPS], before, after, pointers[q[SPANS] :], spans,
                                pitch)  # fmt: skip
-            if q[DX] >= 0:
-                per_input = channels * taps
-                groups = grouped(inputs) // GROUP
-                packed[: groups * per_input * GROUP] = 0
-                for c in range(channels):
-                    for i in range(inputs):
-                        for t in range(taps):
-                            to = ((i // GROUP) * per_input + c * taps + t) * GROUP + i % GROUP
-                            packed[to] = theta[q[W] + (c * inputs + i) * taps + t]
-                _convolve(d, packed, dx, channels, taps, groups, after, before, pointers[q[BACK] :], pixels, which, pitch,
-                          lanes)  # fmt: skip
+            if q[TO_X] > 0:
+                _pack(theta[q[W] :], packed, outputs, inputs, q[TAPS], True)
+                _convolve(d, packed, dx, outputs, inputs, q[TAPS], after, before, pointers[q[BACK] :], pixels, which,
+                          pitch, lanes)  # fmt: skip
         elif q[KIND] == NORM:
-            _norm_slopes(d, x, dx, q[TRAINING] == 1, channels, after, n, pitch, theta[q[W] :], moments[q[STATS] :],
+            _norm_slopes(d, x, dx, q[TRAINING] == 1, outputs, after, n, pitch, theta[q[W] :], moments[q[STATS] :],
                          grad[q[W] :], grad[q[B] :], q[GRAD_W] == 1 or q[GRAD_B] == 1)  # fmt: skip
         elif q[KIND] == SUM:
-            if q[DX] >= 0:
-                _accumulate(slopes[q[DX] * pitch :], d, channels * after * pitch, adds)
-            adds = False
+            dx = d
+            if q[TO_X] == WRITTEN:
+                _pass_on(d, target, outputs * after * pitch, WRITTEN)
         else:
-            _mean_slopes(d, dx, channels, before, pitch)
-        if q[DX] >= 0 and adds:
-            _accumulate(slopes[q[DX] * pitch :], spare, q[INPUTS] * before * pitch, True)
-        if q[R] >= 0 and q[DR] >= 0:
-            _accumulate(slopes[q[DR] * pitch :], d, channels * after * pitch, q[ADD_R] == 1)
+            _mean_slopes(d, dx, outputs, before, pitch)
+        if q[TO_X] == ADDED:
+            _pass_on(dx, target, inputs * before * pitch, ADDED)
+        if q[R] >= 0:
+            _pass_on(d, slopes[q[R] * pitch :], outputs * after * pitch, q[TO_R])
 
 
 def _compiled(function):
@@ -465,3 +468,15 @@ def _compiled(function):
 
 
 forward, backward = _compiled(_forward), _compiled(_backward)
+
+
+def compile_for(dtype: np.dtype) -> None:
+    """Compile for this type of numbers, which takes seconds, or load what was compiled on this machine before."""
+    element = nb.from_dtype(dtype)
+    numbers, integers, n = element[::1], nb.int64[::1], nb.int64
+    table, rates = nb.int64[:, ::1], element[:, ::1]
+    forth = (table, rates, numbers, numbers, *[integers] * 3, *[numbers] * 3, n, n, n)
+    back = (table, numbers, numbers, *[integers] * 4, *[numbers] * 5, n, n, n)
+    for function, signature in ((forward, forth), (backward, back)):
+        with suppress(OSError):  # of saving it: it is compiled nevertheless
+            function.compile(signature)

@@ -5,6 +5,7 @@ means over the pixels, and flattening. Anything else, and whatever a trace does 
 counters), means that there is no plan, and the network runs eagerly.
 """
 
+import copy
 import operator
 import random
 from collections.abc import Sequence
@@ -43,8 +44,8 @@ class Plan:
     trains: np.ndarray  # int64, 1 for each of these that is in training mode
     fewest: int  # pixels that one of those takes its moments over; 0 if none is
     shape: tuple[int, ...]  # of one input
-    logits: tuple[int, int, int]  # classes, first row in `values`, first row of the gradient in `slopes` (-1: none)
-    rows: tuple[int, int, int]  # of `values`, of `slopes`, of the largest tensor
+    logits: tuple[int, int]  # classes, first row
+    rows: tuple[int, int]  # of all tensors, of the largest one
     packed: int  # numbers in the largest kernel
     stats: int  # numbers in `stats`
 
@@ -67,7 +68,7 @@ def plan_of(net: nn.Module, shape: Sequence[int]) -> Plan | None:
 
 
 def structure(net: nn.Module) -> Any:
-    """What a network computes, but for the values of its parameters; None if its attributes do not show that plainly."""
+    """What a network computes, but for its parameters' values; None if its attributes do not show that plainly."""
     found: list[Any] = [(name, p.shape, p.requires_grad) for name, p in net.named_parameters()]
     for name, module in net.named_modules():
         found += (name, type(module))
@@ -81,24 +82,22 @@ def structure(net: nn.Module) -> Any:
 
 
 def _read(net: nn.Module, shape: tuple[int, ...]) -> Plan | None:
-    before = structure(net), *_generators()
+    python, torchs = random.getstate(), torch.get_rng_state()
     try:
-        graph = torch.fx.Tracer().trace(net)
+        traced = copy.deepcopy(net)  # what tracing changes is changed there
+        graph = torch.fx.Tracer().trace(traced)
     except Exception:  # a forward function may raise anything when it is given no real tensor
-        graph = None
-    after = structure(net), *_generators()
-    if after[:2] != before[:2] or not torch.equal(after[2], before[2]):  # its next call may compute something else
-        random.setstate(before[1])
-        torch.set_rng_state(before[2])
+        return None
+    finally:
+        drawn = random.getstate() != python or not torch.equal(torch.get_rng_state(), torchs)
+        random.setstate(python)
+        torch.set_rng_state(torchs)
+    if drawn or structure(traced) != structure(net):  # the next forward pass may be another one
         return None
     try:
-        return _Reader(net, shape).read(graph) if graph else None
+        return _Reader(net, shape).read(graph)
     except _UnknownError:
         return None
-
-
-def _generators() -> tuple[Any, torch.Tensor]:
-    return random.getstate(), torch.get_rng_state()
 
 
 class _UnknownError(Exception):
@@ -136,10 +135,10 @@ class _Reader:
         self.values: dict[torch.fx.Node, _Value] = {}
         self.rows: list[int] = []  # of each slot
         self.table: list[list[int]] = []
-        self.rates: dict[int, tuple[float, float]] = {}  # by a norm's output slot
+        self.rates: list[tuple[float, float]] = []
         self.geometries: dict[tuple[int, ...], tuple[int, ...]] = {}
         self.lists: dict[str, list[int]] = {"pointers": [], "pixels": [], "which": [], "spans": []}
-        self.layers: list[nn.Module] = []  # that hold parameters, in the order of their use
+        self.used: list[nn.Parameter] = []  # in the order of their use
         self.norms: list[str] = []
         self.stats = self.packed = 0
 
@@ -175,8 +174,8 @@ class _Reader:
         _check(layer.momentum is not None)
         z = self._new(x.channels, x.height, x.width)
         self._add(k.NORM, x, z, layer, {k.STATS: self.stats, k.TRAINING: int(layer.training)})
-        self.rates[z.slot] = layer.momentum, layer.eps
-        self.norms.append(next(name for name, module in self.modules.items() if module is layer))
+        self.rates[-1] = layer.momentum, layer.eps  # type: ignore[assignment]
+        self.norms.append(node.target)  # type: ignore[arg-type]
         self.stats += 2 * x.channels
         return z
 
@@ -194,8 +193,9 @@ class _Reader:
         for argument, other in (*zip(node.args, (y, x), strict=True),):
             row = self._made_for(argument)
             if row and row[k.KIND] == k.NORM and row[k.R] < 0:  # the norm adds it, as soon as that is there
-                self.table.remove(row)
-                self.table.append(row)
+                at = next(i for i, each in enumerate(self.table) if each is row)
+                self.table.append(self.table.pop(at))
+                self.rates.append(self.rates.pop(at))
                 row[k.R] = other.slot
                 return _Value(row[k.Z], x.channels, x.height, x.width)
         z = self._new(x.channels, x.height, x.width)
@@ -241,14 +241,16 @@ class _Reader:
         known = {k.KIND: kind, k.X: x.slot, k.Z: z.slot, k.INPUTS: x.channels, k.OUTPUTS: z.channels,
                  k.BEFORE: x.pixels, k.AFTER: z.pixels, k.RELU: 0, **(columns or {})}  # fmt: skip
         if layer is not None:
-            _check(layer not in self.layers and id(layer.weight) in self.places)
-            self.layers.append(layer)
+            own = [layer.weight, *([] if layer.bias is None else [layer.bias])]
+            _check(all(id(p) in self.places and all(p is not other for other in self.used) for p in own))
+            self.used += own
             known |= {k.W: self.places[id(layer.weight)], k.GRAD_W: int(layer.weight.requires_grad)}
             if layer.bias is not None:
                 known |= {k.B: self.places[id(layer.bias)], k.GRAD_B: int(layer.bias.requires_grad)}
         for column, value in known.items():
             row[column] = value
         self.table.append(row)
+        self.rates.append((0.0, 0.0))
         return row
 
     def _weighted(self, layer: Any, x: _Value, outputs: int, window: tuple[int, ...]) -> _Value:
@@ -258,7 +260,9 @@ class _Reader:
         height, width, into, back, spans = self.geometries[key]
         z, taps = self._new(outputs, height, width), window[0] * window[1]
         self._add(k.CONVOLUTION, x, z, layer, {k.TAPS: taps, k.INTO: into, k.BACK: back, k.SPANS: spans})
-        self.packed = max(self.packed, *(k.grouped.py_func(a) * b * taps for a, b in ((outputs, x.channels), (x.channels, outputs))))
+        self.packed = max(
+            self.packed, *(k.grouped.py_func(a) * b * taps for a, b in ((outputs, x.channels), (x.channels, outputs)))
+        )
         return z
 
     def _geometry(
@@ -305,66 +309,38 @@ class _Reader:
         return begin
 
     def _plan(self, logits: _Value) -> Plan:
-        rates = [self.rates.get(row[k.Z], (0.0, 0.0)) for row in self.table]
-        slopes, slope_rows = self._place_slopes(logits.slot)
+        self._direct_slopes()
         begins = [0, *np.cumsum(self.rows).tolist()]
         for row in self.table:
             for column in (k.X, k.R, k.Z):
                 row[column] = begins[row[column]] if row[column] >= 0 else -1
-        used = [self.names[id(p)] for layer in self.layers for p in layer.parameters()]
         return Plan(
             table=np.array(self.table),
-            rates=np.array(rates),
+            rates=np.array(self.rates),
             **{name: np.array(numbers, dtype=np.int64) for name, numbers in self.lists.items()},
-            used=tuple(used),
+            used=tuple(self.names[id(p)] for p in self.used),
             norms=tuple(self.norms),
             trains=np.array([self.modules[name].training for name in self.norms], dtype=np.int64),
             fewest=min((row[k.AFTER] for row in self.table if row[k.TRAINING] == 1), default=0),
             shape=self.shape,
-            logits=(logits.channels, begins[logits.slot], slopes),
-            rows=(begins[-1], slope_rows, max(self.rows)),
+            logits=(logits.channels, begins[logits.slot]),
+            rows=(begins[-1], max(self.rows)),
             packed=self.packed,
             stats=self.stats,
         )
 
-    def _place_slopes(self, output: int) -> tuple[int, int]:
-        """Give each gradient that is needed its rows: the output's first one, and the number of all.
-
-        The backward pass goes from the last operation to the first; rows are free again once their operation is done.
-        """
+    def _direct_slopes(self) -> None:
+        """Say which tensors need gradients, and which operation of the way back writes one first."""
         needed: set[int] = set()
         for row in self.table:
-            if {row[k.X], row[k.R]} & needed or row[k.GRAD_W] > 0 or row[k.GRAD_B] > 0:
-                needed.add(row[k.Z])
-        placed: dict[int, int] = {}
-        free: list[tuple[int, int]] = []  # (rows, first row)
-        total = 0
-
-        def place(slot: int) -> int:
-            nonlocal total
-            size = self.rows[slot]
-            fitting = min((each for each in free if each[0] >= size), default=None)
-            if fitting:
-                free.remove(fitting)
-                sizes[slot], placed[slot] = fitting
-            else:
-                sizes[slot], placed[slot] = size, total
-                total += size
-            return placed[slot]
-
-        sizes: dict[int, int] = {}
-        first = place(output) if output in needed else -1
+            row[k.SLOPE] = int(bool({row[k.X], row[k.R]} & needed) or row[k.GRAD_W] == 1 or row[k.GRAD_B] == 1)
+            needed |= {row[k.Z]} if row[k.SLOPE] else set()
+        written: set[int] = set()
         for row in reversed(self.table):
-            z = row[k.Z]
-            if z not in placed:
-                continue
-            row[k.DZ] = placed[z]
-            for value, slope, adds in ((k.X, k.DX, k.ADD_X), (k.R, k.DR, k.ADD_R)):
-                if row[value] in needed:
-                    row[adds] = int(row[value] in placed)
-                    row[slope] = placed[row[value]] if row[adds] else place(row[value])
-            free.append((sizes[z], placed[z]))
-        return first, total
+            for value, way in ((k.X, k.TO_X), (k.R, k.TO_R)):
+                if row[k.SLOPE] and row[value] in needed:
+                    row[way] = k.ADDED if row[value] in written else k.WRITTEN
+                    written.add(row[value])
 
 
 _KNOWN: dict[Any, Any] = {

@@ -28,7 +28,7 @@ ELEMENTWISE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)  # these tr
 def offer(
     net: nn.Module, steps: torch.optim.Optimizer, inputs: Tensor, watched: bool
 ) -> AbstractContextManager["Rows"] | None:
-    """An engine for net, or None: it has no plan for such inputs, or they and it are not float32 or float64 on a CPU."""
+    """An engine for net, or None: it has no plan for such inputs, or is not, as they are, in float32 or float64 on a CPU."""
     plan = _plan_for(net, inputs)
     return None if plan is None else _carry(net, steps, watched, plan)
 
@@ -88,6 +88,7 @@ class Rows(Eager):
 
     def step(self) -> None:
         if self.flat is not None and self.watched:
+            self.network.bind()
             gradients = [p.grad for p in self.parameters]
             if any(gradient is None for gradient in gradients):
                 self.step_each()  # a parameter without a gradient is left alone
@@ -167,7 +168,9 @@ class _Passes(torch.autograd.Function):
 
 def _plan_for(net: nn.Module, inputs: Tensor) -> Plan | None:
     tensors = [*net.parameters(), *(each for each in net.buffers() if each.is_floating_point())]
-    known = all(type(t) in (Tensor, nn.Parameter) and t.dtype == inputs.dtype and t.device.type == "cpu" for t in tensors)
+    known = all(
+        type(t) in (Tensor, nn.Parameter) and t.dtype == inputs.dtype and t.device.type == "cpu" for t in tensors
+    )
     apart = len({tensor.data_ptr() for tensor in tensors}) == len(tensors)
     return plan_of(net, inputs.shape[1:]) if tensors and known and apart and _usable(inputs) else None
 
@@ -203,6 +206,7 @@ class _FlatNetwork:
         self.used_places = [self._place(name) for name in plan.used]
         self.own: list[tuple[Tensor, Tensor]] = []  # tensors, and the memory that they had
         self.passes, self.memory = 0, torch.empty(0, dtype=self.dtype)
+        kernels.compile_for(self.theta.numpy().dtype)
         self._adopt(plan)
 
     def _place(self, name: str) -> tuple[dict[str, Any], str]:
@@ -221,7 +225,7 @@ class _FlatNetwork:
         return [begin + pointer for *_, pointer in self.places[: len(self.shapes)]]
 
     def takes(self, inputs: Tensor) -> bool:
-        """Whether the kernels can compute this batch. All tensors are views then, whoever has put others there."""
+        """Whether the kernels can compute this batch; they are ready for it then."""
         if not _usable(inputs) or inputs.dtype != self.dtype:
             return False
         if self._modes() != self.modes:
@@ -230,12 +234,16 @@ class _FlatNetwork:
             return False
         if len(inputs) * self.plan.fewest == 1:  # a norm would have no variance to take
             return False
+        self.bind()
+        return True
+
+    def bind(self) -> None:
+        """Make all tensors views, whoever has put others in their places."""
         for held, key, view, pointer in self.places:
             tensor = held[key]
             if tensor.data_ptr() != pointer:
                 self.own.append((tensor, tensor.data))
                 tensor.data = view.copy_(tensor.data)
-        return True
 
     def release(self) -> None:
         """Give all tensors the memory back that they had, with their new values."""
@@ -259,7 +267,8 @@ class _FlatNetwork:
         """Have memory for n images. What is left there of others is overwritten, or never reaches a result."""
         pitch = kernels.pitch_of(n, self.moments.dtype)
         if pitch != self.pitch:
-            sizes = [rows * pitch for rows in self.plan.rows]
+            every, largest = self.plan.rows
+            sizes = [every * pitch, every * pitch, largest * pitch]
             if sum(sizes) > len(self.memory):
                 self.memory = torch.zeros(sum(sizes), dtype=self.dtype)
             self.pitch = pitch
@@ -283,22 +292,20 @@ class _FlatNetwork:
         if plan.fewest:
             self.counts += self.trains
         self.passes += 1
-        classes, first, _ = plan.logits
+        classes, first = plan.logits
         return self._images(self.values, first, classes)[:, :n].t().clone(memory_format=torch.contiguous_format)
 
     def backward(self, slope: Tensor) -> None:
         """Set `slope` from the gradient (n, C) of the last forward pass's logits."""
         plan, n = self.plan, self.n
-        classes, _, first = plan.logits
+        classes, first = plan.logits
         self.slope = torch.empty_like(self.theta)  # a new one: whoever keeps gradients may
-        if first >= 0:
-            logits = self._images(self.slopes, first, classes)
-            logits[:, :n] = slope.t()
-            logits[:, n:] = 0
-            kernels.backward(plan.table, self.theta.numpy(), self.slope.numpy(), plan.pointers, plan.pixels,
-                             plan.which, plan.spans, self.values.numpy(), self.slopes.numpy(), self.moments,
-                             self.packed, self.spare.numpy(), n, self.pitch,
-                             kernels.LANES[self.moments.dtype])  # fmt: skip
+        logits = self._images(self.slopes, first, classes)
+        logits[:, :n] = slope.t()
+        logits[:, n:] = 0
+        kernels.backward(plan.table, self.theta.numpy(), self.slope.numpy(), plan.pointers, plan.pixels, plan.which,
+                         plan.spans, self.values.numpy(), self.slopes.numpy(), self.moments, self.packed,
+                         self.spare.numpy(), n, self.pitch, kernels.LANES[self.moments.dtype])  # fmt: skip
 
     def slopes_of(self, parameters: Sequence[Tensor]) -> list[Tensor | None]:
         """The parts of `slope` that belong to the parameters that take part, or all of it if these are one tensor."""

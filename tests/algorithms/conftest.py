@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -19,6 +19,15 @@ from forget512.harness.benchmark import networks
 def one_thread() -> None:
     """As in an actor: sums have one order."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def float64(monkeypatch) -> Iterator[None]:
+    """All computes in float64: new tensors, and what is written as float()."""
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="session")

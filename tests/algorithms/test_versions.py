@@ -71,7 +71,10 @@ def test_a_method_uses_its_module_and_what_that_imports():
         ("def f():\n    import forget512.algorithms.training as t", {"layout", "training"}),
         ("from forget512.algorithms.training import Images", {"layout", "training"}),
         ("from forget512.algorithms.tools import checks", {"checks"}),
-        ("from forget512.algorithms.literature.freeze import *", {"freeze", "layers", "layout", "teachers", "training"}),
+        (
+            "from forget512.algorithms.literature.freeze import *",
+            {"freeze", "layers", "layout", "teachers", "training"},
+        ),
         ("from forget512.algorithms.engines.choice import choosing", set()),
         ("from forget512.algorithms import engines", set()),
     ],

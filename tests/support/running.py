@@ -32,19 +32,6 @@ def changed(one: nn.Module, other: nn.Module) -> set[str]:
     return {name for name in a if not torch.equal(a[name], b[name])}
 
 
-class Float64Images(Images):
-    """Images whose batches are float64."""
-
-    def batch(self, indices):
-        inputs, targets = super().batch(indices)
-        return inputs.double(), targets
-
-
-def in_float64(images: Images) -> Images:
-    """The same images as float64 batches."""
-    return Float64Images(images.pixels, images.targets, images.mean.tolist(), images.std.tolist())
-
-
 def relabelled(images: Images) -> Images:
     """The same images under other labels."""
     return Images(images.pixels, images.targets.flip(0), images.mean.tolist(), images.std.tolist())

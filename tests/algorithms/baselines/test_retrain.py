@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from forget512.algorithms import retrain
+from forget512.algorithms.engines.choice import choosing
 from support.running import changed, run
 
 
@@ -62,8 +63,9 @@ def test_retraining_is_a_plain_loop_with_pytorchs_optimizer_and_scheduler(
 ):
     milestones = {"milestones": [1, 2.5], "factor": 0.5} if schedule == "steps" else {}
     values = {"optimizer": optimizer, "schedule": schedule, "momentum": 0.8, "lr": 0.01, "weight_decay": 0.1}
-    found = run(retrain, make_net(), make_loader(make_images()), epochs=3, padding=0, **values, **milestones)
-    net, loader = make_net().train(), make_loader(make_images())
+    with choosing("eager"):  # others' rounding is another one, which Adam enlarges
+        found = run(retrain, make_net(), make_loader(make_images()), epochs=3, padding=0, **values, **milestones)
+    net, loader = make_net().train().to(memory_format=torch.channels_last), make_loader(make_images())
     theirs = OPTIMIZERS[optimizer](net.parameters(), lr=0.01, weight_decay=0.1, fused=True)
     scheduler = SCHEDULERS[schedule](theirs)
     for _ in range(3):

@@ -12,22 +12,22 @@ from forget512.algorithms.training import Images
 from support.running import accuracy_of, changed, logits_of, run
 
 
-@pytest.mark.parametrize(("start", "left"), [("fresh", 0.5), ("noise", 0.2)])
+@pytest.mark.parametrize(("start", "left"), [("fresh", 0.2), ("noise", 0.2)])
 def test_the_originals_logits_come_back_on_the_retain_set(small_sets, make_loader, make_original, start, left):
     retain, _, _ = small_sets
     wanted = logits_of(make_original(), retain)
 
     def distance(epochs: int) -> float:
-        net = run(distil, make_original(), make_loader(retain), start=start, epochs=epochs, sigma=1.0, lr=0.1)
+        net = run(distil, make_original(), make_loader(retain), start=start, epochs=epochs, sigma=1.0, lr=0.03)
         return F.mse_loss(logits_of(net, retain), wanted).item()
 
-    assert distance(20) < left * distance(0)
+    assert distance(30) < left * distance(0)
 
 
 def test_cosine_brings_their_direction_back(small_sets, make_loader, make_original):
     retain, _, _ = small_sets
     wanted = logits_of(make_original(), retain)
-    net = run(distil, make_original(), make_loader(retain), distance="cosine", epochs=20, lr=0.2)
+    net = run(distil, make_original(), make_loader(retain), distance="cosine", epochs=60, lr=0.05)
     assert F.cosine_similarity(logits_of(net, retain), wanted).mean() > 0.9 and accuracy_of(net, retain) > 0.9
 
 

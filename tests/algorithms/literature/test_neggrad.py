@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from forget512.algorithms.baselines.finetune import finetune
+from forget512.algorithms.engines.choice import choosing
 from forget512.algorithms.literature.neggrad import neggrad, neggrad_plus
 from forget512.algorithms.training import batches
 from support.running import accuracy_of, changed, is_finite, loss_of, run
@@ -67,10 +68,11 @@ def test_the_result_is_finite_however_large_the_steps(small_sets, make_loader, m
 def test_the_loss_is_that_of_a_plain_loop_to_the_last_bit(small_sets, make_loader, make_original, alpha):
     retain, forget, _ = small_sets
     epochs = 2
-    found = run(
-        neggrad_plus, make_original(), make_loader(retain), make_loader(forget, 4), alpha=alpha, epochs=epochs, lr=0.02
-    )
-    net, loader, other = make_original().train(), make_loader(retain), make_loader(forget, 4)
+    loaders = make_loader(retain), make_loader(forget, 4)
+    with choosing("eager"):
+        found = run(neggrad_plus, make_original(), *loaders, alpha=alpha, epochs=epochs, lr=0.02)
+    net = make_original().train().to(memory_format=torch.channels_last)
+    loader, other = make_loader(retain), make_loader(forget, 4)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9, weight_decay=5e-4, fused=True)
     forget_batches = itertools.chain.from_iterable(batches(other) for _ in itertools.count())
     step, steps = 0, epochs * len(loader)
