@@ -1,9 +1,10 @@
-"""Finds the convolutions of a network that meet maps of a few pixels, without data: by a pass on the meta device.
+"""Finds the convolutions of a network that meet maps of a few pixels: by a pass of a copy of it, without data.
 
-Statistics, weights and random states stay as they are. Where more happens in the network than its modules' forwards
-(hooks, compiled modules), or it fails without data, none are found, and nothing of it is changed.
+The copy is on the meta device, where tensors have shapes alone. So the network itself and random states stay as they
+are. Where more happens in it than its modules' forwards (hooks, compiled modules), or the copy fails, none are found.
 """
 
+import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,14 +40,14 @@ def find(net: nn.Module, batch: Tensor) -> dict[nn.Conv2d, Found]:
     """
     if any(_opaque(module) for module in net.modules()):
         return {}
-    notes = {module: _Note() for module in net.modules() if isinstance(module, nn.Conv2d) and _plain(module)}
+    convolutions = [module for module in net.modules() if isinstance(module, nn.Conv2d)]
+    plain = [each for each in convolutions if _plain(each) and _work(each, batch.shape) >= ONE]
     try:
-        if notes:
-            _pass(net, batch, notes)
+        notes = _pass(net, plain, batch) if plain else []
     except Exception:  # a network may do anything with its inputs
         return {}
     found = {}
-    for convolution, note in notes.items():
+    for convolution, note in zip(plain, notes, strict=True):
         paying = [shape for shape in note.shapes if _pays(convolution, shape)]
         how = plan_for(convolution, paying[0]) if paying else None
         if how is not None:
@@ -105,8 +106,11 @@ def _plain(convolution: nn.Conv2d) -> bool:
 
 def _pays(convolution: nn.Conv2d, shape: Sequence[int]) -> bool:
     how = plan_for(convolution, shape)
-    work = shape[0] * convolution.in_channels * convolution.out_channels
-    return how is not None and work >= (ONE if len(how.regions) == 1 else SEVERAL)
+    return how is not None and _work(convolution, shape) >= (ONE if len(how.regions) == 1 else SEVERAL)
+
+
+def _work(convolution: nn.Conv2d, shape: Sequence[int]) -> int:
+    return shape[0] * convolution.in_channels * convolution.out_channels
 
 
 @dataclass
@@ -117,8 +121,12 @@ class _Note:
     alone: bool = False
 
 
-def _pass(net: nn.Module, batch: Tensor, notes: dict[nn.Conv2d, _Note]) -> None:
-    """One forward on the meta device, in which convolutions note what they meet and use constants as weights."""
+def _pass(net: nn.Module, plain: list[nn.Conv2d], batch: Tensor) -> list[_Note]:
+    """What each of these convolutions meets in one forward, in which they have constants as weights."""
+    memory: dict[int, object] = {id(p): nn.Parameter(p.detach().to("meta")) for p in net.parameters()}
+    memory |= {id(buffer): buffer.to("meta") for buffer in net.buffers()}
+    twin = copy.deepcopy(net, memory)
+    notes = {memory[id(convolution)]: _Note() for convolution in plain}
 
     def note(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
         notes[convolution].shapes.append(inputs.shape)
@@ -128,21 +136,19 @@ def _pass(net: nn.Module, batch: Tensor, notes: dict[nn.Conv2d, _Note]) -> None:
     def unchanged(norm: nn.BatchNorm2d, inputs: Tensor) -> Tensor:  # batch norm is the slowest on the meta device
         return inputs
 
-    chosen: dict[nn.Module, Callable[..., Tensor]] = {each: MethodType(note, each) for each in notes}
-    for module in net.modules():
-        if type(module) is nn.BatchNorm2d and "forward" not in module.__dict__:
-            chosen[module] = MethodType(unchanged, module)
-    parameters = dict(net.named_parameters())
-    empty = {name: p.detach().to("meta").requires_grad_(p.is_floating_point()) for name, p in parameters.items()}
-    buffers = {name: buffer.to("meta") for name, buffer in net.named_buffers()}
-    with forwards(chosen), _random_states_kept(next(iter(parameters.values())).device), torch.enable_grad():
-        outputs = torch.func.functional_call(net, {**empty, **buffers}, (batch.to("meta"),))
+    for module in twin.modules():
+        if module in notes:
+            module.__dict__["forward"] = MethodType(note, module)
+        elif type(module) is nn.BatchNorm2d and "forward" not in module.__dict__:
+            module.__dict__["forward"] = MethodType(unchanged, module)
+    with _random_states_kept(next(net.parameters()).device), torch.enable_grad():
+        outputs = twin(batch.to("meta"))
     if isinstance(outputs, Tensor) and outputs.requires_grad:
-        names = {id(p): name for name, p in parameters.items()}
-        weights = [empty[names[id(convolution.weight)]] for convolution in notes]
-        others = torch.autograd.grad(outputs.sum(), weights, allow_unused=True)
+        weights = [memory[id(convolution.weight)] for convolution in plain]
+        others = torch.autograd.grad(outputs.sum(), weights, allow_unused=True)  # type: ignore[arg-type]
         for each, other in zip(notes.values(), others, strict=True):
             each.alone = other is None
+    return list(notes.values())
 
 
 @contextmanager

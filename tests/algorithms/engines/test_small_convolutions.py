@@ -24,14 +24,19 @@ def found_in(net, inputs=None):
 
 
 class Drawing(SmallMaps):
-    """Draws from every global generator."""
+    """Draws from every global generator, counts its calls, and has a layer twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.again = [], self.middle
 
     def forward(self, x):
+        self.calls.append(x)
         scale = 1 + 0.1 * (random.random() + np.random.rand() + torch.rand(1).item())
         return super().forward(F.dropout(x * scale, 0.2))
 
 
-def test_finding_the_convolutions_changes_neither_random_states_nor_statistics():
+def test_finding_the_convolutions_changes_neither_random_states_nor_the_network():
     net, (inputs, _) = make(Drawing), next(data(1))
     state = copy.deepcopy(net.state_dict())
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
@@ -39,7 +44,7 @@ def test_finding_the_convolutions_changes_neither_random_states_nor_statistics()
     assert (random.getstate(), np.random.get_state()[1].tolist()) == before[:2]
     assert torch.equal(torch.get_rng_state(), before[2])
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), state.values(), strict=True))
-    assert all(p.grad is None for p in net.parameters())
+    assert all(p.grad is None for p in net.parameters()) and not net.calls
 
 
 def hooked(kind):
