@@ -77,6 +77,11 @@ def inference(net: nn.Module, inputs: Tensor) -> Callable[[Tensor], Tensor]:
     return rows.inference(net, inputs) or net
 
 
+def prepare(net: nn.Module, inputs: Tensor) -> None:
+    """Have at hand what trainings of networks like net need once in a process; forks of the process have it, too."""
+    importlib.import_module(f"{__package__}.rows").prepare(net, inputs)
+
+
 class _ChosenByInputs:
     """The engine that the first inputs choose."""
 

@@ -10,12 +10,14 @@ rows, so that a table serves every number of images. Numba needs no compiler on 
 compiled on disk, all in this file: it would not notice a change in another one.
 """
 
-from contextlib import suppress
+from functools import cache
+from typing import Any
 
 import numba as nb
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.caching import NullCache
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
@@ -196,7 +198,7 @@ def _products(typing, d, d_0, d_step, x, x_0, x_step, spans, first, last, pitch,
 
 # --- Operations: arrays are flat, and begin at the first row that is meant --------------------------------------------
 
-_OPTIONS = {
+_OPTIONS: Any = {
     "error_model": "numpy",
     "boundscheck": False,
     "nogil": True,
@@ -249,7 +251,7 @@ def _weight_slopes(d, x, g, inputs, outputs, taps, pixels_in, pixels_out, begins
         for c in range(0, outputs, GROUP):
             for i in range(0, inputs, GROUP):
                 if first < last:
-                    _products(d, c * d_step, d_step, x, i * x_step, x_step, spans, first, last, pitch, found)
+                    _products(d, c * d_step, d_step, x, i * x_step, x_step, spans, first, last, pitch, found)  # type: ignore[call-arg]
                 for r in range(min(GROUP, outputs - c)):
                     for s in range(min(GROUP, inputs - i)):
                         g[((c + r) * inputs + i + s) * taps + t] = found[GROUP * r + s]
@@ -470,6 +472,7 @@ def _compiled(function):
 forward, backward = _compiled(_forward), _compiled(_backward)
 
 
+@cache
 def compile_for(dtype: np.dtype) -> None:
     """Compile for this type of numbers, which takes seconds, or load what was compiled on this machine before."""
     element = nb.from_dtype(dtype)
@@ -478,5 +481,8 @@ def compile_for(dtype: np.dtype) -> None:
     forth = (table, rates, numbers, numbers, *[integers] * 3, *[numbers] * 3, n, n, n)
     back = (table, numbers, numbers, *[integers] * 4, *[numbers] * 5, n, n, n)
     for function, signature in ((forward, forth), (backward, back)):
-        with suppress(OSError):  # of saving it: it is compiled nevertheless
+        try:
+            function.compile(signature)
+        except OSError:  # numba's cache can no longer be read or written
+            function._cache = NullCache()
             function.compile(signature)

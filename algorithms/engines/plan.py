@@ -8,8 +8,8 @@ counters), means that there is no plan, and the network runs eagerly.
 import copy
 import operator
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch import nn
 from forget512.algorithms.engines import kernels as k
 
 WIDEST = 64  # channels of a convolution: beyond, PyTorch's own convolutions reach the speed of the hardware
+LARGEST = 2**17  # weights of a linear layer: larger ones do not stay in a core's cache
 _SUMS = (operator.add, operator.iadd, torch.add)
 _OF_EVERY_MODULE = set(vars(nn.Module())) - {"training"}
 _HOOKS = [name for name in sorted(_OF_EVERY_MODULE) if name.endswith("_hooks")]
@@ -53,8 +54,11 @@ class Plan:
 _plans: dict[Any, Plan | None] = {}  # by structure: the networks of a worker's runs are alike
 
 
-def plan_of(net: nn.Module, shape: Sequence[int]) -> Plan | None:
-    """The plan of net for inputs (b, *shape), or None. Modules' modes and parameters' requires_grad are part of it."""
+def plan_of(net: nn.Module, shape: Sequence[int], right: Callable[[nn.Module, Plan], bool]) -> Plan | None:
+    """The plan of net for inputs (b, *shape), or None. Modules' modes and parameters' requires_grad are part of it.
+
+    right: asked once of a new plan, whether it gives what net gives: a trace takes what is done in place for new values
+    """
     if any(_GLOBAL_HOOKS) or any(getattr(module, name) for module in net.modules() for name in _HOOKS):
         return None
     if any(p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None) for p in net.parameters()):
@@ -63,7 +67,8 @@ def plan_of(net: nn.Module, shape: Sequence[int]) -> Plan | None:
     if key[0] is None:
         return None
     if key not in _plans:
-        _plans[key] = _read(net, tuple(shape))
+        plan = _read(net, tuple(shape))
+        _plans[key] = plan if plan is not None and right(net, plan) else None
     return _plans[key]
 
 
@@ -111,12 +116,16 @@ def _check(known: Any) -> None:
 
 @dataclass(frozen=True)
 class _Value:
-    """A tensor of the network. slot: its memory, which a flattened tensor shares with the one before"""
+    """A tensor of the network: (b, channels, height, width), or (b, channels) if it is flat.
+
+    slot: its memory, which a flattened tensor shares with the one before
+    """
 
     slot: int
     channels: int
     height: int = 1
     width: int = 1
+    flat: bool = False
 
     @property
     def pixels(self) -> int:
@@ -134,6 +143,7 @@ class _Reader:
         self.places = dict(zip(self.names, sizes, strict=False))
         self.values: dict[torch.fx.Node, _Value] = {}
         self.rows: list[int] = []  # of each slot
+        self.shared: set[int] = set()  # slots of several values
         self.table: list[list[int]] = []
         self.rates: list[tuple[float, float]] = []
         self.geometries: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -149,12 +159,13 @@ class _Reader:
                 self.values[node] = self._new(*self.shape)
             elif node.op == "output":
                 logits = self.values.get(node.args[0])
-                _check(logits and logits.pixels == 1 and self.table)
+                _check(logits and logits.flat and self.table)
                 return self._plan(logits)  # type: ignore[arg-type]
             else:
                 layer = self.modules.get(node.target) if node.op == "call_module" else None
                 known = _KNOWN.get(type(layer) if layer else node.target)
                 _check(known and node.op != "get_attr" and node.args and node.args[0] in self.values)
+                _check(layer is None or (len(node.args) == 1 and not node.kwargs))
                 self.values[node] = known(self, node, layer, self.values[node.args[0]])  # type: ignore[misc]
         raise _UnknownError
 
@@ -162,16 +173,17 @@ class _Reader:
 
     def convolution(self, node: torch.fx.Node, layer: nn.Conv2d, x: _Value) -> _Value:
         _check(layer.groups == 1 and layer.dilation == (1, 1) and layer.padding_mode == "zeros")
-        _check(not isinstance(layer.padding, str) and layer.in_channels == x.channels and layer.out_channels <= WIDEST)
+        _check(not isinstance(layer.padding, str) and layer.in_channels == x.channels and not x.flat)
+        _check(layer.out_channels <= WIDEST)
         return self._weighted(layer, x, layer.out_channels, (*layer.kernel_size, *layer.stride, *layer.padding))
 
     def linear(self, node: torch.fx.Node, layer: nn.Linear, x: _Value) -> _Value:
-        _check(x.pixels == 1 and layer.in_features == x.channels)
-        return self._weighted(layer, x, layer.out_features, (1, 1, 1, 1, 0, 0))
+        _check(x.flat and layer.in_features == x.channels and layer.weight.numel() <= LARGEST)
+        return replace(self._weighted(layer, x, layer.out_features, (1, 1, 1, 1, 0, 0)), flat=True)
 
     def norm(self, node: torch.fx.Node, layer: nn.BatchNorm2d, x: _Value) -> _Value:
         _check(layer.affine and layer.track_running_stats and layer.num_features == x.channels)
-        _check(layer.momentum is not None)
+        _check(layer.momentum is not None and not x.flat)
         z = self._new(x.channels, x.height, x.width)
         self._add(k.NORM, x, z, layer, {k.STATS: self.stats, k.TRAINING: int(layer.training)})
         self.rates[-1] = layer.momentum, layer.eps  # type: ignore[assignment]
@@ -180,54 +192,51 @@ class _Reader:
         return z
 
     def relu(self, node: torch.fx.Node, layer: nn.ReLU | None, x: _Value) -> _Value:
-        self._check_overwritten(node, layer.inplace if layer else any(node.kwargs.values()) or len(node.args) > 1)
         row = self._made_for(node.args[0]) or self._add(k.SUM, x, self._new(x.channels, x.height, x.width))
         row[k.RELU] = 1
-        return _Value(row[k.Z], x.channels, x.height, x.width)
+        return replace(x, slot=row[k.Z])
 
     def sum(self, node: torch.fx.Node, layer: None, x: _Value) -> _Value:
         _check(len(node.args) == 2 and not node.kwargs and node.args[1] in self.values)
-        self._check_overwritten(node, node.target is operator.iadd)
         y = self.values[node.args[1]]  # type: ignore[index]
-        _check((x.channels, x.height, x.width) == (y.channels, y.height, y.width))
-        for argument, other in (*zip(node.args, (y, x), strict=True),):
-            row = self._made_for(argument)
+        _check(replace(x, slot=y.slot) == y)
+        for argument, other in zip(node.args, (y, x), strict=True):
+            row = self._made_for(argument) if x.slot != y.slot else None
             if row and row[k.KIND] == k.NORM and row[k.R] < 0:  # the norm adds it, as soon as that is there
                 at = next(i for i, each in enumerate(self.table) if each is row)
                 self.table.append(self.table.pop(at))
                 self.rates.append(self.rates.pop(at))
                 row[k.R] = other.slot
-                return _Value(row[k.Z], x.channels, x.height, x.width)
-        z = self._new(x.channels, x.height, x.width)
+                return replace(x, slot=row[k.Z])
+        z = replace(self._new(x.channels, x.height, x.width), flat=x.flat)
         self._add(k.SUM, x, z)[k.R] = y.slot
         return z
 
     def mean(self, node: torch.fx.Node, layer: nn.AdaptiveAvgPool2d | None, x: _Value) -> _Value:
-        over = node.args[1:] or tuple(node.kwargs.values())  # dim alone
+        over = (*node.args[1:], *node.kwargs.values())
+        _check(not x.flat and set(node.kwargs) <= {"dim"})
         _check(layer.output_size in (1, (1, 1)) if layer else over in (((2, 3),), ([2, 3],), ((-2, -1),), ([-2, -1],)))
-        z = self._new(x.channels)
+        z = replace(self._new(x.channels), flat=layer is None)
         self._add(k.MEAN, x, z)
         return z
 
     def flatten(self, node: torch.fx.Node, layer: nn.Flatten | None, x: _Value) -> _Value:
         from_to = (layer.start_dim, layer.end_dim) if layer else (*node.args[1:], *node.kwargs.values())
-        _check(from_to in ((1,), (1, -1)))
-        return _Value(x.slot, x.channels * x.pixels)
+        _check(from_to in ((1,), (1, -1)) and set(node.kwargs) <= {"start_dim"})
+        self.shared.add(x.slot)
+        return _Value(x.slot, x.channels * x.pixels, flat=True)
 
     def same(self, node: torch.fx.Node, layer: nn.Identity, x: _Value) -> _Value:
+        self.shared.add(x.slot)
         return x
 
     # --- what they share
 
-    def _check_overwritten(self, node: torch.fx.Node, in_place: bool) -> None:
-        """What a node overwrites must not be wanted by others."""
-        _check(not in_place or (len(node.args[0].users) == 1 and node.args[0].op != "placeholder"))  # type: ignore
-
     def _made_for(self, argument: Any) -> list[int] | None:
         """The norm or sum that makes a node's argument, for it alone and without a ReLU yet."""
-        rows = (row for row in self.table if row[k.Z] == self.values[argument].slot and row[k.KIND] in (k.NORM, k.SUM))
-        row = next(rows, None)
-        return row if row and not row[k.RELU] and len(argument.users) == 1 else None
+        slot = self.values[argument].slot
+        row = next((row for row in self.table if row[k.Z] == slot and row[k.KIND] in (k.NORM, k.SUM)), None)
+        return row if row and not row[k.RELU] and len(argument.users) == 1 and slot not in self.shared else None
 
     def _new(self, channels: int, height: int = 1, width: int = 1) -> _Value:
         _check(height > 0 and width > 0)
@@ -309,7 +318,7 @@ class _Reader:
         return begin
 
     def _plan(self, logits: _Value) -> Plan:
-        self._direct_slopes()
+        self._direct_slopes(logits.slot)
         begins = [0, *np.cumsum(self.rows).tolist()]
         for row in self.table:
             for column in (k.X, k.R, k.Z):
@@ -329,14 +338,15 @@ class _Reader:
             stats=self.stats,
         )
 
-    def _direct_slopes(self) -> None:
+    def _direct_slopes(self, output: int) -> None:
         """Say which tensors need gradients, and which operation of the way back writes one first."""
         needed: set[int] = set()
         for row in self.table:
             row[k.SLOPE] = int(bool({row[k.X], row[k.R]} & needed) or row[k.GRAD_W] == 1 or row[k.GRAD_B] == 1)
             needed |= {row[k.Z]} if row[k.SLOPE] else set()
-        written: set[int] = set()
+        written = {output}
         for row in reversed(self.table):
+            _check(not row[k.SLOPE] or row[k.Z] in written)  # else the logits do not depend on it
             for value, way in ((k.X, k.TO_X), (k.R, k.TO_R)):
                 if row[k.SLOPE] and row[value] in needed:
                     row[way] = k.ADDED if row[value] in written else k.WRITTEN

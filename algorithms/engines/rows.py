@@ -2,10 +2,11 @@
 
 For a small network PyTorch needs about as long for dispatch and autograd as for arithmetic. Here its forward pass is
 one call and its backward pass another, within one autograd function whose inputs are the parameters: losses, `adjust`
-and optimizers see logits and gradients as ever. Meanwhile parameters and running statistics are views of flat tensors,
-so that a plain optimizer steps one tensor instead of dozens.
+and optimizers see logits and gradients as ever. Meanwhile parameters and running statistics are views of flat tensors.
+A plain optimizer steps one tensor instead of dozens; what it remembers is split among the parameters at the end.
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -20,7 +21,6 @@ from forget512.algorithms.engines import kernels
 from forget512.algorithms.engines.eager import Eager
 from forget512.algorithms.engines.plan import Plan, plan_of
 
-NAME = "rows"
 BLOCK = 64  # images that are evaluated at once: what these need stays in the core's cache
 ELEMENTWISE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)  # these treat each number of a tensor alike
 
@@ -28,7 +28,7 @@ ELEMENTWISE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)  # these tr
 def offer(
     net: nn.Module, steps: torch.optim.Optimizer, inputs: Tensor, watched: bool
 ) -> AbstractContextManager["Rows"] | None:
-    """An engine for net, or None: it has no plan for such inputs, or is not, as they are, in float32 or float64 on a CPU."""
+    """An engine for net, or None: it has no plan for such inputs, or is not in float32 or float64 on a CPU."""
     plan = _plan_for(net, inputs)
     return None if plan is None else _carry(net, steps, watched, plan)
 
@@ -50,17 +50,24 @@ def inference(net: nn.Module, inputs: Tensor) -> Callable[[Tensor], Tensor] | No
     From now on net's parameters and running statistics are views of flat tensors. No gradients.
     """
     plan = _plan_for(net, inputs)
-    if plan is None or plan.trains.any():
+    if plan is None or plan.fewest:
         return None
     network = _FlatNetwork(net, plan)
     network.takes(inputs)
 
     def forward(images: Tensor) -> Tensor:
-        if not network.takes(images):
+        if not network.takes(images) or network.plan.fewest:  # norms take the moments of all images at once
             return net(images)
         return torch.cat([network.forward(block) for block in images.split(BLOCK)])
 
     return forward
+
+
+def prepare(net: nn.Module, inputs: Tensor) -> None:
+    """Compile, and read the plans of networks like net in both modes; net may be left in another mode."""
+    for training in (False, True):
+        if _plan_for(net.train(training), inputs) is not None:
+            kernels.compile_for(inputs.numpy().dtype)
 
 
 class Rows(Eager):
@@ -82,8 +89,7 @@ class Rows(Eager):
 
     def backward(self, loss: Tensor) -> None:
         if self.flat is not None:
-            for parameter in self.parameters:
-                parameter.grad = None
+            self.flat.grad = None
         super().backward(loss)
 
     def step(self) -> None:
@@ -96,15 +102,20 @@ class Rows(Eager):
                 self.flat.grad = self.network.slope
             else:  # gradients of other parts of the loss were added, or `adjust` put others in their place
                 self.flat.grad = torch.cat([g.reshape(-1) for g in gradients])  # type: ignore[union-attr]
-        super().step()
+        group = self.steps.param_groups[0]
+        if self.flat is not None:
+            group["params"] = [self.flat]
+        try:
+            super().step()
+        finally:
+            if self.flat is not None:
+                group["params"] = self.parameters
 
     def _step_at_once(self) -> None:
         """Let the optimizer step all parameters as one: what it remembers of each is joined."""
-        (group,) = self.steps.param_groups
-        self.parameters = group["params"]
+        self.parameters = self.steps.param_groups[0]["params"]
         self.flat = nn.Parameter(self.network.theta)
         held = [self.steps.state.pop(p, {}) for p in self.parameters]
-        group["params"] = [self.flat]
         for key, first in held[0].items():
             joined = _has_shape(first, self.parameters[0])
             self.steps.state[self.flat][key] = torch.cat([h[key].reshape(-1) for h in held]) if joined else first
@@ -113,8 +124,6 @@ class Rows(Eager):
         """From now on the optimizer steps each parameter by itself, with its part of what was remembered of all."""
         if self.flat is None:
             return
-        (group,) = self.steps.param_groups
-        group["params"] = self.parameters
         for key, value in self.steps.state.pop(self.flat, {}).items():
             joined = _has_shape(value, self.flat)
             parts = parts_of(value, self.parameters) if joined else [value] * len(self.parameters)
@@ -172,7 +181,22 @@ def _plan_for(net: nn.Module, inputs: Tensor) -> Plan | None:
         type(t) in (Tensor, nn.Parameter) and t.dtype == inputs.dtype and t.device.type == "cpu" for t in tensors
     )
     apart = len({tensor.data_ptr() for tensor in tensors}) == len(tensors)
-    return plan_of(net, inputs.shape[1:]) if tensors and known and apart and _usable(inputs) else None
+    return plan_of(net, inputs.shape[1:], _is_right) if tensors and known and apart and _usable(inputs) else None
+
+
+@torch.no_grad()
+def _is_right(net: nn.Module, plan: Plan) -> bool:
+    """Whether the kernels give the logits of a network like net, with random values, for a few random images."""
+    draws = torch.Generator().manual_seed(0)
+    net = copy.deepcopy(net)
+    for tensor in (*net.parameters(), *(each for each in net.buffers() if each.is_floating_point())):
+        tensor.copy_(0.5 + torch.rand(tensor.shape, generator=draws))  # variances are positive
+    for parameter in net.parameters():
+        parameter.copy_(torch.randn(parameter.shape, generator=draws))
+    inputs = torch.randn(5, *plan.shape, generator=draws).to(next(net.parameters()).dtype)
+    wanted, network = net(inputs), _FlatNetwork(net, plan)
+    network.bind()
+    return torch.allclose(network.forward(inputs), wanted, rtol=0, atol=1e-3 * wanted.abs().max().item())
 
 
 def _usable(inputs: Tensor) -> bool:
@@ -196,9 +220,10 @@ class _FlatNetwork:
         self.slope = torch.empty_like(self.theta)
         self.stats = torch.empty(plan.stats, dtype=self.dtype)
         self.counts = torch.empty(len(plan.norms), dtype=torch.int64)
-        self.norms: list[Any] = [net.get_submodule(name) for name in plan.norms]
+        self.modules = list(net.modules())
+        norms: list[Any] = [net.get_submodule(name) for name in plan.norms]
         views = dict(zip(parameters, parts_of(self.theta, self.shapes), strict=True))
-        moments = self.stats.split([norm.num_features for norm in self.norms for _ in range(2)])
+        moments = self.stats.split([norm.num_features for norm in norms for _ in range(2)])
         for i, name in enumerate(plan.norms):
             views[f"{name}.running_mean"], views[f"{name}.running_var"] = moments[2 * i : 2 * i + 2]
             views[f"{name}.num_batches_tracked"] = self.counts[i]
@@ -229,8 +254,8 @@ class _FlatNetwork:
         if not _usable(inputs) or inputs.dtype != self.dtype:
             return False
         if self._modes() != self.modes:
-            self._adopt(plan_of(self.net, inputs.shape[1:]))
-        if self.plan is None or inputs.shape[1:] != self.plan.shape or len(inputs) == 0:
+            self._adopt(plan_of(self.net, inputs.shape[1:], _is_right))
+        if not self.fits or inputs.shape[1:] != self.plan.shape or len(inputs) == 0:
             return False
         if len(inputs) * self.plan.fewest == 1:  # a norm would have no variance to take
             return False
@@ -251,13 +276,14 @@ class _FlatNetwork:
             tensor.data = data.copy_(tensor.data)
 
     def _modes(self) -> list[bool]:
-        return [*(norm.training for norm in self.norms), *(p.requires_grad for p in self.shapes)]
+        return [*(module.training for module in self.modules), *(p.requires_grad for p in self.shapes)]
 
     def _adopt(self, plan: Plan | None) -> None:
-        """Compute by this plan from now on, which fits the modules' present modes."""
+        """Compute by this plan from now on, if there is one for the modules' present modes."""
         self.modes = self._modes()
-        self.plan = plan if plan is not None and plan.norms == self.names else None
-        if self.plan is not None:
+        self.fits = plan is not None and plan.norms == self.names
+        if plan is not None and self.fits:
+            self.plan = plan
             kind = self.theta.numpy().dtype
             self.rates, self.trains = self.plan.rates.astype(kind), torch.from_numpy(self.plan.trains)
             self.packed, self.moments = np.empty(self.plan.packed, kind), np.empty(self.plan.stats, kind)

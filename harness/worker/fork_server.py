@@ -23,6 +23,7 @@ import torch._dynamo  # optimizers import it at their first step: a second that 
 import torchvision  # noqa: F401  many candidates import it; here it is imported once
 from safetensors.torch import save
 
+from forget512.algorithms.engines.choice import prepare
 from forget512.harness.candidates.user_file import ENTRY, changed, describe_error, import_files
 from forget512.harness.isolation.process_tree import end_descendants, killed_with, memory_below, taken_first
 from forget512.harness.worker.faults import of_the_accelerator, of_the_machine
@@ -49,7 +50,10 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
     training, device = pickle.load(requests)
     set_up_torch()
     unlearner = Unlearner(training, torch.device(device), images_on=torch.device("cpu"))
-    fresh_network(training, torch.device("cpu"))  # a user's network file is imported here, once for all forks
+    net = fresh_network(training, torch.device("cpu"))  # a user's network file is imported here, once for all forks
+    if device == "cpu":
+        height, width, channels = training.image_shape
+        prepare(net, torch.zeros(2, channels, height, width))  # for candidates that call our train()
     wakeups = _wake_when_a_child_ends()
     server, folder = os.getpid(), ""
     try:

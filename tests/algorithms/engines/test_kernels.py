@@ -119,6 +119,25 @@ def test_rows_are_whole_vectors():
     assert kernels.BITS in (128, 256, 512)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("fails", ["when it is found", "when it is written"])
+def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, fails):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "cache" if fails == "when it is found" else tmp_path / "cache"
+    code = f"""
+import numpy, shutil, pathlib
+from forget512.algorithms.engines import kernels
+if {fails == "when it is written"}:
+    shutil.rmtree({str(folder)!r})
+    pathlib.Path({str(folder)!r}).touch()
+kernels.compile_for(numpy.dtype("float32"))
+print(len(kernels.forward.signatures), len(kernels.backward.signatures))
+"""
+    settings = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "HOME": str(tmp_path / "file")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=settings, capture_output=True, text=True)
+    assert done.stdout == "1 1\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("bits", "cpu", "features"),
     [(256, "haswell", "+avx2,+fma"), pytest.param(128, "generic", "", marks=pytest.mark.slow)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import random
 from functools import partial
 
@@ -28,6 +29,15 @@ def largest_difference(one: nn.Module, other: nn.Module) -> float:
 
 def clip(net):
     return {"adjust": lambda: clip_grad_norm_(net.parameters(), 0.1)}
+
+
+def clip_what_the_optimizer_has(net):
+    """What a loop of one's own would write, with an optimizer of one's own."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    return {
+        "optimizer": lambda _: optimizer,
+        "adjust": lambda: [clip_grad_norm_(group["params"], 0.1) for group in optimizer.param_groups] and None,
+    }
 
 
 def mask(net):
@@ -106,6 +116,7 @@ ASKED = {
     "RMSprop": lambda net: {"lr": 1e-4, "optimizer": torch.optim.RMSprop},
     "two groups of parameters": groups,
     "clipping": clip,
+    "clipping what the optimizer has": clip_what_the_optimizer_has,
     "masking": mask,
     "other gradients": replace_gradients,
     "no gradient for one": drop_a_gradient,
@@ -315,6 +326,54 @@ def test_the_same_network_without_it_is_not(make_images, make_loader):
     assert used == {"rows"}
 
 
+class Odd(nn.Module):
+    """A network whose operations are known, but not how they are put together. way: how"""
+
+    def __init__(self, way):
+        super().__init__()
+        self.way = way
+        self.conv, self.norm, self.other = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1)
+        self.same, self.fc = nn.Identity(), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.way(self, self.norm(self.conv(x)))
+
+
+ODD = {
+    "a kept dimension": lambda net, x: net.fc(x.mean((2, 3), keepdim=True).flatten(1)),
+    "a mean over other dimensions": lambda net, x: net.fc(x.mean((1, 2))[:, :4]),
+    "pooling": lambda net, x: net.fc(F.adaptive_avg_pool2d(x, 1).flatten(1)),
+    "flattening to a dimension": lambda net, x: net.fc(torch.flatten(x.mean((2, 3)), end_dim=-1).view(-1, 4)),
+    "a norm added to itself": lambda net, x: net.fc(torch.relu(x + x).mean((2, 3))),
+    "another name for a norm": lambda net, x: net.fc((net.same(x).relu() + x).mean((2, 3))),
+    "a sum in place": lambda net, x: (lambda y: net.fc((operator.iadd(net.same(y), x) + y).mean((2, 3))))(net.other(x)),
+    "a ReLU in place": lambda net, x: net.fc((F.relu(x, inplace=True) + net.other(x)).mean((2, 3))),
+    "a branch that leads nowhere": lambda net, x: (net.other(x), net.fc(x.mean((2, 3))))[1],
+    "logits that go on": lambda net, x: (lambda y: y + y.relu())(net.fc(x.mean((2, 3)))),
+    "a sum of three": lambda net, x: net.fc((x + net.other(x) + torch.relu(x)).mean((2, 3))),
+    "a factor": lambda net, x: net.fc(torch.add(x, net.other(x), alpha=2).mean((2, 3))),
+    "ReLU of what is flat": lambda net, x: net.fc(torch.relu(x.mean((2, 3)))),
+}
+
+
+@pytest.mark.parametrize("way", ODD)
+def test_an_oddly_built_network_is_trained_rightly_by_whichever_engine(make_images, make_loader, float64, way):
+    nets = []
+    for engine in ("auto", "eager"):
+        torch.manual_seed(0)
+        with choosing(engine):
+            nets.append(train(Odd(ODD[way]), make_loader(make_images()), epochs=1, lr=0.1))
+    assert largest_difference(*nets) < 1e-9
+    for one, other in zip(*(net.parameters() for net in nets), strict=True):
+        assert (one.grad is None) == (other.grad is None)
+
+
+@pytest.mark.parametrize("last", [nn.Conv2d(4, 3, 8), nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Linear(4, 3))])
+def test_what_is_not_flat_stays_so(make_images, last):
+    net, inputs = nn.Sequential(nn.Conv2d(1, 4, 1), last).eval(), make_images(2).batch(slice(None))[0]
+    assert inference(net, inputs) is net
+
+
 @pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
 def test_other_precisions_run_eagerly(make_images, make_loader, make_net, precision):
     nets = []
@@ -380,5 +439,8 @@ def test_inference_of_an_unknown_network_is_the_network(make_images):
     assert inference(net, make_images(2).batch(slice(None))[0]) is net
 
 
-def test_a_network_in_training_mode_has_no_inference(make_images, make_net):
-    assert rows.inference(make_net().train(), make_images(2).batch(slice(None))[0]) is None
+def test_a_network_in_training_mode_is_asked_itself(make_images, make_net):
+    inputs, net = make_images(200).batch(slice(None))[0], make_net().eval()
+    forward = rows.inference(net, inputs)
+    net.train()
+    assert rows.inference(net, inputs) is None and torch.equal(forward(inputs), make_net().train()(inputs))

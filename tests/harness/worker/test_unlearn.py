@@ -7,8 +7,10 @@ import dataclasses
 import pytest
 import torch
 from safetensors.torch import load, save
+from torch.nn.utils import parameters_to_vector, prune
 
 from forget512.algorithms import finetune, forget_remember, retrain
+from forget512.algorithms.training import train
 from forget512.harness.worker.seeds import Seeds
 from forget512.harness.worker.unlearn import NotANetwork, State, Unlearner, make_loader
 
@@ -54,6 +56,24 @@ def test_the_original_model_is_trained_on_retain_and_forget_set(unlearner):
 
     unlearner.train_original(look, {}, Seeds("original", 0))
     assert lengths == [(60, 60, None, None)]
+
+
+def test_an_algorithm_gets_a_contiguous_network_before_and_after_our_training_loop(unlearner, original):
+    """So that views, vectors of all parameters and pruning work."""
+    seen = []
+
+    def look(net, retain, forget, validation):
+        for _ in range(2):
+            seen.append(all(value.is_contiguous() for value in net.state_dict().values()))
+            assert len(parameters_to_vector(net.parameters())) == sum(p.view(-1).numel() for p in net.parameters())
+            train(net, retain, epochs=1, lr=0.1)
+        prune.l1_unstructured(net.layer1.conv1, "weight", amount=0.5)
+        train(net, retain, epochs=1, lr=0.1)
+        prune.remove(net.layer1.conv1, "weight")
+        return net
+
+    state, _ = unlearner.unlearn(look, {}, Seeds("bank", 0), original)
+    assert seen == [True, True] and (state["layer1.conv1.weight"] == 0).sum() == 288
 
 
 def test_unlearning_starts_from_the_original_model_or_from_a_fresh_network(unlearner, original):
