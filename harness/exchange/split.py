@@ -85,8 +85,8 @@ def check_out(out: Path, benchmark: Benchmark) -> None:
         ours = sorted(versions.of_sources(benchmark.model.files.values()))
         if ours:
             raise UserError(
-                f"split: --model {file} imports algorithms/{ours[0]}.py of forget512, which an outside program does "
-                "not have: copy what it needs into the file."
+                f"split: --model {file} imports from forget512's algorithms/ ({', '.join(ours)}), which an outside "
+                "program does not have: copy what it needs into the file."
             )
     else:
         one_of("split: --model", benchmark.model, SOURCES)
