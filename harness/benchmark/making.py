@@ -11,7 +11,14 @@ from forget512.harness.benchmark.data.loading import load_dataset
 from forget512.harness.benchmark.forget_set import choose_forget_set
 from forget512.harness.benchmark.network_file import NetworkFile
 from forget512.harness.benchmark.options import BenchmarkOptions
-from forget512.harness.benchmark.recipe import CIFAR_RECIPE, MNIST_RECIPE, SVHN_RECIPE, Recipe, read_recipe
+from forget512.harness.benchmark.recipe import (
+    CIFAR_RECIPE,
+    MNIST_RECIPE,
+    RESNET9_RECIPE,
+    SVHN_RECIPE,
+    Recipe,
+    read_recipe,
+)
 from forget512.harness.errors import UserError, one_of
 
 PRECISIONS = ("float32", "bfloat16")
@@ -25,6 +32,11 @@ DEFAULTS: dict[str, tuple[str, Recipe]] = {
     "svhn": ("resnet18", SVHN_RECIPE),
     "mnist": ("resnet8", MNIST_RECIPE),
     "fashionmnist": ("resnet8", MNIST_RECIPE),
+}
+# Data set and architecture: the recipe, where it is not the data set's.
+RECIPES: dict[tuple[str, str], Recipe] = {
+    ("cifar10", "resnet9"): RESNET9_RECIPE,
+    ("cifar100", "resnet9"): RESNET9_RECIPE,
 }
 LARGE = 64  # pixels a side: from this size on, a folder's images get the default network for large images
 
@@ -52,6 +64,7 @@ def build_benchmark(options: BenchmarkOptions) -> Benchmark:
     usual_model, training = DEFAULTS.get(
         dataset, ("resnet18" if image_size and image_size >= LARGE else "resnet8", CIFAR_RECIPE)
     )
+    training = RECIPES.get((dataset, str(network)), training)
     if recipe is not None:
         if epochs is not None:
             raise UserError(

@@ -10,7 +10,7 @@ from forget512.harness.errors import one_of
 if TYPE_CHECKING:
     from torch import nn
 
-MODELS = ("resnet8", "resnet8-thin", "resnet18", "resnet18-cifar")  # functions of resnets.py, with _ for -
+MODELS = ("resnet8", "resnet8-thin", "resnet9", "resnet18", "resnet18-cifar")  # functions of resnets.py, with _ for -
 
 Model = str | NetworkFile
 

@@ -25,7 +25,7 @@ class BenchmarkOptions:
     )
     model: str | None = option(
         None,
-        "network: resnet8-thin, resnet8, resnet18, resnet18-cifar, or FILE.py:FUNCTION, a function of the "
+        "network: resnet8-thin, resnet8, resnet9, resnet18, resnet18-cifar, or FILE.py:FUNCTION, a function of the "
         "number of classes and (channels, height, width) that returns a torch.nn.Module [default: by data set]",
     )
     epochs: int | None = option(None, "training epochs of the retraining recipe [default: by data set]")

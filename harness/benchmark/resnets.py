@@ -1,4 +1,4 @@
-"""The built-in architectures: ResNets of 8 and 18 layers. Importing this module imports torch."""
+"""The built-in architectures: ResNets of 8, 9 and 18 layers. Importing this module imports torch."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,6 +47,41 @@ class ResNet8(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+def convolution(channels: int, width: int) -> nn.Module:
+    """A 3 × 3 convolution with batch norm and ReLU."""
+    return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+
+
+class ResNet9(nn.Module):
+    """The ResNet of 9 layers with which cifar10-fast (David Page, 2018) trains CIFAR-10 in 24 epochs to 94 %.
+
+    Convolutions of 64, 128, 256 and 512 channels, each with batch norm and ReLU; after all but the first a max-pool
+    halves the map; after those of 128 and 512 two more are added to what they read. The largest value of each channel
+    goes to the classifier, whose logits are multiplied by 0.125. About 380 million multiply-adds at 32 × 32; images
+    have at least 8 pixels a side. Drawn as PyTorch draws. Not verified: that it reaches 94 % here.
+    """
+
+    SCALE = 0.125  # of the logits: keeps them small while lr is high
+
+    def __init__(self, classes: int, channels: int):
+        super().__init__()
+        self.stem = convolution(channels, 64)
+        self.layer1 = convolution(64, 128)
+        self.residual1 = nn.Sequential(convolution(128, 128), convolution(128, 128))
+        self.layer2 = convolution(128, 256)
+        self.layer3 = convolution(256, 512)
+        self.residual3 = nn.Sequential(convolution(512, 512), convolution(512, 512))
+        self.fc = nn.Linear(512, classes, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.max_pool2d(self.layer1(self.stem(x)), 2)
+        x = x + self.residual1(x)
+        x = F.max_pool2d(self.layer2(x), 2)
+        x = F.max_pool2d(self.layer3(x), 2)
+        x = x + self.residual3(x)
+        return self.SCALE * self.fc(F.adaptive_max_pool2d(x, 1).flatten(1))
+
+
 def resnet8(classes: int, channels: int, size: int) -> nn.Module:
     """ResNet8 of 16, 32 and 64 channels."""
     return ResNet8(classes, channels, size, width=16)
@@ -55,6 +90,10 @@ def resnet8(classes: int, channels: int, size: int) -> nn.Module:
 def resnet8_thin(classes: int, channels: int, size: int) -> nn.Module:
     """ResNet8 of 8, 16 and 32 channels."""
     return ResNet8(classes, channels, size, width=8)
+
+
+def resnet9(classes: int, channels: int, size: int) -> nn.Module:
+    return ResNet9(classes, channels)
 
 
 def resnet18(classes: int, channels: int, size: int) -> nn.Module:

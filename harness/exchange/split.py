@@ -20,6 +20,7 @@ from forget512.harness.hashing import sha256
 SOURCES: dict[str, tuple[tuple[Any, ...], str]] = {
     "resnet8": ((resnets.Block, resnets.ResNet8), "ResNet8(CLASSES, CHANNELS, SIZE, width=16)"),
     "resnet8-thin": ((resnets.Block, resnets.ResNet8), "ResNet8(CLASSES, CHANNELS, SIZE, width=8)"),
+    "resnet9": ((resnets.convolution, resnets.ResNet9), "ResNet9(CLASSES, CHANNELS)"),
     "resnet18": ((resnets.resnet18,), "resnet18(CLASSES, CHANNELS, SIZE)"),
     "resnet18-cifar": ((resnets.resnet18, resnets.resnet18_cifar), "resnet18_cifar(CLASSES, CHANNELS, SIZE)"),
 }
@@ -86,8 +87,8 @@ def check_out(out: Path, benchmark: Benchmark) -> None:
         ours = sorted(versions.of_sources(benchmark.model.files.values()))
         if ours:
             raise UserError(
-                f"split: --model {file} imports algorithms/{ours[0]}.py of forget512, which an outside program does "
-                "not have: copy what it needs into the file."
+                f"split: --model {file} imports from forget512's algorithms/ ({', '.join(ours)}), which an outside "
+                "program does not have: copy what it needs into the file."
             )
     else:
         one_of("split: --model", benchmark.model, SOURCES)

@@ -19,7 +19,7 @@ QUICK = ["--epochs", 1, "--set", "forget_remember.epochs=[1]", "--set", "forget_
     ("arguments", "said"),
     [
         (["finetune", "--dataset", "digitz"], "Did you mean 'digits'?"),
-        (["finetune", "--model", "resnet19"], "Did you mean 'resnet18'?"),
+        (["finetune", "--model", "resnet188"], "Did you mean 'resnet18'?"),
         (["finetun"], "Did you mean 'finetune'?"),
         (["finetune", "--precision", "float23"], "Did you mean 'float32'?"),
         (["finetune", "--device", "gpu"], "choose from auto, cpu, cuda"),

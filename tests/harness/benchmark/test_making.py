@@ -55,6 +55,18 @@ def test_fewer_epochs_shorten_the_warm_up_and_keep_the_rest_of_the_recipe():
     assert make_benchmark("digits", epochs=2).recipe == dataclasses.replace(usual, epochs=2, warmup=0.5)
 
 
+@pytest.mark.parametrize(("model", "epochs"), [("resnet9", 20), ("resnet18", 30), (None, 30)])
+def test_a_network_may_have_its_own_recipe_on_a_data_set(tmp_path, model, epochs):
+    images, labels = np.zeros((20, 32, 32, 3), np.uint8), np.arange(20) % 10
+    images[:, 0, 0, 0] = np.arange(20)
+    np.savez(tmp_path / "cifar10.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    assert make_benchmark("cifar10", data_dir=tmp_path, model=model).recipe.epochs == epochs
+    assert make_benchmark(str(tmp_path / "cifar10.npz"), model="resnet9").recipe.epochs == 30
+    (tmp_path / "recipe.toml").write_text("weight_decay = 1e-3\n")
+    changed = make_benchmark("cifar10", data_dir=tmp_path, model=model, recipe=tmp_path / "recipe.toml").recipe
+    assert (changed.epochs, changed.weight_decay) == (epochs, 1e-3)
+
+
 def test_paths_may_be_given_as_text(tmp_path):
     (tmp_path / "recipe.toml").write_text("epochs = 3\n")
     np.save(tmp_path / "indices.npy", np.arange(20))

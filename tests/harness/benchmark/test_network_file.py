@@ -138,7 +138,7 @@ def test_names_that_are_none_are_one_line(make_tiny, write, tmp_path):
     refusal(make_tiny, f"{tmp_path}/none.py:build", "none.py does not exist")
     refusal(make_tiny, write(GOOD), "name the function that builds the network, as in my_net.py:build")
     refusal(make_tiny, write(GOOD) + ":", "name the function")
-    refusal(make_tiny, "resnet19", "FILE.py:FUNCTION", "Did you mean 'resnet18'?")
+    refusal(make_tiny, "resnet188", "FILE.py:FUNCTION", "Did you mean 'resnet18'?")
 
 
 def test_a_name_is_found_before_a_file():

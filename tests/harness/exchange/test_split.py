@@ -137,7 +137,7 @@ def test_a_network_of_the_users_goes_along(tmp_path, make_tiny):
         (
             "my_net.py",
             "from forget512.algorithms import training\n",
-            "my_net.py imports algorithms/training.py of forget512",
+            r"my_net.py imports from forget512.s algorithms/ \(layout, training\), which an outside program does not",
         ),
     ],
 )
