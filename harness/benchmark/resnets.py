@@ -93,6 +93,7 @@ def resnet8_thin(classes: int, channels: int, size: int) -> nn.Module:
 
 
 def resnet9(classes: int, channels: int, size: int) -> nn.Module:
+    """ResNet9, for images of at least 8 pixels a side."""
     return ResNet9(classes, channels)
 
 

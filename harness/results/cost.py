@@ -11,8 +11,8 @@ from forget512.scoring import COMPETITION_EPOCHS, COMPETITION_SHARE
 class Cost:
     """What a run costs, in plain PyTorch if it was timed so.
 
-    seconds: the mean. share: of a retraining's mean. share_of_30_epochs: of 30 epochs of the recipe. median, slowest: of
-    the runs' seconds; timed: how many are known. too_slow: more than the competition's 20 %, of 30 epochs if the
+    seconds: the mean. share: of a retraining's mean. share_of_30_epochs: of 30 epochs of the recipe. median, slowest:
+    of the runs' seconds; timed: how many are known. too_slow: more than the competition's 20 %, of 30 epochs if the
     recipe's epochs are known, else of a retraining.
     """
 

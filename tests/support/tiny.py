@@ -23,7 +23,7 @@ from forget512.harness.candidates.files import load_candidates
 from forget512.harness.hashing import sha256
 from forget512.harness.store.backends.folder import Folder
 from forget512.harness.store.bank import Bank
-from forget512.harness.store.originals import keep_original
+from forget512.harness.store.originals import keep_examination, keep_original
 from forget512.harness.store.record import Provenance, RunRecord, failed
 from forget512.harness.views.console import console
 from forget512.harness.worker.fork_client import ForkServer
@@ -193,6 +193,16 @@ def logits(rng: np.random.Generator, targets: np.ndarray, shift: float, spread: 
     return found
 
 
+def examined(benchmark: Benchmark, original: bytes, make_record: Callable[..., RunRecord]) -> bytes:
+    """The encoded record of an original model's examination, which knows the forget set best."""
+    rng = np.random.default_rng(0)
+    values = {
+        "forget_logits": logits(rng, benchmark.forget_targets, 3.0, 0.1),
+        **{f"probe_{name}_logits": logits(rng, t, 0.0, 1.0) for name, t in benchmark.probe_targets.items()},
+    }
+    return make_record(sha256(original), **values).encode()
+
+
 @pytest.fixture
 def filled(make_tiny, original, store, make_record) -> Callable[..., Evaluation]:
     """filled(runs, finetune=(1.0, 0.5, N), forget_remember=(0.2, 0.9, N)): an evaluation with all its runs."""
@@ -213,6 +223,7 @@ def filled(make_tiny, original, store, make_record) -> Callable[..., Evaluation]
         algorithms = [built_in(name, tiny.dataset.name) for name in names]
         first = Evaluation(tiny, algorithms, runs, store)
         keep_original(store, tiny, first.retrain, original)
+        keep_examination(store, tiny.fingerprint, examined(tiny, original, make_record))
         first = Evaluation(tiny, algorithms, runs, store)
         fill(first.reference, 0.0, 1.0, reference or runs)
         for name in names:
@@ -249,6 +260,7 @@ def filled_store(make_tiny, tiny_npz, make_record, original, tmp_path_factory) -
     store = Folder(folder / "store")
     retrained = built_in("retrain", tiny.dataset.name, tiny.recipe.hyper_parameters)
     keep_original(store, tiny, retrained, original)
+    keep_examination(store, tiny.fingerprint, examined(tiny, original, make_record))
     idea = folder / "idea.py"
     idea.write_text(
         "SECRET = 'shown to all'\n\n\ndef unlearning(net, retain, forget, validation, lr=0.1):\n    return net\n"

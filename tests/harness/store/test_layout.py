@@ -29,7 +29,7 @@ def test_each_kind_of_file_is_parsed_as_itself_and_as_no_other():
         layout.parse_confidences: layout.confidences_name(FOLDER, 512),
         layout.parse_import_note: layout.import_note_name(FOLDER, "ab" * 32),
         layout.parse_original: layout.original_name("ab" * 32),
-        layout.is_accuracies: layout.accuracies_name("cd" * 32, "ab" * 32),
+        layout.parse_examined: layout.examined_name("cd" * 32, "ab" * 32),
         None: layout.pointer_name("cd" * 32, "ab" * 32, 0),
     }
     for parse in filter(None, files):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, save_file
@@ -14,9 +15,10 @@ from forget512.harness.errors import UserError
 from forget512.harness.exchange.original_file import read_original
 from forget512.harness.hashing import sha256
 from forget512.harness.store.originals import (
-    keep_accuracies,
+    examined_originals,
+    keep_examination,
     keep_original,
-    load_accuracies,
+    load_examination,
     load_original,
     original_key,
 )
@@ -51,12 +53,29 @@ def test_originals_of_other_numbers_have_other_seeds_and_places(store, benchmark
     assert load_original(store, benchmark, retrain) == b"model 0"
 
 
-def test_accuracies_are_kept_by_benchmark_and_model(store, benchmark, make_tiny, make_record):
-    assert load_accuracies(store, benchmark, b"model") is None
-    kept = keep_accuracies(store, benchmark, b"model", make_record("bank"))
-    assert kept == load_accuracies(store, benchmark, b"model") and kept["forget_accuracy"] == 0.8
-    assert load_accuracies(store, benchmark, b"other") is None
-    assert load_accuracies(store, make_tiny(epochs=3), b"model") is None
+def test_examinations_are_kept_by_benchmark_and_model(store, benchmark, make_tiny, make_record):
+    digest, other = sha256(b"model"), sha256(b"other")
+    fingerprint = benchmark.fingerprint
+    assert load_examination(store, fingerprint, digest) is None
+    kept = keep_examination(store, fingerprint, make_record(digest).encode())
+    found = load_examination(store, fingerprint, digest)
+    assert found.forget_accuracy == kept.forget_accuracy == 0.8
+    assert np.array_equal(found.forget_logits, kept.forget_logits)
+    assert load_examination(store, fingerprint, other) is None
+    assert load_examination(store, make_tiny(epochs=3).fingerprint, digest) is None
+    assert list(examined_originals(store, fingerprint)) == [digest]
+    assert examined_originals(store, make_tiny(epochs=3).fingerprint) == {}
+
+
+def test_a_damaged_examination_is_set_aside_and_made_again(store, benchmark, make_record):
+    digest = sha256(b"model")
+    keep_examination(store, benchmark.fingerprint, make_record(digest).encode())
+    (path,) = (store.root / "originals").glob("*-examined.safetensors")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert examined_originals(store, benchmark.fingerprint) == {}
+    assert load_examination(store, benchmark.fingerprint, digest) is None and not path.exists()
+    keep_examination(store, benchmark.fingerprint, make_record(digest).encode())
+    assert load_examination(store, benchmark.fingerprint, digest) is not None
 
 
 # --- files ---

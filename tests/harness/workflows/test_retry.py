@@ -17,9 +17,9 @@ from forget512.harness.scheduling.compute import Compute
 from forget512.harness.store.backends.folder import Folder
 from forget512.harness.store.bank import Bank
 from forget512.harness.store.check import verify
-from forget512.harness.store.originals import keep_original
+from forget512.harness.store.originals import keep_examination, keep_original
 from forget512.harness.store.prune import prunable, prune
-from forget512.harness.store.record import ACCURACIES, failed
+from forget512.harness.store.record import failed
 from forget512.harness.workflows.examination import Examination
 from forget512.harness.workflows.retry import Retry
 
@@ -59,10 +59,11 @@ def problems(store: Folder) -> dict[str, str]:
 
 
 @pytest.fixture
-def filled(store, fill, retrain, benchmark, tmp_path, original) -> Folder:
+def filled(store, fill, retrain, benchmark, tmp_path, original, make_record) -> Folder:
     """Reference, a method of ours with a failure, and an examined bank without records."""
     fill(retrain)
     fill(built_in("finetune", "digits"), failing=(1,))
+    keep_examination(store, benchmark.fingerprint, make_record(sha256(original)).encode())
     checkpoints = tmp_path / "checkpoints"
     checkpoints.mkdir()
     for seed in range(2):
@@ -75,8 +76,6 @@ def filled(store, fill, retrain, benchmark, tmp_path, original) -> Folder:
 
 
 def test_a_sound_store_has_no_problem(filled):
-    fractions = dict.fromkeys(ACCURACIES, 0.5)
-    filled.put_if_absent("originals/0-0-accuracies.json", json.dumps(fractions).encode())
     assert problems(filled) == {}
     assert sum(1 for _ in verify(filled)) == 16  # records 6, banks 3, sources 2, examined, benchmark, originals 3
 
@@ -84,7 +83,7 @@ def test_a_sound_store_has_no_problem(filled):
 def test_a_flipped_bit_is_found_in_every_file(filled):
     files = [path for part in ("banks", "benchmarks", "originals") for path in (filled.root / part).rglob("*.*")]
     files = [path for path in files if path.is_file()]
-    assert len(files) == 15
+    assert len(files) == 16
     for path in files:
         sound = path.read_bytes()
         for place in (len(sound) // 3, len(sound) - 10):
