@@ -48,7 +48,7 @@ def choose_compute(options: WorkerOptions) -> Compute:
         UserError: there is no such device or cluster, a fraction is not 1/k, or the number of workers is below 1 or
             needs more GPUs than there are.
     """
-    device, actors, gpus_per_run, engine, address = astuple(options)
+    device, actors, gpus_per_run, address, engine = astuple(options)
     one_of("--device", device, DEVICES)
     one_of("--engine", engine, CHOICES)
     if actors is not None and actors < 1:

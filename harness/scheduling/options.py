@@ -14,9 +14,9 @@ class WorkerOptions:
         None, "number of parallel workers [default: one per CPU core, or all that fit on the GPUs]"
     )
     gpus_per_run: float | None = option(None, "GPUs per worker: 1 or an exact fraction 1/k [default: 1 on a GPU]")
-    engine: str = option(
-        "auto", "how training steps are carried out: auto (the fastest engine that fits) or eager (plain PyTorch)"
-    )
     address: str | None = option(
         None, "address of the Ray cluster to use [default: this machine only]", metavar="auto|ray://…|HOST:PORT"
+    )
+    engine: str = option(
+        "auto", "how training steps are carried out: auto (the fastest engine that fits) or eager (plain PyTorch)"
     )

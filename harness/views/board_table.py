@@ -32,7 +32,7 @@ def show_leaderboard(board: Board, benchmark: Described) -> RenderableType:
     table.add_column("rank", justify="right")
     table.add_column("algorithm", overflow="fold")
     for name in ("score\n95 % interval", "F\nof ceiling", "retain acc\nratio", "test acc\nratio",
-                 "forget acc\nnot forgotten", "runs\njoint AUC", "s/run", "of retrain\nof 30 epochs"):  # fmt: skip
+                 "forget acc\nnot\nforgotten", "runs\njoint\nAUC", "s/run", "of retrain\nof 30 epochs"):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
     for row in board.rows:
         table.add_row(rank_text(row, board), *_cells(row))

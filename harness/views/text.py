@@ -32,10 +32,10 @@ def interval_text(interval: tuple[float, float] | None, none: str = NONE) -> str
 
 
 def not_forgotten_text(found: NotForgotten | None) -> str:
-    """Format '0.74 ± 0.26', with half of its interval; '' where it is unknown."""
+    """Format '0.74±0.26', with half of its interval; '' where it is unknown."""
     if found is None or found.interval is None:
         return ""
-    return f"{found.share:.2f} ± {(found.interval[1] - found.interval[0]) / 2:.2f}"
+    return f"{found.share:.2f}±{(found.interval[1] - found.interval[0]) / 2:.2f}"
 
 
 def score_text(row: Row) -> str:

@@ -66,7 +66,7 @@ def run(server, candidate) -> Callable[..., None]:
             server.run(algorithm, Seeds("bank", 0), timeout)
         finally:
             assert [process.pid for process in below(server)] == [fork_server(server)]
-            state, _ = server.run(next_one, Seeds("bank", 0))
+            state, *_ = server.run(next_one, Seeds("bank", 0))
             assert state["fc.bias"].eq(2).all()
 
     return perform

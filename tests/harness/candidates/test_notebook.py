@@ -210,8 +210,8 @@ def test_a_competition_notebook_runs_as_it_is(server, training):
     algorithm = load_candidates([FIXTURE])[0]
     assert algorithm.batch_format == "kaggle"
     state, *_ = server.run(algorithm, Seeds("bank", 0))
-    other, _ = server.run(algorithm, Seeds("bank", 1))
-    again, _ = server.run(algorithm, Seeds("bank", 0))
+    other, *_ = server.run(algorithm, Seeds("bank", 1))
+    again, *_ = server.run(algorithm, Seeds("bank", 0))
     net = fresh_network(training, "cpu")
     load_strictly(net, state)
     assert all(state[name].equal(again[name]) for name in state)
