@@ -9,10 +9,11 @@ import torch
 
 from forget512.harness.candidates.algorithm import Algorithm
 from forget512.harness.candidates.built_in import built_in
+from forget512.harness.candidates.files import load_candidates
 from forget512.harness.errors import Doubtful, MachineFault
 from forget512.harness.isolation.process_tree import machine_memory
 from forget512.harness.store.record import ARRAYS, RunRecord, decode
-from forget512.harness.worker.runner import Runner, RunSeed, TrainOriginal
+from forget512.harness.worker.runner import TIMED, Runner, RunSeed, TrainOriginal
 from forget512.harness.worker.seeds import Seeds
 
 
@@ -177,3 +178,65 @@ def test_a_failure_of_ours_is_a_record_with_its_traceback(perform):
     record = perform(built_in("forget_remember", "tiny", {"draws": [1, 1], "epochs": [1]}))
     assert failed(record) and record.error.startswith("ValueError: draws=(1, 1) and epochs=(1,)")
     assert "forget_remember" in record.traceback
+
+
+# --- engines ---
+
+OWN_LOOP = """
+import torch
+from torch.nn.functional import cross_entropy
+
+
+def unlearning(net, retain, forget, validation):
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    for inputs, targets in retain:
+        cross_entropy(net(inputs), targets).backward()
+        optimizer.step()
+    return net
+"""
+OUR_LOOP = """
+from forget512.algorithms.training import train
+
+
+def unlearning(net, retain, forget, validation):
+    return train(net, retain, epochs=1, lr=0.01)
+"""
+
+
+@pytest.fixture
+def of_source(tmp_path):
+    """of_source(text): the candidate of a file."""
+
+    def make(text: str) -> Algorithm:
+        (tmp_path / "idea.py").write_text(text)
+        return load_candidates([tmp_path / "idea.py"])[0]
+
+    return make
+
+
+def test_the_engine_is_in_the_provenance_and_the_first_runs_are_timed_eagerly_too(perform):
+    first, later = (perform(built_in("finetune", "tiny"), seed=seed) for seed in (TIMED - 1, TIMED))
+    assert first.provenance.engine == later.provenance.engine == "rows"
+    assert first.eager_seconds > 0 and later.eager_seconds == 0
+
+
+def test_a_candidates_own_loop_is_eager_and_one_that_calls_train_gets_the_engine(perform, of_source):
+    own, ours = perform(of_source(OWN_LOOP)), perform(of_source(OUR_LOOP))
+    assert (own.provenance.engine, own.eager_seconds) == ("eager", 0.0)
+    assert ours.provenance.engine == "rows" and ours.eager_seconds > 0
+
+
+def test_eager_turns_engines_off(training, benchmark, original, of_source):
+    runner = Runner(training, benchmark.examination_part, "cpu", 1.0, engine="eager")
+    try:
+        for algorithm in (built_in("finetune", "tiny"), of_source(OUR_LOOP)):
+            record = decode(RunSeed(algorithm, Seeds("bank", 0)).perform(runner, original, None))
+            assert (record.provenance.engine, record.eager_seconds) == ("eager", 0.0)
+    finally:
+        runner.fork_server.close()
+
+
+def test_seconds_of_a_shared_device_are_not_compared_so_they_are_not_taken(training, benchmark, original):
+    runner = Runner(training, benchmark.examination_part, "cpu", 0.5)
+    record = decode(RunSeed(built_in("finetune", "tiny"), Seeds("bank", 0)).perform(runner, original, None))
+    assert record.provenance.engine == "rows" and record.eager_seconds == 0.0
