@@ -41,7 +41,8 @@ class Metrics:
         self._actors.set(self.state.workers or 0, self._tags)
         if event.kind not in ("finished", "failed", "lost", "again"):
             return
-        tags = {**self._tags, "algorithm": event.algorithm}
+        name = event.algorithm.encode("ascii", "backslashreplace").decode()  # Ray's tags are ASCII
+        tags = {**self._tags, "algorithm": name}
         self._runs.inc(1, {**tags, "status": event.kind})
         if event.kind == "finished" and event.seconds:
             self._seconds.observe(event.seconds, tags)

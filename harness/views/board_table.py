@@ -110,10 +110,15 @@ def _notes(board: Board) -> Iterator[RenderableType]:
         yield Text(f"F in mode {board.mode} is an upper bound: these rows are not ranked.")
     elif any(row.score for row in board.rows):
         yield Text(_floor(board))
-    if any(row.assessment and row.assessment.not_forgotten for row in board.rows):
+    memories = [row.assessment.not_forgotten for row in board.rows if row.assessment and row.assessment.not_forgotten]
+    if any(memory.interval for memory in memories):
         yield Text(
             "not forgotten: how much of what the original model knows of the forget set is left, whatever the recipe "
             "(0 as retrained, 1 untouched; ± half of the 95 % interval)."
+        )
+    elif memories:
+        yield Text(
+            "not forgotten is unknown: the original model knows the forget set hardly better than retrained networks do."
         )
     if any(row.assessment and row.assessment.joint for row in board.rows):
         yield Text("joint AUC: how well runs as wholes are told from retrained ones (0.5 not at all).")

@@ -21,6 +21,7 @@ from forget512.scoring.ranks import midranks
 PERMUTATIONS = 1999
 LEAST_OF_KIND = 8  # forget examples, and test examples
 LEAST_WEIGHT = 0.01  # of the easiest example
+LEAST_ADVANTAGE = 2.5  # standard errors of the original model's: below them a ratio to it says nothing
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class NotForgotten:
     """What `not_forgotten` found.
 
     share: 0 as in retrained networks, 1 as in the original model. interval: 95 %, over runs and examples; None where
-    the original model does not differ significantly from retrained ones, so that there is nothing to forget.
+    the original model's own advantage is below 2.5 standard errors: then there is hardly anything to forget.
     advantage, original_advantage: how much higher the hard forget examples rank than hard unseen ones, less the same of
     retrained networks, for the unlearned runs and for the original model; in shares of all examples. p: of an advantage
     as large, in either direction, among random exchanges of forget and test examples.
@@ -53,8 +54,8 @@ class NotForgotten:
         """The lines of text that people read."""
         if self.interval is None:
             yield (
-                f"not forgotten: unknown, because the original model knows the forget set no better than retrained "
-                f"networks do (its advantage {self.original_advantage:+.4f})"
+                "not forgotten: unknown, because the original model knows the forget set hardly better than retrained "
+                f"networks do (advantage {self.original_advantage:+.4f} of all ranks)"
             )
         else:
             low, high = self.interval
@@ -168,11 +169,13 @@ class _Contrast:
 
 
 def _ratio_interval(own: float, top: float, covariance: FloatArray, quantile: float) -> tuple[float, float] | None:
-    """Fieller's interval of own / top; None where it is not bounded, because top does not differ from 0."""
+    """Fieller's interval of own / top; None where top hardly differs from 0."""
+    if top < LEAST_ADVANTAGE * covariance[1, 1] ** 0.5:
+        return None
     a = top**2 - quantile**2 * covariance[1, 1]
     b = own * top - quantile**2 * covariance[0, 1]
     c = own**2 - quantile**2 * covariance[0, 0]
-    if a <= 0 or top < 0:
+    if a <= 0:
         return None
     root = float(np.sqrt(max(b**2 - a * c, 0.0)))
     return (b - root) / a, (b + root) / a
