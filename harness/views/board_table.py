@@ -118,7 +118,7 @@ def _notes(board: Board) -> Iterator[RenderableType]:
         )
     elif memories:
         yield Text(
-            "not forgotten is unknown: the original model knows the forget set hardly better than retrained networks do."
+            "not forgotten is unknown: the original model knows the forget set hardly better than retrained networks."
         )
     if any(row.assessment and row.assessment.joint for row in board.rows):
         yield Text("joint AUC: how well runs as wholes are told from retrained ones (0.5 not at all).")
