@@ -8,6 +8,7 @@ import ray
 
 from forget512.harness.benchmark.making import make_benchmark
 from forget512.harness.scheduling.compute import Compute
+from forget512.harness.scheduling.events import Event
 from forget512.harness.scheduling.metrics import Metrics
 from forget512.harness.store.backends.folder import Folder
 from forget512.harness.workflows.evaluation import Evaluation
@@ -33,3 +34,9 @@ def test_runs_seconds_and_what_waits_stand_at_the_nodes_port(ray_session, tmp_pa
     assert runs == 4
     names = {name.partition("{")[0] for name in values}
     assert {"ray_forget512_run_seconds_sum", "ray_forget512_waiting", "ray_forget512_actors"} <= names
+
+
+def test_a_name_beyond_ascii_is_counted(ray_session, tmp_path):
+    """Ray takes ASCII tags alone, and a user's file may have any name."""
+    evaluation = Evaluation(make_benchmark("digits", epochs=1), [], 4, Folder(tmp_path / "store"))
+    Metrics(evaluation.benchmark.fingerprint, evaluation).take(Event("finished", "idée × 2", 0, "", "core 0", 1.0))
