@@ -147,6 +147,11 @@ class Runs:
         times = [seconds for seconds, where in timed if where and where.share == 1] or [seconds for seconds, _ in timed]
         return float(np.median(times)) if times else None
 
+    @property
+    def engines(self) -> list[str]:
+        """The engines that trained its runs, as far as they are known."""
+        return sorted({r.provenance.engine for r in self.readings.values() if r.provenance})
+
     def cost_seconds(self) -> list[float]:
         """Return the seconds that the cost is computed from: those in plain PyTorch, or else all known seconds."""
         return self.seconds_by(EAGER) or [r.seconds for r in self.readings.values() if r.seconds]

@@ -30,6 +30,7 @@ def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
     )
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("algorithm")
+    table.add_column("engine")
     for name in ("in the store", "to run", "s/run", "hours"):
         table.add_column(name, justify="right")
     banks = {bank.name: bank for bank in evaluation.all_banks}
@@ -40,6 +41,7 @@ def show_plan(evaluation: Evaluation, compute: Compute) -> RenderableType:
         hours = "0" if not missing else f"{missing * seconds / compute.devices() / 3600:.2f}" if seconds else "?"
         table.add_row(
             escape(algorithm.name),
+            ", ".join(bank.engines if bank else ()) or compute.engine,
             str(len(bank.seeds(evaluation.runs)) if bank else 0),
             str(missing),
             f"{seconds:.2f}" if seconds else "?",
