@@ -11,15 +11,15 @@ import numpy as np
 
 from forget512.harness.api.frames import data_frame
 from forget512.harness.errors import UserError, one_of
-from forget512.harness.results.assessment import Assessment, example_table
-from forget512.harness.results.board import Board, compare_rows
+from forget512.harness.results.assessment import Assessment, example_table, scoring_errors
+from forget512.harness.results.board import Board
 from forget512.harness.results.board_rows import board_rows
 from forget512.harness.results.rows import Row, bank_side
 from forget512.harness.store.runs import Columns, Runs
 from forget512.harness.views.board_table import show_leaderboard
 from forget512.harness.views.console import console
 from forget512.harness.workflows.evaluation import Evaluation
-from forget512.scoring import Comparison, Finding, PerExample, Score
+from forget512.scoring import Comparison, Finding, PerExample, Score, compare
 
 
 class Result:
@@ -115,9 +115,8 @@ class Result:
         Raises:
             UserError: either has no score, or they cannot be compared.
         """
-        other = self[name]
-        assert self.details and other.details  # each raises where there is no score
-        return compare_rows(self.row, other.row, self.board.level)
+        with scoring_errors(f"{self.name} and {name}"):
+            return compare(self.details, self[name].details, self.board.level)
 
     @cached_property
     def examples(self) -> PerExample:

@@ -69,3 +69,18 @@ def test_importing_harness_imports_neither_torch_nor_ray():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr
     assert "leaderboard" in run_cli("--help").stdout
+
+
+def test_two_algorithms_are_compared_as_on_the_board(result):
+    found = result.compare("finetune")
+    (pairing,) = [each for each in result.board.pairings if {each.better, each.worse} == {result.name, "finetune"}]
+    assert found == pairing.comparison and found.difference > 0
+    assert result["finetune"].compare(result.name).difference == -found.difference
+
+
+def test_arrays_and_the_board_come_with_the_result(result, filled_store):
+    assert result.retrained.shape == result.unlearned.shape == (16, 30)
+    assert result.details.score == result.score
+    pytest.importorskip("pandas")
+    board = result.leaderboard.set_index("algorithm")
+    assert board.score[result.name] == result.score and board.F["finetune"] == result["finetune"].forgetting_quality
