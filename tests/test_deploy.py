@@ -365,7 +365,7 @@ def test_the_cost_sheet_is_what_its_commands_print(costs):
 def test_the_measured_rows_are_what_was_measured(costs):
     measured = (ROOT / "docs" / "performance.md").read_text()
     rates = [found.rate for found in costs.throughputs() if found.known.startswith("measured")]
-    assert [f" {rate:.0f} images/s (" in measured for rate in rates] == [True, True]
+    assert [f"| {rate:,.0f} (`live_taps`)" in measured for rate in rates] == [True, True]
 
 
 def test_hours_follow_from_the_images(costs):

@@ -204,7 +204,9 @@ _OPTIONS: Any = {
     "nogil": True,
     "fastmath": {"reassoc", "contract", "nsz"},  # NaN and infinity stay what they are
 }
-_part = nb.njit(**_OPTIONS)
+# Inlined by numba: as a function of its own, a part was linked from another module where the cache was empty than where
+# it was full, and sums were then rounded otherwise.
+_part = nb.njit(inline="always", **_OPTIONS)
 
 
 @_part

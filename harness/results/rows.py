@@ -18,6 +18,7 @@ from forget512.scoring import COMPETITION_RUNS, Ceiling, Finding, Score, ceiling
 
 LEAST_RUNS = 8  # whose seconds may be called uneven
 UNEVEN = 2.0  # times the median
+HARDLY = 0.05  # seconds: less is a matter of the machine
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,8 +234,10 @@ def _examined(side: Side) -> Iterator[Finding]:
 
 def _uneven(side: Side) -> Iterator[Finding]:
     """A finding if most runs take much less time than the mean, which the cost is."""
-    if len(side.seconds) >= LEAST_RUNS and fmean(side.seconds) > UNEVEN * median(side.seconds):
-        mean, middle, slowest = fmean(side.seconds), median(side.seconds), max(side.seconds)
+    if len(side.seconds) < LEAST_RUNS:
+        return
+    mean, middle, slowest = fmean(side.seconds), median(side.seconds), max(side.seconds)
+    if mean > UNEVEN * middle + HARDLY:
         text = f"A run takes {mean:.2f} s on average, but the median is {middle:.2f} s and the slowest {slowest:.2f} s."
         yield Finding("uneven-seconds", "unlearned", text, {"mean": mean, "median": middle, "slowest": slowest})
 

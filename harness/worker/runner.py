@@ -103,6 +103,7 @@ class Runner:
         self.device = torch.device(device)
         self.unlearner = Unlearner(training, self.device, images_on=self.device, engine=engine)
         self.examiner = Examiner(training, examination, self.unlearner.images, self.device)
+        self.unlearner.warm_up()
         self.fork_server: ForkServer | None = None
         self.memory = MEMORY_FOR_RUNS * machine_memory() / workers  # bytes that a candidate's run may use
         name = torch.cuda.get_device_name() if self.device.type == "cuda" else "cpu"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
 from forget512.algorithms.engines.choice import choosing
-from forget512.algorithms.training import Images
+from forget512.algorithms.training import Images, train
 from forget512.harness.benchmark import networks
 from forget512.harness.benchmark.benchmark import Examples, TrainingPart
 from forget512.harness.store.runs import EAGER
@@ -87,6 +87,13 @@ class Unlearner:
             raise NotANetwork(f"it returned {type(result).__name__}, not a network (torch.nn.Module)")
         state = portable_state(result)  # waits for the device
         return Unlearned(state, time.perf_counter() - start, "+".join(sorted(used)) or EAGER)
+
+    def warm_up(self) -> None:
+        """Train two steps with each engine: what is loaded or compiled at a first step must not count in a run's time."""
+        for engine in {EAGER, self.engine}:
+            loader = make_loader(self.images["retain"], self.training.recipe.batch_size, "retain", Seeds("warm-up", 0))
+            with torch.random.fork_rng(), self.precision(), choosing(engine):
+                train(fresh_network(self.training, self.device), loader, epochs=2 / len(loader), lr=0.01)
 
     def train_original(self, function: Callable, hyper_parameters: dict[str, Any], seeds: Seeds) -> State:
         """The same function as a retraining's, on retain and forget set together."""

@@ -107,6 +107,7 @@ def try_algorithm(
     retrain = built_in("retrain", benchmark.dataset.name, benchmark.recipe.hyper_parameters)
     original = _original(store, benchmark, retrain, resident, given, say)
     seeds = Seeds(Bank(store, benchmark, algorithm, sha256(original)).key, seed)
+    unlearner.warm_up()
     if function is None:
         watch = Watch(algorithm.function)
         values = algorithm.hyper_parameters
@@ -204,7 +205,8 @@ def _retraining(
     """Return a retraining's seconds by the same engine: of the reference's runs, or of one epoch times the epochs."""
     known = reference.seconds_by(engine)
     if known:
-        return statistics.median(known), f"the median of {len(known)} retrained runs in the store"
+        timed = " timed in plain PyTorch" if engine == EAGER else ""
+        return statistics.median(known), f"the median of {len(known)} retrained runs in the store{timed}"
     epochs = unlearner.training.recipe.epochs
     say("the store has no retrained runs to compare the time with: timing one epoch of retraining")
     start = time.perf_counter()

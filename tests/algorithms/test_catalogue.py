@@ -159,7 +159,7 @@ def test_its_draws_do_not_depend_on_the_layout_in_memory(small_sets, make_loader
         net = make_original().double().to(memory_format=layout)
         with choosing("eager"):
             found.append(perform(name, net, {s: make_loader(images) for s, images in sets.items()}))
-    assert differences(*found) < 1e-6
+    assert differences(*found) < 1e-6, "draw torch.randn(p.shape), not randn_like(p): see docs/contributing.md"
 
 
 @each

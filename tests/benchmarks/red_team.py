@@ -125,7 +125,8 @@ def table(result: Result) -> Iterator[str]:
             known = f"{memory.share:.2f} ({memory.interval[0]:.2f} … {memory.interval[1]:.2f})"
         joint = f"{together.auc:.2f} | {together.dimension:.1f}" if together else " | "
         names = ", ".join(f"`{w.name}`" for w in each.warnings if w.name != "several-settings")
-        yield f"| {each.name} | {each.share_of_ceiling:.0%} | {known} | {joint} | {names} |"
+        share = "" if each.share_of_ceiling is None else f"{each.share_of_ceiling:.0%}"
+        yield f"| {each.name} | {share} | {known} | {joint} | {names} |"
 
 
 @click.command()

@@ -152,3 +152,33 @@ def test_layers_are_right_on_processors_with_shorter_vectors(bits, cpu, features
         [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, **settings}, capture_output=True, text=True
     )
     assert done.returncode == 0 and f"{len(LAYERS)} passed" in done.stdout, done.stdout + done.stderr
+
+
+TRAIN = """
+import hashlib, torch
+from forget512.algorithms.engines.choice import choosing
+from forget512.algorithms.training import Images, train
+from forget512.harness.benchmark.networks import build
+torch.set_num_threads(1)
+torch.manual_seed(0)
+net = build("resnet8-thin", 3, (8, 8, 1))
+images = Images(torch.randint(256, (96, 8, 8, 1), dtype=torch.uint8), torch.arange(96) % 3, [128.0], [64.0])
+with choosing("auto") as used:
+    train(net, torch.utils.data.DataLoader(images, 32), epochs=3, lr=0.1)
+print(used, hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in net.parameters())).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_what_was_just_compiled_and_what_comes_from_the_cache_give_the_same_bits(tmp_path):
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", TRAIN],
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert printed[0] == printed[1] and "rows" in printed[0]

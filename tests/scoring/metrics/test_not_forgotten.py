@@ -72,7 +72,7 @@ def test_what_is_pushed_below_unseen_examples_is_said():
 def test_where_there_is_nothing_to_forget_there_is_no_interval():
     world = World(3)
     found = not_forgotten(world.networks(16), world.networks(8), world.networks(1, memory=0.02))
-    assert found.interval is None and "unknown" in next(found.lines())
+    assert found.interval is None and "cannot be measured" in next(found.lines())
 
 
 def test_few_examples_have_no_reading_and_other_shapes_are_refused():
