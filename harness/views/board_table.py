@@ -102,8 +102,8 @@ def _notes(board: Board) -> Iterator[RenderableType]:
         yield Text(
             "How to read this: the best attainable F is the ceiling, not 1: "
             f"F = {board.ceiling.quality:.4f} ± {board.ceiling.spread:.4f} (retraining scored against itself, "
-            f"{board.ceiling.splits} splits into two banks of {board.ceiling.runs}; ± is one standard deviation). Other "
-            "intervals are 95 %, over runs."
+            f"{board.ceiling.splits} splits into two banks of {board.ceiling.runs}; ± is one standard deviation). "
+            "Other intervals are 95 %, over runs."
         )
     elif any(row.score for row in board.rows):
         yield Text("Ceiling and intervals need at least 8 runs a side.")
@@ -119,8 +119,8 @@ def _notes(board: Board) -> Iterator[RenderableType]:
         )
     elif memories:
         yield Text(
-            "not forgotten cannot be measured with these runs: the original model knows the forget set hardly better than "
-            "retrained networks do. Take more runs, or data with more to forget (cifar10-mini)."
+            "not forgotten cannot be measured with these runs: the original model knows the forget set hardly better "
+            "than retrained networks do. Take more runs, or data with more to forget (cifar10-mini)."
         )
     if any(row.assessment and row.assessment.joint for row in board.rows):
         yield Text("joint AUC: how well runs as wholes are told from retrained ones (0.5 not at all).")

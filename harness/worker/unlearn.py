@@ -89,7 +89,7 @@ class Unlearner:
         return Unlearned(state, time.perf_counter() - start, "+".join(sorted(used)) or EAGER)
 
     def warm_up(self) -> None:
-        """Train two steps with each engine: what is loaded or compiled at a first step must not count in a run's time."""
+        """Train two steps with each engine: loading and compiling at a first step must not count in a run's time."""
         for engine in {EAGER, self.engine}:
             loader = make_loader(self.images["retain"], self.training.recipe.batch_size, "retain", Seeds("warm-up", 0))
             with torch.random.fork_rng(), self.precision(), choosing(engine):

@@ -54,8 +54,8 @@ class NotForgotten:
         """The lines of text that people read."""
         if self.interval is None:
             yield (
-                "not forgotten: cannot be measured with these runs, because the original model knows the forget set hardly "
-                f"better than retrained networks do (advantage {self.original_advantage:+.4f} of all ranks)"
+                "not forgotten: cannot be measured with these runs, because the original model knows the forget set "
+                f"hardly better than retrained networks do (advantage {self.original_advantage:+.4f} of all ranks)"
             )
         else:
             low, high = self.interval
