@@ -77,7 +77,7 @@ def carry(net: nn.Module, steps: torch.optim.Optimizer, watched: bool, replayabl
     replayable: how many steps there are, if a recorded one may stand for others; else 0
     """
     choice = _choice.get() or _Choice("auto", set(), cuda_graph.CudaGraph)
-    replays = choice.graph and cuda_graph.offer(net, steps, replayable, choice.graph)
+    replays = None if choice.graph is None else cuda_graph.offer(net, steps, replayable, choice.graph)
     with ExitStack() as stack:
         try:
             yield Carrier(net, steps, watched, choice, replays, stack)

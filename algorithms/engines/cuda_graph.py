@@ -2,7 +2,7 @@
 
 A step of a small network is hundreds of kernels, each of which takes the device less time than the host needs to launch
 it. A graph is launched as one. A step is recorded as its engine computes it, from augmentation to the optimizer's step,
-on tensors that stay where they are. A replay repeats kernels and no Python: the step must be `replayable`, see `train()`.
+on tensors that stay where they are. A replay repeats kernels and no Python: the step must be `replayable` (`train()`).
 
 The first steps warm the device up. They are steps like all others, so that nothing has to be undone, and the optimizer
 has its memory of the gradients before the recording. Recording executes nothing. Batches of another size are carried
@@ -120,15 +120,17 @@ class Replays:
         """Record a step if that is possible; nothing has changed otherwise."""
         assert self.batch is not None
         batch, groups = self.batch, self.steps.param_groups
-        own = [{key: group[key] for key in ("lr", "capturable") if key in group} for group in groups]
+        own: list[dict[str, Any]] = [{k: group[k] for k in ("lr", "capturable") if k in group} for group in groups]
         before = _Before(self.net, self.steps)
         try:
-            for group, rate in zip(groups, self.rates, strict=True):
-                # Fused optimizers compute the same with either value of `capturable`; Adam asks for it.
-                group.update({"lr": rate, "capturable": True} if "capturable" in group else {"lr": rate})
+            for group, values, rate in zip(groups, own, self.rates, strict=True):
+                # Adam asks for `capturable`. A fused one computes the same with it.
+                group.update(values | {"lr": rate} | ({"capturable": True} if "capturable" in values else {}))
             self.graph.record(lambda: step(*batch))
             self.recorded = before.same_draws()
-        except Exception:  # a synchronisation with the host, as by .item(); or the step's own, which it will raise again
+        except (
+            Exception
+        ):  # a synchronisation with the host, as by .item(); or the step's own, which it will raise again
             self.recorded = False
         finally:
             for group, values in zip(groups, own, strict=True):

@@ -15,8 +15,8 @@ class Event:
     """An event in the execution of runs.
 
     kind: sharing | joined | left | refused | given | original | finished | failed | again | lost | stopped | aside |
-    waiting; docs/clusters.md explains each. algorithm: its bank's. text: one line. place: the worker's name. seconds: how
-    long a run occupied its worker.
+    waiting; docs/clusters.md explains each. algorithm: its bank's. text: one line. place: the worker's name. seconds:
+    how long a run occupied its worker.
     """
 
     kind: str

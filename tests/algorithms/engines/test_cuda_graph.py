@@ -57,7 +57,10 @@ def other_gradients(net):
 
 def teacher(net):
     original = copy.deepcopy(net).eval().requires_grad_(False)
-    return {"loss": lambda logits, inputs, targets: F.mse_loss(logits, original(inputs)), "augment": gaussian_noise(0.1)}
+    return {
+        "loss": lambda logits, inputs, targets: F.mse_loss(logits, original(inputs)),
+        "augment": gaussian_noise(0.1),
+    }
 
 
 ASKED = {
@@ -447,9 +450,7 @@ def test_on_a_gpu_a_number_on_the_host_makes_the_recording_fail_and_the_training
         net = make_net().cuda()
         augment = partial(flip_and_crop, padding=2)
         with choosing(engine) as used:
-            train(
-                net, make_loader(cuda_images(26)), epochs=15, lr=0.05, loss=loss, augment=augment, replayable=True
-            )
+            train(net, make_loader(cuda_images(26)), epochs=15, lr=0.05, loss=loss, augment=augment, replayable=True)
         assert used == {"eager"}
         found.append((net.cpu(), torch.rand(1, device="cuda").item()))
     assert not changed(found[0][0], found[1][0]) and found[0][1] == found[1][1]
