@@ -48,6 +48,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMITS = {"tests": 200, "rates": 120, "members": 90, "run": 60, "evaluation": 3600}  # seconds
 SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
 STEPS = 60  # of an epoch here: enough for a graph
+MEMBERS_IN = ("bfloat16", "float32")
 
 
 class NoGraph(CudaGraph):
@@ -159,32 +160,36 @@ def rates(say, sizes: Sizes, _) -> None:
                 )
 
 
-def member(sizes: Sizes, name: str, barrier, found) -> None:
+def member(index: int, sizes: Sizes, barrier, found) -> None:
     set_up_torch()
-    with precision(name, sizes.device):
-        work = epochs_of("train(), auto", sizes.networks[0], sizes)
-        work(1)
-        barrier.wait(timeout=60)
-        start, epochs = time.perf_counter(), 0
-        while time.perf_counter() - start < sizes.window:
-            work(4)
-            epochs += 4
-        found.put(epochs * STEPS * sizes.batch / (time.perf_counter() - start))
+    for name in MEMBERS_IN:
+        with precision(name, sizes.device):
+            work = epochs_of("train(), auto", sizes.networks[0], sizes)
+            work(1)
+            for count in sizes.members:
+                barrier.wait(timeout=60)
+                if index < count:
+                    start, epochs = time.perf_counter(), 0
+                    while time.perf_counter() - start < sizes.window:
+                        work(4)
+                        epochs += 4
+                    found.put(epochs * STEPS * sizes.batch / (time.perf_counter() - start))
 
 
 def members(say, sizes: Sizes, _) -> None:
     """Whole trainings side by side, in processes, as the harness has them with --gpus-per-run 1/k."""
     spawn = multiprocessing.get_context("spawn")  # a fork would inherit a CUDA context
-    for name in ("bfloat16", "float32"):
+    most = max(sizes.members)
+    barrier, found = spawn.Barrier(most), spawn.Queue()
+    processes = [spawn.Process(target=member, args=(index, sizes, barrier, found)) for index in range(most)]
+    for process in processes:
+        process.start()
+    for name in MEMBERS_IN:
         for count in sizes.members:
-            barrier, found = spawn.Barrier(count), spawn.Queue()
-            processes = [spawn.Process(target=member, args=(sizes, name, barrier, found)) for _ in range(count)]
-            for process in processes:
-                process.start()
-            values = [found.get(timeout=80) for _ in processes]
-            for process in processes:
-                process.join()
+            values = [found.get(timeout=120) for _ in range(count)]
             say(precision=name, members=count, mps=answers(), images_per_second=round(sum(values)))
+    for process in processes:
+        process.join()
 
 
 def run(say, sizes: Sizes, arguments) -> None:
