@@ -188,8 +188,8 @@ def train(
             adjust()
         engine.step()
 
-    watched = loss is not None or adjust is not None
-    with carry(net, steps, watched, math.ceil(epochs * len(loader)) if replayable else 0) as engine:
+    watched, count = loss is not None or adjust is not None, math.ceil(epochs * len(loader)) if epochs else 0
+    with carry(net, steps, watched, replayable=count if replayable else 0) as engine:
         for progress, inputs, targets in _passes(loader, epochs, device):
             for group in steps.param_groups:
                 group["lr"] = lr * schedule(progress)
