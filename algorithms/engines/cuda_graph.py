@@ -128,9 +128,7 @@ class Replays:
                 group.update(values | {"lr": rate} | ({"capturable": True} if "capturable" in values else {}))
             self.graph.record(lambda: step(*batch))
             self.recorded = before.same_draws()
-        except (
-            Exception
-        ):  # a synchronisation with the host, as by .item(); or the step's own, which it will raise again
+        except Exception:  # of a number that the host needs, as by .item(); or a step's own, which comes again
             self.recorded = False
         finally:
             for group, values in zip(groups, own, strict=True):

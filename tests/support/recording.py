@@ -1,29 +1,73 @@
-"""A stand-in for a CUDA graph on a CPU: recording changes no tensor and no generator, and a replay calls the work."""
+"""A stand-in for a CUDA graph on a CPU: it records the operations of a step, and a replay repeats these and no Python."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 
-def recorder(net: nn.Module, optimizer: torch.optim.Optimizer) -> type:
-    """A class like `CudaGraph` for steps of net by optimizer.
+class Tape(TorchDispatchMode):
+    """Notes each operation with the tensors that it reads and writes. One that needs a number on the host fails.
 
-    Its attributes: warm_ups, replays: how often; rates: of each replay; recording: whether it is; released: likewise.
-    As on a device, a replay uses the learning rate that was recorded, a tensor, and writes gradients to the tensors
-    that the recorded step left, whatever `grad` of the parameters is now.
+    What it writes to memory from outside is undone at the end, as if nothing had been executed.
     """
+
+    def __init__(self):
+        super().__init__()
+        self.operations: list[tuple[Callable, tuple, dict, list[tuple[int, Tensor]]]] = []
+        self.made: set[int] = set()  # memory of results
+        self.outside: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}  # memory, and a copy of it
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if operation is torch.ops.aten._local_scalar_dense.default:
+            raise RuntimeError("operation not permitted when stream is capturing")
+        read = {_memory(each): each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)}
+        for memory, tensor in read.items():
+            if memory not in self.made and memory not in self.outside:
+                storage = tensor.untyped_storage()
+                self.outside[memory] = storage, storage.clone()
+        results = operation(*args, **kwargs)
+        new = [
+            (place, each)
+            for place, each in enumerate(tree_leaves(results))
+            if isinstance(each, Tensor) and _memory(each) not in read
+        ]
+        self.made.update(_memory(each) for _, each in new)
+        if new or operation._schema.is_mutable:  # others give views
+            self.operations.append((operation, args, kwargs, new))
+        return results
+
+    def undo(self) -> None:
+        for storage, value in self.outside.values():
+            storage.copy_(value)
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        for operation, args, kwargs, new in self.operations:
+            found = tree_leaves(operation(*args, **kwargs))
+            for place, result in new:
+                result.copy_(found[place])
+
+
+def _memory(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def recorder() -> type:
+    """A class like `CudaGraph`. warm_ups, replays: how often; rates: SGD's of each replay; released: whether it is."""
 
     class Recorder:
         warm_ups = replays = 0
         rates: list[float] = []  # noqa: RUF012
-        recording = released = False
+        released = False
 
         def __init__(self, device: torch.device):
-            self.work: Callable[[], None] = lambda: None
+            self.tape = Tape()
 
         @classmethod
         def usable(cls, device: torch.device) -> bool:
@@ -34,52 +78,20 @@ def recorder(net: nn.Module, optimizer: torch.optim.Optimizer) -> type:
             work()
 
         def record(self, work: Callable[[], None]) -> None:
-            self.groups = [_what_is_read(group) for group in optimizer.param_groups]
-            kept = [(tensor, tensor.detach().clone()) for tensor in _tensors(net, optimizer)]
             draws = torch.get_rng_state()
-            Recorder.recording = True
             try:
-                work()
+                with self.tape:
+                    work()
             finally:
-                Recorder.recording = False
-                with torch.no_grad():
-                    for tensor, value in kept:
-                        tensor.copy_(value)
+                self.tape.undo()
                 torch.set_rng_state(draws)
-            self.work, self.gradients = work, [(p, p.grad) for p in _trained(optimizer)]
 
         def replay(self) -> None:
             Recorder.replays += 1
-            Recorder.rates.append(self.groups[0]["lr"].item())
-            outside = [(p, p.grad) for p in _trained(optimizer)]
-            groups = [_what_is_read(group) for group in optimizer.param_groups]
-            for group, values in zip(optimizer.param_groups, self.groups, strict=True):
-                group.update(values)
-            self.work()
-            for group, values in zip(optimizer.param_groups, groups, strict=True):
-                group.update(values)
-            for p, gradient in self.gradients:
-                if gradient is not None:
-                    gradient.copy_(p.grad)
-            for p, gradient in outside:
-                p.grad = gradient
+            Recorder.rates += [kwargs["lr"].item() for _, _, kwargs, _ in self.tape.operations if "lr" in kwargs]
+            self.tape.replay()
 
         def release(self) -> None:
             Recorder.released = True
 
     return Recorder
-
-
-def _what_is_read(group: dict[str, Any]) -> dict[str, Any]:
-    return {key: group[key] for key in ("lr", "capturable") if key in group}
-
-
-def _trained(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [p for group in optimizer.param_groups for p in group["params"]]
-
-
-def _tensors(net: nn.Module, optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    parameters = [*net.parameters(), *_trained(optimizer)]
-    kept = [value for values in optimizer.state.values() for value in values.values()]
-    candidates = [*parameters, *net.buffers(), *(p.grad for p in parameters), *kept]
-    return [each for each in candidates if isinstance(each, Tensor)]
