@@ -1,4 +1,4 @@
-"""A stand-in for a CUDA graph on a CPU: it records the operations of a step, and a replay repeats these and no Python."""
+"""A stand-in for a CUDA graph on a CPU: it records the operations of a step; a replay repeats these and no Python."""
 
 from __future__ import annotations
 
