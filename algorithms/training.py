@@ -37,7 +37,7 @@ class Images(Dataset):
 
     def batch(self, indices: Sequence[int] | slice) -> tuple[Tensor, Tensor]:
         """Inputs (b, channels, H, W) float32, normalised, channels_last; targets (b,) int64."""
-        chosen = indices if isinstance(indices, slice) else torch.tensor(indices, device=self.pixels.device)
+        chosen = indices if isinstance(indices, slice) else _on_device(indices, self.pixels.device)
         inputs = self.pixels[chosen].float().sub_(self.mean).div_(self.std)
         return inputs.permute(0, 3, 1, 2), self.targets[chosen]
 
@@ -48,6 +48,13 @@ class Images(Dataset):
         """What a DataLoader fetches at once: one gather for the batch instead of one an image."""
         inputs, targets = self.batch(indices)
         return list(zip(inputs.unbind(), targets.tolist(), strict=True))
+
+
+def _on_device(indices: Sequence[int], device: torch.device) -> Tensor:
+    found = torch.tensor(indices)
+    if device.type == "cuda":
+        found = found.pin_memory()  # the host would wait until the device has all its work done
+    return found.to(device, non_blocking=True)
 
 
 def batches(loader: DataLoader, device: torch.device | None = None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -134,6 +141,7 @@ def train(
     optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
     momentum: float = 0.9,
     weight_decay: float = 5e-4,
+    replayable: bool | None = None,
 ) -> nn.Module:
     """Train net in place over loader's images, in loader's order; returns net. ValueError as `batches`.
 
@@ -145,6 +153,9 @@ def train(
     parameters: those that are trained; all of net's if None
     frozen: modules that stay bit for bit as they are: no gradient, and evaluation mode for their batch norms
     optimizer: makes one from the parameters; SGD with lr, momentum and weight_decay if None
+    replayable: whether loss, augment and adjust do the same in every step, by operations on tensors of the device
+                alone: no counter, no next batch of another loader, no number that `schedule` changes. A GPU may then
+                repeat a recorded step without them. None: only if there are none of them
 
     The steps are carried out by the fastest engine that can do this: `engines/choice.py`. Meanwhile the network's
     tensors may lie in other memory and in channels_last layout; afterwards they are as they were, with new values.
@@ -164,18 +175,25 @@ def train(
     net.train()
     for module in frozen:
         module.eval()
-    with carry(net, steps, watched=loss is not None or adjust is not None) as engine:
+    if replayable is None:
+        replayable = loss is None and augment is None and adjust is None
+
+    def step(inputs: Tensor, targets: Tensor) -> None:
+        if augment is not None:
+            inputs = augment(inputs)
+        logits = engine.forward(inputs)
+        value = F.cross_entropy(logits, targets) if loss is None else loss(logits, inputs, targets)
+        engine.backward(value)
+        if adjust is not None:
+            adjust()
+        engine.step()
+
+    watched, count = loss is not None or adjust is not None, math.ceil(epochs * len(loader)) if epochs else 0
+    with carry(net, steps, watched, replayable=count if replayable else 0) as engine:
         for progress, inputs, targets in _passes(loader, epochs, device):
             for group in steps.param_groups:
                 group["lr"] = lr * schedule(progress)
-            if augment is not None:
-                inputs = augment(inputs)
-            logits = engine.forward(inputs)
-            value = F.cross_entropy(logits, targets) if loss is None else loss(logits, inputs, targets)
-            engine.backward(value)
-            if adjust is not None:
-                adjust()
-            engine.step()
+            engine.carry_out(step, inputs, targets)
     for parameter in held:
         parameter.requires_grad_(True)
     return net

@@ -70,6 +70,7 @@ def retrain(
         optimizer=partial(OPTIMIZERS[optimizer], lr=lr, weight_decay=weight_decay, fused=True, **own),
         schedule=lambda progress: min((progress + 0.01) / warmup, 1.0) * decay(progress) if warmup else decay(progress),
         augment=partial(flip_and_crop, padding=padding, mirror=mirror) if padding or mirror else None,
+        replayable=True,
     )
 
 

@@ -58,6 +58,7 @@ def amnesiacs(
         loss=imitate,
         momentum=momentum,
         weight_decay=weight_decay,
+        replayable=True,
     )
     return train(
         net,
@@ -68,4 +69,5 @@ def amnesiacs(
         loss=imitate_and_classify,
         momentum=momentum,
         weight_decay=weight_decay,
+        replayable=True,
     )

@@ -46,7 +46,16 @@ def fanchuan(
         log_q = F.log_softmax(logits.float(), 1)
         return F.kl_div(log_q, torch.full_like(log_q, 1 / log_q.shape[1]), reduction="batchmean")
 
-    train(net, forget, epochs=uniform_epochs, lr=uniform_lr, loss=to_uniform, momentum=momentum, weight_decay=0.0)
+    train(
+        net,
+        forget,
+        epochs=uniform_epochs,
+        lr=uniform_lr,
+        loss=to_uniform,
+        momentum=momentum,
+        weight_decay=0.0,
+        replayable=True,
+    )
 
     large = resized(retain, retain_batch)
     partners = endless(large, device)

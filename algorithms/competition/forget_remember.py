@@ -120,6 +120,7 @@ def forget_remember(
             augment=augment,
             momentum=momentum,
             weight_decay=weight_decay,
+            replayable=True,
         )
     return net
 

@@ -66,6 +66,7 @@ def kookmin(
         adjust=slow_down_the_kept,
         momentum=momentum,
         weight_decay=weight_decay,
+        replayable=True,
     )
 
 

@@ -49,7 +49,16 @@ def sebastian(
         labels = F.cross_entropy(logits, targets, weight=weights)
         return labels + F.mse_loss(entropy(logits), entropy(original(inputs)))
 
-    train(net, retain, epochs=epochs, lr=lr, loss=labels_and_entropy, momentum=momentum, weight_decay=weight_decay)
+    train(
+        net,
+        retain,
+        epochs=epochs,
+        lr=lr,
+        loss=labels_and_entropy,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        replayable=True,
+    )
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.copy_(parameter.half())

@@ -55,5 +55,6 @@ def seif(
             schedule=onward(cosine(epochs), done),
             loss=weighted_cross_entropy,
             optimizer=lambda _: sgd,
+            replayable=True,
         )
     return net

@@ -38,7 +38,7 @@ def find(net: nn.Module, batch: Tensor) -> dict[nn.Conv2d, Found]:
 
     batch: (b, channels, H, W), of which shape and dtype count
     """
-    if any(_opaque(module) for module in net.modules()):
+    if any(opaque(module) for module in net.modules()):
         return {}
     convolutions = [module for module in net.modules() if isinstance(module, nn.Conv2d)]
     plain = [each for each in convolutions if _plain(each) and _work(each, batch.shape) >= ONE]
@@ -64,6 +64,17 @@ def plan_for(convolution: nn.Conv2d, shape: Sequence[int]) -> Plan | None:
     return how if how is not None and how.size[0] * how.size[1] <= PIXELS else None
 
 
+def opaque(module: nn.Module) -> bool:
+    """Whether more than its forward happens when a module is called: hooks, compilation, copies on other devices."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return (
+        isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
+        or type(module).__module__.startswith("torch._dynamo")
+        or getattr(module, "_compiled_call_impl", None) is not None
+        or any(getattr(module, name) for name in hooks)
+    )
+
+
 @contextmanager
 def forwards(chosen: dict[nn.Module, Callable[..., Tensor]]) -> Iterator[None]:
     """Let these modules have other forwards as long as the context lasts."""
@@ -74,17 +85,6 @@ def forwards(chosen: dict[nn.Module, Callable[..., Tensor]]) -> Iterator[None]:
     finally:
         for module in chosen:
             module.__dict__.pop("forward", None)
-
-
-def _opaque(module: nn.Module) -> bool:
-    """Whether more than its forward happens when a module is called: hooks, compilation, copies on other devices."""
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return (
-        isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
-        or type(module).__module__.startswith("torch._dynamo")
-        or getattr(module, "_compiled_call_impl", None) is not None
-        or any(getattr(module, name) for name in hooks)
-    )
 
 
 def _plain(convolution: nn.Conv2d) -> bool:

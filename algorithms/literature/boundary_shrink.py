@@ -39,7 +39,14 @@ def boundary_shrink(
         return F.cross_entropy(logits, nearest_classes(original, inputs, targets, bound))
 
     return train(
-        net, forget, epochs=epochs, lr=lr, loss=towards_the_neighbour, momentum=momentum, weight_decay=weight_decay
+        net,
+        forget,
+        epochs=epochs,
+        lr=lr,
+        loss=towards_the_neighbour,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        replayable=True,
     )
 
 

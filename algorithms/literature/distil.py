@@ -63,4 +63,5 @@ def distil(
         momentum=momentum,
         weight_decay=weight_decay,
         schedule=cosine(epochs),
+        replayable=True,
     )

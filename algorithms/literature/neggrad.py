@@ -48,7 +48,7 @@ def neggrad(
         known = (logits.argmax(1) == targets).sum()
         if known * logits.shape[1] <= len(targets):
             break
-        train(net, forget, epochs=1, lr=lr, loss=ascent, adjust=clip, optimizer=lambda _: steps)
+        train(net, forget, epochs=1, lr=lr, loss=ascent, adjust=clip, optimizer=lambda _: steps, replayable=True)
     return net
 
 

@@ -52,6 +52,7 @@ def salun(
         weight_decay=0.0,
         schedule=cosine(epochs),
         adjust=only_salient,
+        replayable=True,
     )
 
 

@@ -76,8 +76,8 @@ def scrub(
     for epoch in range(epochs):
         rate = lr * falling(epoch)
         if epoch < msteps:
-            train(net, forget, epochs=1, lr=rate, loss=disobey, optimizer=lambda _: steps)
-        train(net, retain, epochs=1, lr=rate, loss=obey, optimizer=lambda _: steps)
+            train(net, forget, epochs=1, lr=rate, loss=disobey, optimizer=lambda _: steps, replayable=True)
+        train(net, retain, epochs=1, lr=rate, loss=obey, optimizer=lambda _: steps, replayable=True)
         if rewind:
             kept.append((error(*predict(net, forget)), copy.deepcopy(net.state_dict())))
     if kept:

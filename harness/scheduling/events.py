@@ -14,9 +14,9 @@ from forget512.harness.errors import UserError
 class Event:
     """An event in the execution of runs.
 
-    kind: joined | left | refused | given | original | finished | failed | again | lost | stopped | aside | waiting;
-    docs/clusters.md explains each. algorithm: its bank's. text: one line. place: the worker's name. seconds: how
-    long a run occupied its worker.
+    kind: sharing | joined | left | refused | given | original | finished | failed | again | lost | stopped | aside |
+    waiting; docs/clusters.md explains each. algorithm: its bank's. text: one line. place: the worker's name. seconds:
+    how long a run occupied its worker.
     """
 
     kind: str

@@ -14,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from forget512.harness.errors import Doubtful, MachineFault, UserError
 from forget512.harness.scheduling.compute import Compute, usable_cores
 from forget512.harness.scheduling.events import Event
+from forget512.harness.scheduling.mps import sharing
 from forget512.harness.scheduling.queue import Answer, Work
 from forget512.harness.scheduling.ray_session import leave, nodes, start_ray, versions
 
@@ -91,6 +92,8 @@ class Pool:
         self._gone: set[str] = set()  # nodes on which no worker can start any more
         self._refused: dict[str, str] = {}  # nodes whose versions differ, with what differs
         self.events: list[Event] = []
+        if compute.device == "cuda" and compute.gpus_per_run < 1 and compute.address is None:
+            self.events.append(Event("sharing", text=sharing(round(1 / compute.gpus_per_run))))
 
     def now(self) -> float:
         return time.monotonic()

@@ -68,7 +68,7 @@ class LiveProgress:
         if event.kind in LINES:
             run = event.algorithm + (f", seed {event.seed}" if event.seed is not None else "")
             self.console.print(Text(LINES[event.kind].format(run=run, place=event.place, text=event.text)))
-        elif event.kind in ("left", "waiting"):
+        elif event.kind in ("left", "waiting", "sharing"):
             self.console.print(Text(f"{event.place}: {event.text}" if event.place else event.text))
         self._update()
 

@@ -209,6 +209,16 @@ def test_actors_that_die_as_they_start_end_the_command_with_a_reason(ray_session
     pool.close()
 
 
+def test_workers_that_share_gpus_are_announced(ray_session, monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_MPS_PIPE_DIRECTORY", str(tmp_path))
+    shared, whole, cores = (
+        Pool(Compute(*each), Runner) for each in (("cuda", 4, 0.25), ("cuda", 1, 1.0), ("cpu", 2, 0.0))
+    )
+    (event,) = shared.events
+    assert event.kind == "sharing" and event.text.startswith("Up to 4 workers share each GPU without the MPS daemon")
+    assert not whole.events and not cores.events
+
+
 @pytest.mark.parametrize("share", [0.3, 0.18, 0.6, 2, 0, -1])
 def test_fractions_that_are_not_one_kth_are_refused(share):
     with pytest.raises(UserError, match="not 1/k"):
