@@ -54,7 +54,7 @@ def throughputs() -> Iterator[Throughput]:
 
 
 SOURCES = """\
-[1] tests/benchmarks/bench_live_taps.py on an AMD EPYC core, torch 2.14.0 (docs/performance.md)
+[1] tests/benchmarks/engines/bench_live_taps.py on an AMD EPYC core, torch 2.14.0 (docs/performance.md)
 [2] launch-bound: about 6 ms an eager step of 128 images, whatever the GPU; nobody has published one for this network
 [3] Robroek et al., EuroMLSys 2024, doi 10.1145/3642970.3655827: up to three times the throughput of one run a GPU
 [4] KellerJordan/cifar10-airbench, README: a standard ResNet-18 training, 32.3 PFLOP in 7 minutes on one A100; that is

@@ -1,7 +1,7 @@
 """What a CUDA machine has to show in a few minutes, without a network: most important first, each part with its limit.
 
-    PYTHONPATH=. python tests/benchmarks/bench_gpu.py RESULTS.jsonl --minutes 9 --data-dir data
-    PYTHONPATH=. python tests/benchmarks/bench_gpu.py RESULTS.jsonl --dry-run     # on a CPU, with tiny sizes
+    PYTHONPATH=. python tests/benchmarks/engines/bench_gpu.py RESULTS.jsonl --minutes 9 --data-dir data
+    PYTHONPATH=. python tests/benchmarks/engines/bench_gpu.py RESULTS.jsonl --dry-run     # on a CPU, with tiny sizes
 
 1. tests       the tests marked `gpu`
 2. rates       images/s of a plain loop and of `train()` by each engine: networks × float32, TF32, bfloat16, batch 128
@@ -44,7 +44,7 @@ from forget512.harness.worker.runner import Runner
 from forget512.harness.worker.seeds import Seeds
 from forget512.harness.worker.unlearn import set_up_torch
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LIMITS = {"tests": 200, "rates": 120, "members": 90, "run": 60, "evaluation": 3600}  # seconds
 SGD = {"lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
 STEPS = 60  # of an epoch here: enough for a graph

@@ -1,6 +1,6 @@
 """Whether an engine's runs can be told from eager ones: F and joint AUC between banks of different seeds.
 
-    python tests/benchmarks/engine_gate.py --runs 256
+    python tests/benchmarks/engines/engine_gate.py --runs 256
 
 One original model, digits. For each method, two eager banks and one by the engines that `auto` chooses, all of other
 seeds (equal seeds give near copies). F of eager against engine must lie where F of eager against eager lies.
