@@ -1,6 +1,6 @@
 """Images/s of one core with the live-taps engine, beside a plain loop, one in channels_last and `train()`.
 
-    python tests/benchmarks/engines/bench_live_taps.py [--rounds 5] [--models resnet18,resnet18-cifar] [--steps 8] [--profile]
+    python tests/benchmarks/engines/bench_live_taps.py --rounds 5 --models resnet18
 
 All train the same network on 32 × 32 × 3 random images with batch 128 and SGD (momentum, weight decay). Rounds
 alternate, and times are the process's own (CPU), so that others at work disturb all alike. --profile prints instead
