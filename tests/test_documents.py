@@ -98,7 +98,8 @@ def test_the_readmes_table_looks_like_that_of_the_quick_start(sessions):
     quick = (ROOT / "docs" / "quick-start.md").read_text()
     shown = {sessions.mask(line) for block in sessions.blocks(quick) for line in block.lines}
     lines = [sessions.mask(line) for line in table.splitlines()[2:]]
-    assert len(lines) > 15 and not [line for line in lines if line not in shown]
+    other = [line for line in lines if line not in shown]  # notes depend on the numbers
+    assert len(lines) > 15 and len(other) <= (1 - sessions.ALIKE) * len(lines), other
 
 
 PAGE = """\

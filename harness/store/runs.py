@@ -153,8 +153,17 @@ class Runs:
         return sorted({r.provenance.engine for r in self.readings.values() if r.provenance})
 
     def cost_seconds(self) -> list[float]:
-        """Return the seconds that the cost is computed from: those in plain PyTorch, or else all known seconds."""
-        return self.seconds_by(EAGER) or [r.seconds for r in self.readings.values() if r.seconds]
+        """Return the seconds that the cost is computed from: of all runs with a device of their own, in plain PyTorch.
+
+        Runs of a faster engine count by the ratio of both kinds of seconds of those that were timed twice. If no run
+        was timed in plain PyTorch, all known seconds.
+        """
+        alone = [r for r in self.readings.values() if r.seconds and r.provenance and r.provenance.share == 1]
+        twice = [r for r in alone if r.eager_seconds]
+        slower = sum(r.eager_seconds or 0 for r in twice) / sum(r.seconds or 0 for r in twice) if twice else None
+        factors = [1.0 if r.provenance and r.provenance.engine == EAGER else slower for r in alone]
+        found = [r.seconds * by for r, by in zip(alone, factors, strict=True) if r.seconds and by]
+        return found or [r.seconds for r in self.readings.values() if r.seconds]
 
     def seconds_by(self, engine: str) -> list[float]:
         """Return the seconds of the runs that were timed with this engine and a device of their own."""

@@ -9,7 +9,7 @@ from forget512.scoring.score import Score
 from forget512.scoring.warnings.findings import Finding, Numbers
 
 BEYOND = 3.0  # standard errors above the ceiling: by chance 1 in 700
-FEW_DIMENSIONS = 0.4  # of retraining's; fine-tuning on digits has 0.53, noise on the last bias 0.23
+FEW_DIMENSIONS = 1 / 3  # of retraining's; on digits fine-tuning has 0.53 (N = 512: 0.39), noise on the last bias 0.23
 MOSTLY = 0.5  # of the original model's knowledge
 
 
@@ -17,7 +17,7 @@ def plausibility(score: Score, joint: Joint | None, not_forgotten: NotForgotten 
     """Find what contradicts a score; () if nothing does. joint, not_forgotten: of the same runs; None if unknown.
 
     above-ceiling: F exceeds the ceiling by more than 3 standard errors of both, which independent runs do not.
-    joint-spread: the runs vary in less than 0.4 of the directions in which retrained ones do, so that noise common
+    joint-spread: the runs vary in less than a third of the directions in which retrained ones do, so that noise common
     to many examples gives each of them its spread. remembers: at 95 %, more than half of the original model's
     knowledge of the forget set is left.
     """
